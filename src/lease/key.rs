@@ -1,0 +1,263 @@
+//! One key at one moment, and everything that can happen to it.
+//!
+//! One input in, one [`Step`] out: what to reply, what changed, who is to be woken. The caller (the server's shell, a
+//! test, a model checker) holds the clock, the chance and the doors.
+
+use std::sync::Arc;
+
+use crate::ask::{Answer, Ask};
+use crate::decision::Decision;
+use crate::entry::{Entry, Lease};
+use crate::room::{Room, WaiterId, Waiters};
+use crate::time::UnixMs;
+use crate::token::{Mint, Token};
+
+/// One key: its entry (vacant for a missing key), its waiting room, and the moment.
+pub struct Key<'a> {
+    pub entry: &'a mut Entry,
+    pub room: &'a mut Room,
+    pub now: UnixMs,
+}
+
+/// What an input led to.
+#[derive(PartialEq, Debug)]
+pub struct Step<R> {
+    pub reply: R,
+    pub change: Change,
+    /// What else follows, in this order.
+    pub effects: Vec<Effect>,
+}
+
+/// What became of the entry. Each level includes those above it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Change {
+    /// Nothing to store or replicate.
+    Nothing,
+    /// The lease. Readers see no difference; the key's deadline in Redis is at most moved back.
+    Lease,
+    /// Times or marks: readers see a difference, and the key's deadline is set anew. The value is the old one.
+    Times,
+    /// The value too.
+    Value,
+}
+
+/// Something to be done outside the entry.
+#[derive(PartialEq, Debug)]
+pub enum Effect {
+    /// Answer these waiters, in this order.
+    Wake { waiters: Vec<WaiterId>, answer: Answer },
+    /// A lease was granted.
+    Granted { lease: Lease, to: Grantee },
+    /// A lease ended.
+    Ended { token: Token, end: LeaseEnd },
+}
+
+/// Who was granted a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Grantee {
+    /// Whoever asks right now.
+    Caller,
+    /// A parked client: a handover.
+    Waiter(WaiterId),
+}
+
+/// The ways a lease can end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaseEnd {
+    /// FILL: the value is stored, all waiters have it.
+    Filled,
+    /// TOUCH: the old value is fresh again, all waiters have it.
+    Touched,
+    /// SET: somebody else's value is stored, all waiters have it.
+    Replaced,
+    /// FAIL: waiters get the old value or the message, nobody tries until the back-off has passed.
+    Failed,
+    /// PASS: waiters build for themselves.
+    Passed,
+    /// INVALIDATE: the holder's fill will not be stored; waiters stay with it.
+    Invalidated,
+    /// RELEASE: handover.
+    Released,
+    /// The connection of a TIED lease closed, or the grant never reached its client: handover.
+    HolderGone,
+    /// The deadline passed and somebody else was granted the lease.
+    Expired,
+}
+
+impl LeaseEnd {
+    pub const fn word(self) -> &'static str {
+        match self {
+            LeaseEnd::Filled => "filled",
+            LeaseEnd::Touched => "touched",
+            LeaseEnd::Replaced => "replaced",
+            LeaseEnd::Failed => "failed",
+            LeaseEnd::Passed => "passed",
+            LeaseEnd::Invalidated => "invalidated",
+            LeaseEnd::Released => "released",
+            LeaseEnd::HolderGone => "holder-gone",
+            LeaseEnd::Expired => "expired",
+        }
+    }
+}
+
+/// Where tokens and chance come from.
+pub struct Sources<'a> {
+    pub mint: &'a mut Mint,
+    /// Microseconds since the epoch.
+    pub now_us: u64,
+    /// Draws from 0..=1.
+    pub random: &'a mut dyn FnMut() -> f64,
+    /// The database of the key.
+    pub db: u32,
+}
+
+impl<R> Step<R> {
+    pub(crate) const fn new(reply: R) -> Self {
+        Self { reply, change: Change::Nothing, effects: Vec::new() }
+    }
+
+    pub(crate) fn raise(&mut self, change: Change) {
+        self.change = self.change.max(change);
+    }
+
+    pub(crate) fn wake(&mut self, waiters: Waiters, answer: impl FnOnce() -> Answer) {
+        if !waiters.is_empty() {
+            self.effects.push(Effect::Wake { waiters: waiters.into_keys().collect(), answer: answer() });
+        }
+    }
+}
+
+impl Key<'_> {
+    /// Answers a caller whose ask was decided `decision`; replies `None` if it is to park or to be told WAIT.
+    ///
+    /// If a lease's deadline passed and *advance* has not run yet, it runs first and the caller is decided anew: the
+    /// lease goes to who has waited longest, not to who happens to ask next.
+    pub fn ask(&mut self, ask: &Ask, decision: Decision, from: &mut Sources) -> Step<Option<Answer>> {
+        let mut decision = decision;
+        let mut step = Step::new(());
+        if self.room.is_due(self.now) {
+            step = self.advance(from);
+            decision = self.entry.decide(ask, self.now, &mut *from.random);
+        }
+        let answer = match decision {
+            Decision::Lock | Decision::Refresh { .. } => Some(self.grant_to(Grantee::Caller, ask, from, &mut step)),
+            other => self.entry.answer(other, self.now),
+        };
+        Step { reply: answer, change: step.change, effects: step.effects }
+    }
+
+    /// *advance*: does what has come due here. Runs at the room's next moment; harmless at any other.
+    pub fn advance(&mut self, from: &mut Sources) -> Step<()> {
+        let mut step = Step::new(());
+        for (id, lease_left_ms) in self.room.take_given_up(self.now) {
+            step.effects.push(Effect::Wake { waiters: vec![id], answer: Answer::Wait { lease_left_ms } });
+        }
+        for token in self.room.due_tokens(self.now) {
+            match self.entry.live_lease(self.now) {
+                // Renewed behind the room's back (it is told of every renewal on this server): wait on.
+                Some(lease) if lease.token == token => self.room.renew(token, lease.deadline),
+                _ => self.ask_again(token, from, &mut step),
+            }
+        }
+        step
+    }
+
+    /// Ends the lease of `token` without a verdict; those that joined it ask again at once. Replies whether the token
+    /// was the entry's current one.
+    pub fn end(&mut self, token: Token, end: LeaseEnd, from: &mut Sources) -> Step<bool> {
+        let mut step = Step::new(());
+        let held = self.end_lease(token, end, &mut step);
+        self.ask_again(token, from, &mut step);
+        Step { reply: held, change: step.change, effects: step.effects }
+    }
+
+    /// Takes the lease from the entry if `token` is its current one.
+    pub(crate) fn end_lease<R>(&mut self, token: Token, end: LeaseEnd, step: &mut Step<R>) -> bool {
+        let held = self.entry.lease().is_some_and(|lease| lease.token == token);
+        if held && self.entry.void_lease() {
+            step.raise(Change::Lease);
+            step.effects.push(Effect::Ended { token, end });
+        }
+        held
+    }
+
+    /// Takes whatever lease there is: its holder's fill will not be stored.
+    pub(crate) fn void_lease<R>(&mut self, end: LeaseEnd, step: &mut Step<R>) {
+        if let Some(token) = self.entry.lease().map(|lease| lease.token) {
+            self.end_lease(token, end, step);
+        }
+    }
+
+    /// Decides everybody that joined `token` like a new call, the longest-waiting first. After a lease that ended
+    /// without a fill that is the handover: the first is granted, the rest find a live lease and join it.
+    fn ask_again(&mut self, token: Token, from: &mut Sources, step: &mut Step<()>) {
+        while let Some((id, waiter)) = self.room.take_first(token) {
+            let answer = match self.entry.decide(&waiter.ask, self.now, &mut *from.random) {
+                Decision::Lock | Decision::Refresh { .. } => {
+                    self.grant_to(Grantee::Waiter(id), &waiter.ask, from, step)
+                }
+                Decision::Behind { .. } => {
+                    if let Some(lease) = self.entry.live_lease(self.now) {
+                        self.room.join(lease.token, lease.deadline, id, waiter);
+                    }
+                    self.rejoin_the_rest(token);
+                    continue;
+                }
+                other => match self.entry.answer(other, self.now) {
+                    Some(answer) => answer,
+                    // Only `Lock`, `Refresh` and `Behind` have none, and they are dealt with above.
+                    None => Answer::Wait { lease_left_ms: 0 },
+                },
+            };
+            step.effects.push(Effect::Wake { waiters: vec![id], answer });
+            self.rejoin_the_rest(token);
+        }
+    }
+
+    /// With a live lease out and nothing to serve, everybody else that joined `token` would be told to wait as well.
+    fn rejoin_the_rest(&mut self, token: Token) {
+        if self.entry.is_fresh(self.now) || self.entry.is_within_swr(self.now) {
+            return;
+        }
+        if let Some(lease) = self.entry.live_lease(self.now) {
+            self.room.merge(token, lease.token, lease.deadline);
+        }
+    }
+
+    fn grant_to(&mut self, to: Grantee, ask: &Ask, from: &mut Sources, step: &mut Step<()>) -> Answer {
+        self.void_lease(LeaseEnd::Expired, step);
+        let token = from.mint.next(from.now_us);
+        let lease = Lease {
+            token,
+            granted_at: self.now,
+            deadline: self.now.plus(ask.lease_ms),
+            length_ms: ask.lease_ms,
+            tied: ask.tied,
+            db: from.db,
+        };
+        self.entry.rebuild_mut().lease = Some(lease);
+        step.raise(Change::Lease);
+        step.effects.push(Effect::Granted { lease, to });
+        let serves_old = self.entry.is_fresh(self.now) || (!ask.no_stale && self.entry.is_within_swr(self.now));
+        match self.entry.value() {
+            Some(value) if serves_old => Answer::Refresh { value: value.clone(), token },
+            _ => Answer::Lock { token },
+        }
+    }
+}
+
+impl Entry {
+    /// The answer to a decision that grants nothing and parks nobody.
+    pub fn answer(&self, decision: Decision, now: UnixMs) -> Option<Answer> {
+        match decision {
+            Decision::Hit { stale_in_ms } => Some(Answer::Hit { value: self.value.clone()?, stale_in_ms }),
+            Decision::Stale { lease_left_ms } => Some(Answer::Stale { value: self.value.clone()?, lease_left_ms }),
+            Decision::Pass { left_ms } => Some(Answer::Pass { left_ms }),
+            Decision::Fail { retry_in_ms } => {
+                let message = self.backing_off(now).map(|failure| failure.message.clone());
+                Some(Answer::Fail { message: message.unwrap_or_else(|| Arc::from(&[][..])), retry_in_ms })
+            }
+            Decision::Behind { .. } | Decision::Lock | Decision::Refresh { .. } => None,
+        }
+    }
+}
