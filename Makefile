@@ -1,0 +1,58 @@
+# Shortcuts that explain themselves: bare `make` lists every target whose line carries a `##` comment.
+# A new target needs only that comment and its name in .PHONY. Works with GNU make 3.81, which macOS ships.
+
+# `make run PORT=7000`. A PORT in the environment is somebody else's and does not count.
+PORT = 6379
+MODULE = target/release/libcorral.so
+
+# With a shell that is not make's default, 3.81 looks commands up in the PATH set here.
+SHELL := bash
+# rustup puts cargo there, and only new terminals have it on their PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
+unexport CARGO_BUILD_TARGET
+
+.PHONY: help run test demo build check clean setup setup-lints port-free
+# The steps of a target depend on their order: `make -j` must not shuffle them.
+.NOTPARALLEL:
+
+help:
+	@echo 'Corral, a Redis module that ends cache stampedes. Targets:'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: port-free build ## Start redis-server with the module, in the foreground (PORT=6379)
+	@scripts/run $(PORT)
+
+test: build ## Run every test
+	cargo test --workspace
+
+demo: build ## Show a cache stampede, and what ends it
+	cargo run --release -p corral-demo
+
+build: setup ## Build the module: target/release/libcorral.so
+	cargo build --release -p corral --target-dir target
+	@scripts/place-module $(MODULE)
+
+check: setup-lints ## What CI runs besides the tests: formatting, lints, the direction of imports
+	@echo '==> Formatting: every file is as rustfmt writes it'
+	cargo fmt --all --check
+	@echo '==> Lints: clippy and the compiler have nothing to say, tests and demo included'
+	cargo clippy --workspace --all-targets -- -D warnings
+	@echo '==> Purity: imports run lib -> commands -> redis -> lease, and the core touches nothing impure'
+	scripts/purity
+	@echo '==> Purity, self-test: the check catches each violation'
+	scripts/purity --self-test
+
+clean: ## Remove everything that was built
+	rm -rf target demo-report.html
+
+setup: ## Install what the build and the tests need and this machine lacks
+	@scripts/setup
+
+setup-lints:
+	@scripts/setup --lints
+
+# Known before a minute of building, not after.
+port-free:
+	@scripts/run --check-port $(PORT)
