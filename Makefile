@@ -3,6 +3,8 @@
 
 # `make run PORT=7000`. A PORT in the environment is somebody else's and does not count.
 PORT = 6379
+# `make demo ARGS=--help`
+ARGS =
 MODULE = target/release/libcorral.so
 
 # With a shell that is not make's default, 3.81 looks commands up in the PATH set here.
@@ -28,7 +30,7 @@ test: build ## Run every test
 	cargo test --workspace
 
 demo: build ## Show a cache stampede, and what ends it
-	cargo run --release -p corral-demo
+	cargo run --release -p corral-demo -- $(ARGS)
 
 build: setup ## Build the module: target/release/libcorral.so
 	cargo build --release -p corral --target-dir target
