@@ -1,5 +1,6 @@
 //! What a caller wants, and every answer it can get.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use crate::time::UnixMs;
@@ -55,16 +56,16 @@ pub enum State {
 }
 
 impl State {
-    pub const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static CStr {
         match self {
-            State::Hit => "HIT",
-            State::Stale => "STALE",
-            State::Refresh => "REFRESH",
-            State::Lock => "LOCK",
-            State::Wait => "WAIT",
-            State::Pass => "PASS",
-            State::Fail => "FAIL",
-            State::Miss => "MISS",
+            State::Hit => c"HIT",
+            State::Stale => c"STALE",
+            State::Refresh => c"REFRESH",
+            State::Lock => c"LOCK",
+            State::Wait => c"WAIT",
+            State::Pass => c"PASS",
+            State::Fail => c"FAIL",
+            State::Miss => c"MISS",
         }
     }
 }

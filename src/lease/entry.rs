@@ -65,6 +65,14 @@ impl Entry {
         Self { value: None, fresh_until: UnixMs::EPOCH, windows: None, rebuild: None, build_ms: 0, fills: 0 }
     }
 
+    /// A value that nobody built under a lease.
+    pub fn of_value(value: Arc<[u8]>, times: Times) -> Self {
+        let mut entry = Self::vacant();
+        entry.value = Some(value);
+        entry.set_times(times);
+        entry
+    }
+
     pub fn value(&self) -> Option<&Arc<[u8]>> {
         self.value.as_ref()
     }

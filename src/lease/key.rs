@@ -48,6 +48,8 @@ pub enum Effect {
     Wake { waiters: Vec<WaiterId>, answer: Answer },
     /// A lease was granted.
     Granted { lease: Lease, to: Grantee },
+    /// A lease was renewed.
+    Renewed { lease: Lease },
     /// A lease ended.
     Ended { token: Token, end: LeaseEnd },
 }
@@ -100,6 +102,17 @@ impl LeaseEnd {
     }
 }
 
+/// What becomes of a caller.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Asked {
+    Answer(Answer),
+    /// It is to park behind this lease, or to be told WAIT.
+    Behind {
+        token: Token,
+        deadline: UnixMs,
+    },
+}
+
 /// Where tokens and chance come from.
 pub struct Sources<'a> {
     pub mint: &'a mut Mint,
@@ -128,22 +141,25 @@ impl<R> Step<R> {
 }
 
 impl Key<'_> {
-    /// Answers a caller whose ask was decided `decision`; replies `None` if it is to park or to be told WAIT.
+    /// Answers a caller whose ask was decided `decision`.
     ///
     /// If a lease's deadline passed and *advance* has not run yet, it runs first and the caller is decided anew: the
     /// lease goes to who has waited longest, not to who happens to ask next.
-    pub fn ask(&mut self, ask: &Ask, decision: Decision, from: &mut Sources) -> Step<Option<Answer>> {
+    pub fn ask(&mut self, ask: &Ask, decision: Decision, from: &mut Sources) -> Step<Asked> {
         let mut decision = decision;
         let mut step = Step::new(());
         if self.room.is_due(self.now) {
             step = self.advance(from);
             decision = self.entry.decide(ask, self.now, &mut *from.random);
         }
-        let answer = match decision {
-            Decision::Lock | Decision::Refresh { .. } => Some(self.grant_to(Grantee::Caller, ask, from, &mut step)),
-            other => self.entry.answer(other, self.now),
+        let asked = match decision {
+            Decision::Lock | Decision::Refresh { .. } => {
+                Asked::Answer(self.grant_to(Grantee::Caller, ask, from, &mut step))
+            }
+            Decision::Behind { .. } => self.entry.behind(self.now),
+            other => Asked::Answer(self.entry.answer(other, self.now)),
         };
-        Step { reply: answer, change: step.change, effects: step.effects }
+        Step { reply: asked, change: step.change, effects: step.effects }
     }
 
     /// *advance*: does what has come due here. Runs at the room's next moment; harmless at any other.
@@ -203,11 +219,7 @@ impl Key<'_> {
                     self.rejoin_the_rest(token);
                     continue;
                 }
-                other => match self.entry.answer(other, self.now) {
-                    Some(answer) => answer,
-                    // Only `Lock`, `Refresh` and `Behind` have none, and they are dealt with above.
-                    None => Answer::Wait { lease_left_ms: 0 },
-                },
+                other => self.entry.answer(other, self.now),
             };
             step.effects.push(Effect::Wake { waiters: vec![id], answer });
             self.rejoin_the_rest(token);
@@ -247,17 +259,33 @@ impl Key<'_> {
 }
 
 impl Entry {
-    /// The answer to a decision that grants nothing and parks nobody.
-    pub fn answer(&self, decision: Decision, now: UnixMs) -> Option<Answer> {
+    /// The answer to a decision that grants nothing; WAIT to one that would grant or park.
+    pub fn answer(&self, decision: Decision, now: UnixMs) -> Answer {
+        let value = || self.value.clone().unwrap_or_else(nothing);
         match decision {
-            Decision::Hit { stale_in_ms } => Some(Answer::Hit { value: self.value.clone()?, stale_in_ms }),
-            Decision::Stale { lease_left_ms } => Some(Answer::Stale { value: self.value.clone()?, lease_left_ms }),
-            Decision::Pass { left_ms } => Some(Answer::Pass { left_ms }),
+            Decision::Hit { stale_in_ms } => Answer::Hit { value: value(), stale_in_ms },
+            Decision::Stale { lease_left_ms } => Answer::Stale { value: value(), lease_left_ms },
+            Decision::Pass { left_ms } => Answer::Pass { left_ms },
             Decision::Fail { retry_in_ms } => {
-                let message = self.backing_off(now).map(|failure| failure.message.clone());
-                Some(Answer::Fail { message: message.unwrap_or_else(|| Arc::from(&[][..])), retry_in_ms })
+                let message = self.failure().map_or_else(nothing, |failure| failure.message.clone());
+                Answer::Fail { message, retry_in_ms }
             }
-            Decision::Behind { .. } | Decision::Lock | Decision::Refresh { .. } => None,
+            Decision::Behind { lease_left_ms } => Answer::Wait { lease_left_ms },
+            Decision::Lock | Decision::Refresh { .. } => {
+                Answer::Wait { lease_left_ms: self.live_lease(now).map_or(0, |lease| now.until(lease.deadline)) }
+            }
         }
     }
+
+    /// Whom a caller waits behind, whose ask was decided [`Decision::Behind`].
+    pub fn behind(&self, now: UnixMs) -> Asked {
+        match self.live_lease(now) {
+            Some(lease) => Asked::Behind { token: lease.token, deadline: lease.deadline },
+            None => Asked::Answer(Answer::Wait { lease_left_ms: 0 }),
+        }
+    }
+}
+
+fn nothing() -> Arc<[u8]> {
+    Arc::from(&[][..])
 }

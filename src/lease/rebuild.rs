@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::ask::Answer;
 use crate::entry::Failure;
 use crate::freshness::Times;
-use crate::key::{Change, Key, LeaseEnd, Sources, Step};
+use crate::key::{Change, Effect, Key, LeaseEnd, Sources, Step};
 use crate::room::Waiters;
 use crate::time::UnixMs;
 use crate::token::Token;
@@ -135,8 +135,10 @@ impl Key<'_> {
         step.reply = Some(now.until(deadline));
         if deadline != lease.deadline {
             lease.deadline = deadline;
+            let lease = *lease;
             self.room.renew(token, deadline);
             step.raise(Change::Lease);
+            step.effects.push(Effect::Renewed { lease });
         }
         step
     }

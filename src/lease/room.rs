@@ -18,7 +18,6 @@ pub struct WaiterId(pub u64);
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Waiter {
     pub ask: Ask,
-    pub parked_at: UnixMs,
     /// Its own BLOCK limit; never for BLOCK 0.
     pub gives_up: UnixMs,
 }
@@ -138,6 +137,16 @@ impl Room {
             }
         }
         group.waiters
+    }
+
+    /// Takes out those whose lease's deadline has passed, in the order they came: the key holds something that is no
+    /// entry, and there is one answer for all of them.
+    pub fn take_due(&mut self, now: UnixMs) -> Waiters {
+        let mut due = Waiters::new();
+        for token in self.due_tokens(now) {
+            due.append(&mut self.take_joined(token));
+        }
+        due
     }
 
     /// The tokens whose groups' deadlines have passed, oldest first.

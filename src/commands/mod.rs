@@ -1,0 +1,18 @@
+//! The commands: one file each, with its syntax, what it parses into, and what it runs.
+
+pub mod apply;
+pub mod args;
+pub mod batch;
+pub mod fail;
+pub mod fill;
+pub mod freshness;
+pub mod get;
+pub mod get_or_lock;
+pub mod info;
+pub mod invalidate;
+pub mod leases;
+pub mod pass;
+pub mod release;
+pub mod renew;
+pub mod set;
+pub mod touch;

@@ -1,0 +1,57 @@
+//! `CACHE.PASS key token [PX ms]`
+
+use super::args::{token, Once, Words, MS};
+use crate::redis::keyspace::{self, event, Over};
+use crate::redis::refusal::Refusal;
+use crate::redis::settings;
+use crate::redis::stats::STATS;
+use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
+use crate::redis::sys::{Argv, Context};
+
+pub struct Pass;
+
+impl Command for Pass {
+    const SPEC: Spec = Spec {
+        name: c"CACHE.PASS",
+        flags: c"write fast",
+        arity: -3,
+        keys: Keys::One(Access::Update),
+        summary: c"Says that the result must not be shared: for a while every caller builds for itself",
+        complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
+        tips: c"",
+        args: &[
+            Arg::new(c"key", Kind::Key),
+            Arg::new(c"token", Kind::Integer),
+            Arg::option(c"PX", c"milliseconds", Kind::Integer),
+        ],
+    };
+
+    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
+        let (Some(name), Some(given)) = (args.key(0), args.get(1)) else { return Ok(()) };
+        let token = token(given)?;
+        let pass_ms = mark(args.from(2))?;
+        let held =
+            keyspace::step(context, name, Over::Entries, Some(event::PASS), |key, from| key.pass(token, pass_ms, from));
+        match held {
+            true => {
+                STATS.passes.add(1);
+                context.reply_word(c"OK");
+            }
+            false => context.reply_null(),
+        }
+        Ok(())
+    }
+}
+
+fn mark<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<u64, Refusal> {
+    let mut words = Words::new(words, "PX");
+    let mut mark = Once::new("PX");
+    while let Some(word) = words.option() {
+        if !mark.is(word) {
+            return Err(words.unknown(word));
+        }
+        let ms = words.number("PX", settings::PASS_MS.range(), MS)?;
+        mark.set(ms)?;
+    }
+    Ok(mark.get().unwrap_or_else(|| settings::PASS_MS.get()))
+}

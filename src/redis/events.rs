@@ -1,0 +1,22 @@
+//! What the server tells us. Nothing is written from here: the module's own memory changes, and the scheduler is armed.
+
+use super::sys::event::Event;
+use super::sys::Context;
+use super::{scheduler, state};
+
+pub fn on(context: &Context, event: Event) {
+    state::with(|state| match event {
+        Event::ClientGone { id } => {
+            let tied = state.ledger.take_tied(id);
+            state.holders_gone.extend(tied);
+        }
+        Event::RoleChanged => state.role_changed = true,
+        Event::Flushed { db } => state.ledger.flush(db),
+        // Leases do not travel (the entry voids its own when it is next looked at), so neither do their lines.
+        Event::Swapped { first, second } => {
+            state.ledger.flush(Some(first));
+            state.ledger.flush(Some(second));
+        }
+    });
+    scheduler::arm(context);
+}

@@ -1,0 +1,223 @@
+//! Answers on their way to parked clients, in paced batches.
+//!
+//! Releasing a client costs the server some 8 µs, most of it in write(2) at the end of the turn, and copies the reply
+//! into the client's buffer. Ten thousand at once would stall everybody else for 80 ms; a thousand times 1 MiB would
+//! fill memory and evict the data set. So each turn of the event loop releases a bounded number of clients and bytes,
+//! and a burst of large values waits for its readers.
+
+use std::collections::VecDeque;
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use corral_lease::ask::Answer;
+use corral_lease::room::WaiterId;
+use corral_lease::token::Token;
+
+use super::parking::Seated;
+use super::state::{self, Place};
+use super::stats::STATS;
+use super::sys::{context, Context};
+
+/// What a parked client is told.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Answer(Answer),
+    Error(&'static CStr),
+}
+
+/// What travels to one client.
+#[derive(Debug)]
+pub struct Delivery {
+    pub outcome: Outcome,
+    /// The lease it grants, to be handed on if the client is gone before it gets there.
+    pub grant: Option<(Arc<Place>, Token)>,
+    pub client_id: u64,
+    pub delivered: bool,
+}
+
+/// Clients released per turn: about 2 ms of the server's time, callbacks and writes included. Half as many take longer
+/// in all, since a timer gives at most a thousand turns a second.
+const CLIENTS_PER_TURN: usize = 256;
+
+/// Bytes released per turn: as many as a loopback or a fast network takes in the same 2 ms.
+const BYTES_PER_TURN: usize = 2 << 20;
+
+/// Unsent replies allowed to pile up: an eighth of a GiB is the most a burst may cost, and other things grow too.
+const BYTES_IN_FLIGHT: u64 = 64 << 20;
+
+/// Bytes released before memory is looked at again: looking costs tens of microseconds.
+const BYTES_BETWEEN_LOOKS: usize = 8 << 20;
+
+/// How long readers that take nothing can hold the others up.
+const PATIENCE_MS: u64 = 100;
+
+/// Answers on their way.
+#[derive(Default, Debug)]
+pub struct Wakes {
+    batches: VecDeque<Batch>,
+    /// Released since memory was last looked at.
+    unlooked_bytes: usize,
+    burst: Option<Burst>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    waiters: std::vec::IntoIter<WaiterId>,
+    outcome: Outcome,
+}
+
+/// Many bytes are in flight.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Burst {
+    /// Used memory before it.
+    baseline: u64,
+    /// The least used memory seen since readers stopped taking, and when.
+    held: Option<(u64, u64)>,
+}
+
+impl Wakes {
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Has these clients answered, in this order, after all those before them.
+    pub fn push(&mut self, waiters: Vec<WaiterId>, outcome: Outcome) {
+        self.batches.push_back(Batch { waiters: waiters.into_iter(), outcome });
+    }
+
+    /// Forgets all answers that are on their way: who would have got them is answered otherwise.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn next(&mut self) -> Option<(WaiterId, Outcome)> {
+        loop {
+            let batch = self.batches.front_mut()?;
+            match batch.waiters.next() {
+                Some(id) => return Some((id, batch.outcome.clone())),
+                None => self.batches.pop_front(),
+            };
+        }
+    }
+}
+
+/// Releases one turn's worth of clients.
+pub fn pump(context: &Context) {
+    if state::with(|state| state.wakes.is_empty()) || is_held_back(context) {
+        return;
+    }
+    let mut bytes = 0;
+    let mut clients = 0;
+    while clients < CLIENTS_PER_TURN && bytes < BYTES_PER_TURN {
+        let next = state::with(|state| {
+            let (id, outcome) = state.wakes.next()?;
+            Some((state.waiting.take(id), outcome))
+        });
+        let Some((client, outcome)) = next else { break };
+        // Gone meanwhile: its disconnect took it out.
+        let Some(client) = client else { continue };
+        bytes += outcome.size();
+        clients += 1;
+        release(client, outcome);
+    }
+    if clients > 0 {
+        STATS.wake_batches.add(1);
+    }
+    state::with(|state| {
+        state.wakes.unlooked_bytes = state.wakes.unlooked_bytes.saturating_add(bytes);
+        if state.wakes.is_empty() {
+            state.wakes.burst = None;
+            state.wakes.unlooked_bytes = 0;
+        }
+    });
+}
+
+/// Releases one client with its answer.
+pub fn release(client: super::waiting::ParkedClient, outcome: Outcome) {
+    let grant = outcome.granted().map(|token| (client.place.clone(), token));
+    let delivery = Delivery { outcome, grant, client_id: client.client_id, delivered: false };
+    client.handle.release::<Seated>(delivery);
+}
+
+/// Whether the next batch waits for readers: unsent replies have piled up and are still being taken.
+fn is_held_back(context: &Context) -> bool {
+    let look = state::with(|state| match state.wakes.burst {
+        None => state.wakes.unlooked_bytes > BYTES_BETWEEN_LOOKS,
+        Some(burst) => burst.held.is_some() || state.wakes.unlooked_bytes > BYTES_BETWEEN_LOOKS,
+    });
+    if !look {
+        return false;
+    }
+    let Some(used) = context.memory_info(c"used_memory") else { return false };
+    let now_ms = context::now_ms();
+    state::with(|state| {
+        let wakes = &mut state.wakes;
+        let burst =
+            wakes.burst.get_or_insert(Burst { baseline: used.saturating_sub(wakes.unlooked_bytes as u64), held: None });
+        let held_back = burst.holds(used, now_ms);
+        if !held_back {
+            wakes.unlooked_bytes = 0;
+        }
+        held_back
+    })
+}
+
+impl Burst {
+    /// Whether `used` bytes of memory call for waiting. Readers that take nothing for [`PATIENCE_MS`] get no more of it.
+    fn holds(&mut self, used: u64, now_ms: u64) -> bool {
+        if used <= self.baseline.saturating_add(BYTES_IN_FLIGHT) {
+            self.held = None;
+            return false;
+        }
+        match self.held {
+            Some((least, since)) if used >= least => {
+                if now_ms.saturating_sub(since) < PATIENCE_MS {
+                    return true;
+                }
+                // One turn's worth goes out, and patience begins anew.
+                self.held = None;
+                false
+            }
+            _ => {
+                self.held = Some((used, now_ms));
+                true
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// The token it grants, if it grants one.
+    pub const fn granted(&self) -> Option<Token> {
+        match self {
+            Outcome::Answer(answer) => answer.granted(),
+            Outcome::Error(_) => None,
+        }
+    }
+
+    /// Bytes of its reply.
+    fn size(&self) -> usize {
+        const FRAME: usize = 64;
+        match self {
+            Outcome::Answer(answer) => answer.payload().map_or(0, <[u8]>::len).saturating_add(FRAME),
+            Outcome::Error(sentence) => sentence.count_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_held_back_while_readers_take_and_for_a_while_when_they_do_not() {
+        let mut burst = Burst { baseline: 1 << 30, held: None };
+        let full = (1 << 30) + BYTES_IN_FLIGHT + 10;
+        assert!(!burst.holds(1 << 30, 0));
+        assert!(burst.holds(full, 0));
+        assert!(burst.holds(full - 5, 90), "readers take: wait on");
+        assert!(burst.holds(full - 5, 120), "and patience counts from there");
+        assert!(!burst.holds(full - 5, 90 + PATIENCE_MS), "nobody takes: go on");
+        assert!(burst.holds(full + (2 << 20), 200));
+    }
+}
