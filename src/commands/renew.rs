@@ -1,5 +1,7 @@
 //! `CACHE.RENEW key token ms`
 
+use corral_lease::time::MAX_MS;
+
 use super::args::{number, token, MS};
 use crate::redis::keyspace::{self, Over};
 use crate::redis::refusal::Refusal;
@@ -29,7 +31,7 @@ impl Command for Renew {
         let (Some(name), Some(given), Some(ms)) = (args.key(0), args.get(1), args.get(2)) else { return Ok(()) };
         let token = token(given)?;
         let lease_max_ms = settings::LEASE_MAX_MS.get();
-        let ms = number(ms, "ms", 1..=lease_max_ms, MS)?;
+        let ms = number(ms, "ms", 1..=MAX_MS, MS)?;
         let left_ms = keyspace::step(context, name, Over::Entries, None, |key, _| key.renew(token, ms, lease_max_ms));
         match left_ms {
             Some(left_ms) => context.reply_number(i64::try_from(left_ms).unwrap_or(i64::MAX)),

@@ -20,7 +20,7 @@ use super::sys::{context, Context};
 pub struct Line {
     pub place: Arc<Place>,
     pub lease: Lease,
-    /// The holder's client on this node; `None` if the lease was replicated or loaded.
+    /// The holder's client on this node; `None` if the lease was replicated or loaded, or granted to a script.
     pub client_id: Option<u64>,
 }
 
@@ -38,7 +38,7 @@ impl Line {
     /// The holder as far as this node knows it, for people.
     pub fn holder(&self) -> String {
         match self.client_id {
-            None => "a client of another node".to_owned(),
+            None => "a script, or a client of another node".to_owned(),
             Some(id) => match context::client_address(id) {
                 Some(address) => format!("client {id} at {address}"),
                 None => format!("client {id}, which has disconnected"),
