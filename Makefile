@@ -39,8 +39,8 @@ build: setup ## Build the module: target/release/libcorral.so
 check: setup-lints ## What CI runs besides the tests: formatting, lints, the direction of imports
 	@echo '==> Formatting: every file is as rustfmt writes it'
 	cargo fmt --all --check
-	@echo '==> Lints: clippy and the compiler have nothing to say, tests and demo included'
-	cargo clippy --workspace --all-targets -- -D warnings
+	@echo '==> Lints: clippy and the compiler have nothing to say, tests and demo included; Cargo.lock is up to date'
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@echo '==> Purity: imports run lib -> commands -> redis -> lease, and the core touches nothing impure'
 	scripts/purity
 	@echo '==> Purity, self-test: the check catches each violation'
