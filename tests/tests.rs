@@ -1,1 +1,25 @@
-//! empty
+//! Black-box tests against real servers. `make test` builds the module first; `CORRAL_MODULE` and `CORRAL_SERVER` name
+//! another module file or another server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+/// Servers, clients and waiting for conditions.
+mod harness;
+
+/// Miss, lease, wait, fill, wake: the main job.
+mod rebuild;
+
+/// How waiting ends otherwise: handover, own limits, disconnects, the operator's hand.
+mod waiting;
+
+/// Rebuilds that were overtaken: invalidated, late, released by an old holder.
+mod void_fill;
+
+/// Thousands of clients.
+mod herd;

@@ -1,0 +1,106 @@
+//! One connection, which can be sent a command and read later: what a parked client is.
+
+use std::cell::OnceCell;
+use std::io::{BufReader, ErrorKind, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+
+use super::{Reply, Triple, DEADLINE};
+
+pub struct Client {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+    parser: redis::Parser,
+    id: OnceCell<i64>,
+}
+
+impl Client {
+    pub fn connect(port: u16) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("the server accepts connections");
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        // Thousands of these are held at once: small buffers.
+        let reader = BufReader::with_capacity(1024, stream.try_clone().unwrap());
+        Self { stream, reader, parser: redis::Parser::new(), id: OnceCell::new() }
+    }
+
+    /// Runs one command, its words separated by blanks.
+    pub fn run(&mut self, line: &str) -> Reply {
+        self.send(line);
+        self.read()
+    }
+
+    /// Runs one command of any bytes.
+    pub fn call(&mut self, words: &[&[u8]]) -> Reply {
+        self.send_raw(&packed(words));
+        self.read()
+    }
+
+    /// Runs a GETORLOCK or GET and returns its triple.
+    pub fn ask(&mut self, line: &str) -> Triple {
+        self.run(line).triple()
+    }
+
+    /// Sends one command without waiting for its reply: the way to be parked.
+    pub fn send(&mut self, line: &str) {
+        let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
+        self.send_raw(&packed(&words));
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Several commands in one packet, which the server runs in one turn of its event loop.
+    pub fn send_together(&mut self, lines: &[&str]) {
+        let packet: Vec<u8> = lines
+            .iter()
+            .flat_map(|line| packed(&line.split_whitespace().map(str::as_bytes).collect::<Vec<_>>()))
+            .collect();
+        self.send_raw(&packet);
+    }
+
+    /// The next reply.
+    pub fn read(&mut self) -> Reply {
+        match self.parser.parse_value(&mut self.reader) {
+            Ok(value) => value.into(),
+            Err(error) if error.is_timeout() => panic!("no reply within {DEADLINE:?}"),
+            Err(error) if error.is_io_error() || error.is_connection_dropped() => Reply::Closed,
+            Err(error) => panic!("not a reply: {error}"),
+        }
+    }
+
+    /// Whether a reply, or the end of the connection, has arrived.
+    pub fn has_reply(&self) -> bool {
+        if !self.reader.buffer().is_empty() {
+            return true;
+        }
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        !matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// The connection's id. Asked before the client is parked.
+    pub fn id(&mut self) -> i64 {
+        if let Some(id) = self.id.get() {
+            return *id;
+        }
+        let id = self.run("CLIENT ID").number();
+        *self.id.get_or_init(|| id)
+    }
+
+    /// Closes the connection.
+    pub fn hang_up(self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn packed(words: &[&[u8]]) -> Vec<u8> {
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(*word);
+    }
+    command.get_packed_command()
+}

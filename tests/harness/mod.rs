@@ -1,0 +1,35 @@
+//! What every test stands on: a server of its own, clients that can be parked, and waiting with a deadline.
+
+mod client;
+mod reply;
+mod server;
+
+use std::time::{Duration, Instant};
+
+pub use client::Client;
+pub use reply::{Reply, Triple};
+pub use server::Server;
+
+/// How long a test waits for what must happen. Generous: the machines are shared, and no test is about speed.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Milliseconds since the epoch, as the server on the same machine has them.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+/// Lets this process, and the servers it starts, have thousands of connections.
+pub fn raise_file_limit() {
+    let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
+    rlimit::Resource::NOFILE.set(hard, hard).unwrap();
+}

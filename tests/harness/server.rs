@@ -1,0 +1,170 @@
+//! A server of a test's own, with the module loaded.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{eventually, Client};
+
+pub struct Server {
+    process: Option<Child>,
+    pub port: u16,
+    directory: tempfile::TempDir,
+    options: Vec<String>,
+}
+
+impl Server {
+    /// A server without persistence.
+    pub fn start() -> Self {
+        Self::with(&["--save", "", "--appendonly", "no"])
+    }
+
+    /// A server with further options.
+    pub fn with(options: &[&str]) -> Self {
+        let mut server = Self {
+            process: None,
+            port: free_port(),
+            directory: tempfile::tempdir().unwrap(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+        };
+        server.launch();
+        server
+    }
+
+    /// A replica of this server, in step with it.
+    pub fn replica(&self) -> Self {
+        let port = self.port.to_string();
+        let replica = Self::with(&["--save", "", "--repl-diskless-sync-delay", "0", "--replicaof", "127.0.0.1", &port]);
+        replica.wait_for_sync();
+        replica
+    }
+
+    /// Waits until this replica's link is up.
+    pub fn wait_for_sync(&self) {
+        let mut client = self.client();
+        eventually("the replica is in step", || {
+            client.run("INFO replication").text().contains("master_link_status:up")
+        });
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    pub fn clients(&self, count: usize) -> Vec<Client> {
+        (0..count).map(|_| self.client()).collect()
+    }
+
+    /// Ends the server as a power cut would, and starts it again on the same data.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.launch();
+    }
+
+    /// Whether the server is still running.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.process.as_mut().map(Child::try_wait), Some(Ok(None)))
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Parks `client` by a GETORLOCK and waits until the server says so.
+    pub fn park(&self, client: &mut Client, line: &str) {
+        let key = line.split_whitespace().nth(1).unwrap().to_owned();
+        let before = self.waiters(&key);
+        client.send(line);
+        eventually("the client is parked", || self.waiters(&key) > before);
+    }
+
+    /// Parks many clients, each by the same GETORLOCK.
+    pub fn park_all(&self, clients: &mut [Client], line: &str) {
+        let key = line.split_whitespace().nth(1).unwrap().to_owned();
+        let wanted = self.waiters(&key) + clients.len() as i64;
+        for client in clients.iter_mut() {
+            client.send(line);
+        }
+        eventually("all clients are parked", || self.waiters(&key) == wanted);
+    }
+
+    /// How many clients wait on a key.
+    pub fn waiters(&self, key: &str) -> i64 {
+        match self.client().run(&format!("CACHE.INFO {key}")) {
+            super::Reply::Nil => 0,
+            info => info.field("waiters").number(),
+        }
+    }
+
+    /// A field of INFO.
+    pub fn info(&self, field: &str) -> i64 {
+        let info = self.client().run("INFO everything").text();
+        let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {field} in INFO")).trim().parse().unwrap()
+    }
+
+    /// The digest of a key, which is equal on servers that hold the same.
+    pub fn digest(&self, key: &str) -> String {
+        self.client().run(&format!("DEBUG DIGEST-VALUE {key}")).list()[0].text()
+    }
+
+    fn launch(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let program = std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let mut command = Command::new(&program);
+        command
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--enable-debug-command", "local", "--enable-module-command", "local"])
+            .args(["--maxclients", "15000"])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(&self.options)
+            .arg("--loadmodule")
+            .arg(module())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        self.process = Some(command.spawn().unwrap_or_else(|error| panic!("{program} cannot be started: {error}")));
+        let port = self.port;
+        eventually("the server answers", || {
+            assert!(self.is_alive(), "the server ended: {}", self.log());
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+                && !matches!(Client::connect(port).run("PING"), super::Reply::Error(_))
+        });
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("server.log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- log of the server on port {} ---\n{}", self.port, self.log());
+        }
+        self.kill();
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn module() -> PathBuf {
+    let module = match std::env::var_os("CORRAL_MODULE") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/libcorral.so"),
+    };
+    assert!(module.exists(), "{} does not exist: run `make build` first", module.display());
+    module
+}
