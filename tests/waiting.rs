@@ -233,15 +233,17 @@ fn beyond_the_limits_callers_are_told_to_wait_at_once() {
 fn handovers_wait_for_the_end_of_a_pause_and_block_limits_do_not() {
     let server = Server::start();
     let mut operator = server.client();
-    operator.ask("CACHE.GETORLOCK page LEASE 200");
+    operator.ask("CACHE.GETORLOCK page LEASE 2000");
     let (mut patient, mut hasty) = (server.client(), server.client());
     server.park(&mut patient, "CACHE.GETORLOCK page BLOCK 0");
-    server.park(&mut hasty, "CACHE.GETORLOCK page BLOCK 300");
+    server.park(&mut hasty, "CACHE.GETORLOCK page BLOCK 2200");
     let paused = Instant::now();
-    operator.run("CLIENT PAUSE 1000 WRITE");
+    operator.run("CLIENT PAUSE 3500 WRITE");
+    assert!(!patient.has_reply() && !hasty.has_reply(), "the pause began while both were parked");
     assert!(hasty.read().triple().is("WAIT", None));
+    assert!(!patient.has_reply(), "nobody is promoted during the pause");
     assert!(patient.read().triple().is("LOCK", None));
-    assert!(paused.elapsed() >= Duration::from_millis(1000));
+    assert!(paused.elapsed() >= Duration::from_millis(3500));
 }
 
 #[test]
