@@ -19,8 +19,9 @@ use std::ffi::{c_int, c_void};
 use redis_module::raw;
 
 use super::context::can_time_out_clients;
-use super::{call, Context};
+use super::{call, recover, Context};
 use crate::redis::guard::{catch, guarded};
+use crate::redis::refusal::INTERNAL;
 
 /// The right to release one parked client.
 #[derive(Debug)]
@@ -86,7 +87,8 @@ guarded! {
         _argc: c_int,
     ) -> c_int, else {
         // SAFETY: the context of this callback.
-        catch("deliver", || unsafe { Context::new(context) }.reply_error(crate::redis::refusal::INTERNAL));
+        catch("deliver", || unsafe { Context::new(context) }.reply_error(INTERNAL));
+        recover(context);
         0
     } {
         // SAFETY: the context of this callback.
@@ -101,7 +103,7 @@ guarded! {
 }
 
 guarded! {
-    fn discard<P: Parked>(context: *mut raw::RedisModuleCtx, delivery: *mut c_void), else {} {
+    fn discard<P: Parked>(context: *mut raw::RedisModuleCtx, delivery: *mut c_void), else { recover(context) } {
         if delivery.is_null() {
             return;
         }
@@ -117,7 +119,10 @@ guarded! {
         context: *mut raw::RedisModuleCtx,
         _argv: *mut *mut raw::RedisModuleString,
         _argc: c_int,
-    ) -> c_int, else { 0 } {
+    ) -> c_int, else {
+        recover(context);
+        0
+    } {
         // SAFETY: the context of this callback.
         let context = unsafe { Context::new(context) };
         let seat = Seat(call!(RedisModule_GetBlockedClientHandle(context.raw)) as usize);
@@ -129,7 +134,9 @@ guarded! {
 }
 
 guarded! {
-    fn leave<P: Parked>(context: *mut raw::RedisModuleCtx, blocked: *mut raw::RedisModuleBlockedClient), else {} {
+    fn leave<P: Parked>(context: *mut raw::RedisModuleCtx, blocked: *mut raw::RedisModuleBlockedClient), else {
+        recover(context);
+    } {
         // SAFETY: the context of this callback.
         if let Some(handle) = P::leave(&unsafe { Context::new(context) }, Seat(blocked as usize)) {
             handle.let_go();

@@ -10,7 +10,7 @@ use std::ptr::null;
 use redis_module::raw;
 
 use super::context::OK;
-use super::{call, has, Argv, Context};
+use super::{call, has, recover, Argv, Context};
 use crate::redis::guard::{catch, guarded};
 use crate::redis::refusal::{Refusal, INTERNAL};
 
@@ -152,6 +152,7 @@ guarded! {
     ) -> c_int, else {
         // SAFETY: the context of this callback.
         catch("reply", || unsafe { Context::new(context) }.reply_error(INTERNAL));
+        recover(context);
         OK
     } {
         // SAFETY: context and arguments of this callback.

@@ -8,7 +8,7 @@ use std::ffi::c_void;
 
 use redis_module::raw;
 
-use super::{call, Context};
+use super::{call, recover, Context};
 use crate::redis::events;
 use crate::redis::guard::guarded;
 
@@ -47,7 +47,7 @@ guarded! {
         event: raw::RedisModuleEvent,
         subevent: u64,
         data: *mut c_void,
-    ), else {} {
+    ), else { recover(context) } {
         // SAFETY: the file's contract.
         let event = unsafe {
             match event.id {

@@ -29,6 +29,8 @@ pub mod timer;
 pub use argv::{Argv, KeyName};
 pub use context::Context;
 
+use super::{guard, scheduler};
+
 /// Calls one function of the server's API.
 macro_rules! call {
     ($name:ident($($argument:expr),* $(,)?)) => {{
@@ -58,4 +60,10 @@ use has;
 #[allow(clippy::panic, reason = "the guard turns it into an error reply; jumping to null would end the server")]
 fn missing(name: &'static str) -> ! {
     panic!("this server has no {name}")
+}
+
+/// The fallback of a callback that panicked: has the scheduler see to whoever waits.
+fn recover(context: *mut redis_module::raw::RedisModuleCtx) {
+    // SAFETY: the context of the callback whose fallback this is.
+    guard::catch("recover", || scheduler::arm(&unsafe { Context::new(context) }));
 }
