@@ -23,3 +23,6 @@ mod void_fill;
 
 /// Thousands of clients.
 mod herd;
+
+/// The decision table as data: every row, for GETORLOCK and GET.
+mod decision;
