@@ -38,6 +38,9 @@ pub const OWNERSHIP_MS: u64 = 1000;
 /// Handovers done per turn before others are let in, in microseconds.
 const TURN_US: u64 = 1500;
 
+/// Expired leases struck off per turn: a microsecond each, and a million can share a deadline.
+const EXPIRIES_PER_TURN: usize = 1000;
+
 /// Log lines for expired leases: one in this time.
 const LOG_EVERY_MS: u64 = 1000;
 
@@ -237,7 +240,8 @@ fn close_unanswered(context: &Context) {
 
 /// Takes the leases whose deadlines have passed off the ledger; it is the master's to count them.
 fn strike_expired(now: UnixMs, is_master: bool) {
-    while let Some(line) = state::with(|state| state.ledger.take_expired(now)) {
+    for _ in 0..EXPIRIES_PER_TURN {
+        let Some(line) = state::with(|state| state.ledger.take_expired(now)) else { return };
         if is_master {
             tell_expired(&line);
         }
