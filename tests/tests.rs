@@ -26,3 +26,9 @@ mod herd;
 
 /// The decision table as data: every row, for GETORLOCK and GET.
 mod decision;
+
+/// Old values while one client refreshes.
+mod stale;
+
+/// Rebuilds that fail: messages, old values, back-off.
+mod failure;

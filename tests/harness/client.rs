@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::io::{BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 
-use super::{Reply, Triple, DEADLINE};
+use super::{eventually, Reply, Triple, DEADLINE};
 
 pub struct Client {
     stream: TcpStream,
@@ -39,6 +39,19 @@ impl Client {
     /// Runs a GETORLOCK or GET and returns its triple.
     pub fn ask(&mut self, line: &str) -> Triple {
         self.run(line).triple()
+    }
+
+    /// Asks until the answer has this state: how time passes in a test. With a CACHE.GET, it changes nothing.
+    pub fn until(&mut self, line: &str, state: &str) -> Triple {
+        let mut answer = self.ask(line);
+        eventually(&format!("{line} answers {state}"), || {
+            let reached = answer.state == state;
+            if !reached {
+                answer = self.ask(line);
+            }
+            reached
+        });
+        answer
     }
 
     /// Sends one command without waiting for its reply: the way to be parked.
