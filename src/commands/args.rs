@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use corral_lease::token::Token;
 
 use crate::redis::refusal::{legible, Refusal};
-use crate::redis::settings::decimal;
+use crate::redis::settings::{decimal, Number};
 
 /// The words of a call that are still to be read.
 pub struct Words<'a, I: Iterator<Item = &'a [u8]>> {
@@ -84,6 +84,24 @@ pub fn number(word: &[u8], name: &'static str, range: RangeInclusive<u64>, unit:
         name,
         range: format!("a whole number from {} to {}{unit}", range.start(), range.end()),
     })
+}
+
+/// `[OPTION ms]` as all that is left of a call: in the range of `setting`, which is also what stands for it.
+pub fn only_option<'a>(
+    words: impl Iterator<Item = &'a [u8]>,
+    option: &'static str,
+    setting: &Number,
+) -> Result<u64, Refusal> {
+    let mut words = Words::new(words, option);
+    let mut given = Once::new(option);
+    while let Some(word) = words.option() {
+        if !given.is(word) {
+            return Err(words.unknown(word));
+        }
+        let ms = words.number(option, setting.range(), MS)?;
+        given.set(ms)?;
+    }
+    Ok(given.get().unwrap_or_else(|| setting.get()))
 }
 
 /// The unit of most numbers here.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use corral_lease::codec::MESSAGE_LIMIT;
 
-use super::args::{token, Once, Words, MS};
+use super::args::{only_option, token};
 use crate::redis::keyspace::{self, event, Over};
 use crate::redis::refusal::Refusal;
 use crate::redis::settings;
@@ -38,7 +38,7 @@ impl Command for Fail {
         if message.len() > MESSAGE_LIMIT {
             return Err(Refusal::TooLong { name: "message", limit: MESSAGE_LIMIT });
         }
-        let backoff_ms = backoff(args.from(3))?;
+        let backoff_ms = only_option(args.from(3), "BACKOFF", &settings::BACKOFF_MS)?;
         let told = keyspace::step(context, name, Over::Entries, Some(event::FAIL), |key, from| {
             key.fail(token, Arc::from(message), backoff_ms, from)
         });
@@ -51,17 +51,4 @@ impl Command for Fail {
         }
         Ok(())
     }
-}
-
-fn backoff<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<u64, Refusal> {
-    let mut words = Words::new(words, "BACKOFF");
-    let mut backoff = Once::new("BACKOFF");
-    while let Some(word) = words.option() {
-        if !backoff.is(word) {
-            return Err(words.unknown(word));
-        }
-        let ms = words.number("BACKOFF", settings::BACKOFF_MS.range(), MS)?;
-        backoff.set(ms)?;
-    }
-    Ok(backoff.get().unwrap_or_else(|| settings::BACKOFF_MS.get()))
 }

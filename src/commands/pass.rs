@@ -1,6 +1,6 @@
 //! `CACHE.PASS key token [PX ms]`
 
-use super::args::{token, Once, Words, MS};
+use super::args::{only_option, token};
 use crate::redis::keyspace::{self, event, Over};
 use crate::redis::refusal::Refusal;
 use crate::redis::settings;
@@ -29,7 +29,7 @@ impl Command for Pass {
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
         let (Some(name), Some(given)) = (args.key(0), args.get(1)) else { return Ok(()) };
         let token = token(given)?;
-        let pass_ms = mark(args.from(2))?;
+        let pass_ms = only_option(args.from(2), "PX", &settings::PASS_MS)?;
         let held =
             keyspace::step(context, name, Over::Entries, Some(event::PASS), |key, from| key.pass(token, pass_ms, from));
         match held {
@@ -41,17 +41,4 @@ impl Command for Pass {
         }
         Ok(())
     }
-}
-
-fn mark<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<u64, Refusal> {
-    let mut words = Words::new(words, "PX");
-    let mut mark = Once::new("PX");
-    while let Some(word) = words.option() {
-        if !mark.is(word) {
-            return Err(words.unknown(word));
-        }
-        let ms = words.number("PX", settings::PASS_MS.range(), MS)?;
-        mark.set(ms)?;
-    }
-    Ok(mark.get().unwrap_or_else(|| settings::PASS_MS.get()))
 }
