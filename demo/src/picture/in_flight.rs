@@ -1,0 +1,138 @@
+//! Queries in flight over time: one panel for each run, on the same axes.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::{bold, colour, font, svg, Area, Drawn, AXIS, GRID, WIDTH};
+use crate::measurements::Run;
+use crate::table::duration;
+
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// The axes that all panels share: the longest run and the largest herd fit.
+struct Axes {
+    seconds: f64,
+    queries: f64,
+}
+
+pub(crate) fn in_flight(runs: &[Run]) -> Result<String> {
+    let axes = Axes {
+        seconds: runs.iter().map(|run| run.elapsed.as_secs_f64()).fold(1.0, f64::max) * 1.01,
+        queries: runs.iter().map(Run::most_in_flight).max().unwrap_or(1).max(4) as f64 * 1.15,
+    };
+    svg(PANEL_HEIGHT * runs.len() as u32, |root| {
+        let panels = root.split_evenly((runs.len(), 1));
+        runs.iter().zip(&panels).try_for_each(|(run, area)| panel(run, area, &axes))
+    })
+}
+
+fn panel(run: &Run, area: &Area<'_>, axes: &Axes) -> Drawn {
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(RIGHT)
+        .margin_top(34)
+        .x_label_area_size(BELOW)
+        .y_label_area_size(LEFT)
+        .build_cartesian_2d(0.0..axes.seconds, 0.0..axes.queries)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(AXIS)
+        .x_labels(12)
+        .y_labels(5)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.0}"))
+        .label_style(font(16))
+        .x_desc("seconds since the run began")
+        .y_desc("queries in flight")
+        .axis_desc_style(font(16))
+        .draw()?;
+
+    let end = run.elapsed.as_secs_f64();
+    chart.draw_series([Rectangle::new([(end, 0.0), (axes.seconds, axes.queries)], SHADE.filled())])?;
+    draw_run(run, axes.queries, &mut chart)?;
+
+    area.draw(&Text::new(run.strategy.name(), (LEFT as i32, 8), bold(21, colour(run.strategy))))?;
+    let style = font(16).pos(Pos::new(HPos::Right, VPos::Top));
+    area.draw(&Text::new(summary(run), ((WIDTH - RIGHT) as i32, 11), style))?;
+
+    // One query is less than a pixel on an axis for hundreds, and a short run leaves room to look closer.
+    let (left, _) = chart.backend_coord(&(end, 0.0));
+    if run.most_in_flight() <= 2 && f64::from(left) < f64::from(WIDTH) * 0.5 && axes.queries > 20.0 {
+        let corner = (left + 40, 40);
+        let size = (WIDTH - RIGHT - corner.0 as u32 - 8, PANEL_HEIGHT - BELOW - 46);
+        close_up(run, &area.clone().shrink(corner, size))?;
+    }
+    Ok(())
+}
+
+/// The same run with the few queries it has in full height.
+fn close_up(run: &Run, area: &Area<'_>) -> Drawn {
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(14)
+        .margin_top(26)
+        .x_label_area_size(22)
+        .y_label_area_size(34)
+        .build_cartesian_2d(0.0..run.elapsed.as_secs_f64(), 0.0..CLOSE_UP_QUERIES)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(AXIS)
+        .x_labels(10)
+        .y_labels(3)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| format!("{y:.0}"))
+        .label_style(font(14))
+        .draw()?;
+    draw_run(run, CLOSE_UP_QUERIES, &mut chart)?;
+    area.draw(&Text::new("The same, close up: each block is one query", (34, 6), font(15)))?;
+    Ok(())
+}
+
+fn draw_run(run: &Run, height: f64, chart: &mut Chart<'_>) -> Drawn {
+    let colour = colour(run.strategy);
+    for expiry in run.expiries.iter().map(Duration::as_secs_f64) {
+        chart.draw_series(DashedLineSeries::new([(expiry, 0.0), (expiry, height)], 2, 3, MARK.stroke_width(1)))?;
+    }
+    let steps = staircase(run);
+    chart.draw_series(AreaSeries::new(steps.iter().copied(), 0.0, colour.mix(0.35)))?;
+    chart.draw_series(LineSeries::new(steps, colour.stroke_width(2)))?;
+    Ok(())
+}
+
+fn summary(run: &Run) -> String {
+    let queries = match run.most_in_flight() {
+        1 => "never more than 1 query at once".to_owned(),
+        most => format!("up to {most} queries at once"),
+    };
+    format!("{queries}; {} expiries, over after {}", run.expiries_met(), duration(run.elapsed))
+}
+
+/// The number of queries in flight as corners of a staircase.
+fn staircase(run: &Run) -> Vec<(f64, f64)> {
+    let mut corners = Vec::new();
+    let mut height = 0.0;
+    for (at, count) in run.in_flight() {
+        corners.push((at.as_secs_f64(), height));
+        height = count as f64;
+        corners.push((at.as_secs_f64(), height));
+    }
+    corners.push((run.elapsed.as_secs_f64(), height));
+    corners
+}
+
+const PANEL_HEIGHT: u32 = 230;
+const LEFT: u32 = 64;
+const RIGHT: u32 = 16;
+const BELOW: u32 = 48;
+const CLOSE_UP_QUERIES: f64 = 2.3;
+const MARK: RGBColor = RGBColor(0x77, 0x77, 0x77);
+const SHADE: RGBColor = RGBColor(0xF2, 0xF2, 0xF2);

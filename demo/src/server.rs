@@ -1,0 +1,146 @@
+//! The demo's own redis-server: on a free port of the loopback interface, in a temporary directory, keeping nothing.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+
+use crate::interrupt;
+
+/// A running server, killed when dropped.
+pub(crate) struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts `program` in `directory`, with `module` if one is given, and waits until it answers.
+    pub(crate) fn start(program: &Path, module: Option<&Path>, directory: &Path) -> Result<Self> {
+        let module = module.map(find_module).transpose()?;
+        // Between choosing a port and the server's binding to it somebody else may take it: then choose again.
+        for _ in 1..PORT_ATTEMPTS {
+            if let Ok(server) = Self::start_on(free_port()?, program, module.as_deref(), directory) {
+                return Ok(server);
+            }
+            interrupt::check()?;
+            if !log_says(directory, "Address already in use") {
+                break;
+            }
+        }
+        Self::start_on(free_port()?, program, module.as_deref(), directory)
+    }
+
+    pub(crate) fn connect(&self) -> Result<redis::Connection> {
+        connect_to(self.port)
+    }
+
+    /// An empty server, for the next run.
+    pub(crate) fn flush(&self) -> Result<()> {
+        redis::cmd("FLUSHALL").exec(&mut self.connect()?).context("cannot flush the server")
+    }
+
+    fn start_on(port: u16, program: &Path, module: Option<&Path>, directory: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
+        command
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args(["--maxclients", "20000", "--logfile", LOG])
+            .arg("--port")
+            .arg(port.to_string())
+            .arg("--dir")
+            .arg(directory)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if let Some(module) = module {
+            command.arg("--loadmodule").arg(module);
+        }
+        own_process_group(&mut command);
+        let process = command.spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow::anyhow!(
+                "there is no '{}': install Redis (`make setup` does), or say where it is with --server PATH",
+                program.display()
+            ),
+            _ => anyhow::Error::new(error).context(format!("cannot start '{}'", program.display())),
+        })?;
+        let mut server = Self { process, port };
+        server.wait_until_up(directory)?;
+        Ok(server)
+    }
+
+    fn wait_until_up(&mut self, directory: &Path) -> Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            interrupt::check()?;
+            if let Some(status) = self.process.try_wait()? {
+                bail!("redis-server ended at once ({status}). The end of its log:\n{}", log_end(directory));
+            }
+            let answers = connect_to(self.port).and_then(|mut c| Ok(redis::cmd("PING").exec(&mut c)?));
+            match answers {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error.context(format!(
+                        "redis-server did not answer within {} s. The end of its log:\n{}",
+                        START_LIMIT.as_secs(),
+                        log_end(directory)
+                    )));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It keeps nothing, so there is nothing it could lose; `wait` frees its process id.
+        // Both fail only if it is gone already.
+        let _gone = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+fn connect_to(port: u16) -> Result<redis::Connection> {
+    let client = redis::Client::open(("127.0.0.1", port))?;
+    let connection = client.get_connection_with_timeout(START_LIMIT).context("cannot connect to redis-server")?;
+    connection.set_read_timeout(Some(READ_LIMIT))?;
+    Ok(connection)
+}
+
+fn find_module(path: &Path) -> Result<PathBuf> {
+    // Made absolute, as the server runs in another directory.
+    fs::canonicalize(path)
+        .with_context(|| format!("the module is not there: {}. Run `make build` first", path.display()))
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Ctrl-C in a terminal goes to the whole process group: the server would end under the herd's feet,
+/// and the demo would report lost connections instead of an interruption.
+fn own_process_group(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+fn log_says(directory: &Path, words: &str) -> bool {
+    fs::read_to_string(directory.join(LOG)).is_ok_and(|log| log.contains(words))
+}
+
+fn log_end(directory: &Path) -> String {
+    let log = fs::read_to_string(directory.join(LOG)).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines.iter().skip(lines.len().saturating_sub(8)).map(|line| format!("  {line}\n")).collect()
+}
+
+const LOG: &str = "redis.log";
+const PORT_ATTEMPTS: usize = 3;
+const START_LIMIT: Duration = Duration::from_secs(15);
+/// Longer than any call may block (strategies::PATIENCE).
+const READ_LIMIT: Duration = Duration::from_secs(90);
