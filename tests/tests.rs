@@ -32,3 +32,12 @@ mod stale;
 
 /// Rebuilds that fail: messages, old values, back-off.
 mod failure;
+
+/// Results that must not be shared.
+mod pass;
+
+/// Not modified: times renewed, value kept.
+mod touch;
+
+/// The soft purge, and what it does to rebuilds.
+mod invalidate;
