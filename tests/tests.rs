@@ -41,3 +41,12 @@ mod touch;
 
 /// The soft purge, and what it does to rebuilds.
 mod invalidate;
+
+/// Many keys in one call, and the list of leases.
+mod batch;
+
+/// Refreshes before the value is stale.
+mod early;
+
+/// Expiries that spread.
+mod jitter;
