@@ -1,0 +1,245 @@
+//! One key on a stage: the part of the server's shell that the core's contract relies on, with the clock and the chance
+//! in the test's hand.
+//!
+//! As in the shell, a decision that grants nothing is answered without a step, a key lives no longer than it is of use,
+//! and a parked client joins the lease that it was told to wait behind.
+
+use std::sync::Arc;
+
+use corral_lease::ask::{Answer, Ask};
+use corral_lease::decision::Decision;
+use corral_lease::entry::Entry;
+use corral_lease::freshness::Freshness;
+use corral_lease::key::{Asked, Change, Effect, Key, LeaseEnd, Sources, Step};
+use corral_lease::rebuild::{Filled, Memory};
+use corral_lease::room::{Room, Waiter, WaiterId};
+use corral_lease::time::UnixMs;
+use corral_lease::token::{Mint, Token};
+
+/// `corral.lease-max-ms`, as it stands in the settings.
+pub const LEASE_MAX_MS: u64 = 300_000;
+
+/// Everything that can happen to a key.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Input {
+    /// CACHE.GETORLOCK. `block_ms`: `None` does not block, 0 has no limit of its own.
+    Ask {
+        ask: Ask,
+        block_ms: Option<u64>,
+    },
+    Fill {
+        token: Token,
+        value: Arc<[u8]>,
+        freshness: Freshness,
+        memory: Memory,
+    },
+    Set {
+        value: Arc<[u8]>,
+        freshness: Freshness,
+    },
+    Get,
+    Renew {
+        token: Token,
+        ms: u64,
+    },
+    Release {
+        token: Token,
+    },
+    /// The connection of a TIED lease closed.
+    HolderGone {
+        token: Token,
+    },
+    Fail {
+        token: Token,
+        message: Arc<[u8]>,
+        backoff_ms: u64,
+    },
+    Pass {
+        token: Token,
+        pass_ms: u64,
+    },
+    Touch {
+        token: Token,
+        freshness: Freshness,
+    },
+    Invalidate,
+    /// DEL, and every other way a key can go: the module is not asked, and its waiting rooms stay as they are.
+    Delete,
+    /// A parked client disconnects.
+    Leave(WaiterId),
+    /// The scheduler runs *advance*.
+    Advance,
+}
+
+/// What the caller is told.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply {
+    Answer(Answer),
+    Parked {
+        id: WaiterId,
+        behind: Token,
+    },
+    Ok,
+    Nil,
+    OutOfMemory,
+    Number(u64),
+    /// There is no caller.
+    Nobody,
+}
+
+/// What one input led to.
+#[derive(PartialEq, Debug)]
+pub struct Turn {
+    pub reply: Reply,
+    pub change: Change,
+    pub effects: Vec<Effect>,
+}
+
+pub struct Stage {
+    pub entry: Entry,
+    pub room: Room,
+    pub now: UnixMs,
+    /// What every draw of a random number gives.
+    pub chance: f64,
+    mint: Mint,
+    last_waiter: u64,
+}
+
+impl Stage {
+    pub fn new(now: UnixMs) -> Self {
+        let (entry, room, mint) = (Entry::vacant(), Room::default(), Mint::default());
+        Self { entry, room, now, chance: 1.0, mint, last_waiter: 0 }
+    }
+
+    /// One input at the present moment.
+    pub fn put(&mut self, input: Input) -> Turn {
+        self.forget_if_vacant();
+        let turn = self.step_of(input);
+        self.forget_if_vacant();
+        turn
+    }
+
+    /// The clock runs to `moment`, and the scheduler rings at each of the room's moments on the way.
+    pub fn run_until(&mut self, moment: UnixMs) -> Vec<(UnixMs, Turn)> {
+        let mut turns = Vec::new();
+        while let Some(next) = self.room.next_moment().filter(|next| *next <= moment) {
+            self.now = self.now.max(next);
+            turns.push((self.now, self.put(Input::Advance)));
+            assert!(!self.room.is_due(self.now), "after *advance* nothing is due: {:?}", self.room);
+        }
+        self.now = self.now.max(moment);
+        self.forget_if_vacant();
+        turns
+    }
+
+    fn step_of(&mut self, input: Input) -> Turn {
+        let (now, chance) = (self.now, self.chance);
+        let times = |freshness: Freshness| freshness.resolve(now, || chance);
+        match input {
+            Input::Ask { ask, block_ms } => self.ask(&ask, block_ms),
+            Input::Fill { token, value, freshness, memory } => {
+                let step = self.step(|key, _| key.fill(token, value, times(freshness), memory));
+                Turn::new(step, |filled| match filled {
+                    Filled::Stored => Reply::Ok,
+                    Filled::Void => Reply::Nil,
+                    Filled::OutOfMemory => Reply::OutOfMemory,
+                })
+            }
+            Input::Set { value, freshness } => {
+                Turn::new(self.step(|key, _| key.set(value, times(freshness))), |()| Reply::Ok)
+            }
+            Input::Get => Turn::still(Reply::Answer(self.entry.peek(now))),
+            Input::Renew { token, ms } => {
+                let step = self.step(|key, _| key.renew(token, ms, LEASE_MAX_MS));
+                Turn::new(step, |left_ms| left_ms.map_or(Reply::Nil, Reply::Number))
+            }
+            Input::Release { token } => {
+                let step = self.step(|key, from| key.end(token, LeaseEnd::Released, from));
+                Turn::new(step, |held| Reply::Number(u64::from(held)))
+            }
+            Input::HolderGone { token } => {
+                Turn::new(self.step(|key, from| key.end(token, LeaseEnd::HolderGone, from)), |_| Reply::Nobody)
+            }
+            Input::Fail { token, message, backoff_ms } => {
+                let step = self.step(|key, from| key.fail(token, message, backoff_ms, from));
+                Turn::new(step, |answer| answer.map_or(Reply::Nil, Reply::Answer))
+            }
+            Input::Pass { token, pass_ms } => {
+                Turn::new(self.step(|key, from| key.pass(token, pass_ms, from)), Reply::of_held)
+            }
+            Input::Touch { token, freshness } => {
+                Turn::new(self.step(|key, from| key.touch(token, times(freshness), from)), Reply::of_held)
+            }
+            Input::Invalidate => Turn::new(self.step(|key, _| key.invalidate()), |was| Reply::Number(u64::from(was))),
+            Input::Delete => {
+                let was = !self.entry.is_vacant(now);
+                self.entry = Entry::vacant();
+                Turn::still(Reply::Number(u64::from(was)))
+            }
+            Input::Leave(id) => {
+                self.room.leave(id);
+                Turn::still(Reply::Nobody)
+            }
+            Input::Advance => Turn::new(self.step(|key, from| key.advance(from)), |()| Reply::Nobody),
+        }
+    }
+
+    fn ask(&mut self, ask: &Ask, block_ms: Option<u64>) -> Turn {
+        let (now, chance) = (self.now, self.chance);
+        let decision = self.entry.decide(ask, now, || chance);
+        let still = |reply| Step { reply, change: Change::Nothing, effects: Vec::new() };
+        let Step { reply, change, effects } = match decision {
+            Decision::Lock | Decision::Refresh { .. } => self.step(|key, from| key.ask(ask, decision, from)),
+            Decision::Behind { .. } => still(self.entry.behind(now)),
+            other => still(Asked::Answer(self.entry.answer(other, now))),
+        };
+        let reply = match (reply, block_ms) {
+            (Asked::Answer(answer), _) => Reply::Answer(answer),
+            (Asked::Behind { deadline, .. }, None) => {
+                Reply::Answer(Answer::Wait { lease_left_ms: now.until(deadline) })
+            }
+            (Asked::Behind { token, deadline }, Some(block_ms)) => {
+                self.last_waiter += 1;
+                let id = WaiterId(self.last_waiter);
+                let gives_up = if block_ms == 0 { UnixMs::NEVER } else { now.plus(block_ms) };
+                self.room.join(token, deadline, id, Waiter { ask: *ask, gives_up });
+                Reply::Parked { id, behind: token }
+            }
+        };
+        Turn { reply, change, effects }
+    }
+
+    fn step<R>(&mut self, step: impl FnOnce(&mut Key, &mut Sources) -> Step<R>) -> Step<R> {
+        let Self { entry, room, now, chance, mint, .. } = self;
+        let now_us = now.get().unwrap() * 1000;
+        let mut from = Sources { mint, now_us, random: &mut || *chance, db: 0 };
+        step(&mut Key { entry, room, now: *now }, &mut from)
+    }
+
+    /// What the key's own deadline in Redis does.
+    fn forget_if_vacant(&mut self) {
+        if self.entry.is_vacant(self.now) {
+            self.entry = Entry::vacant();
+        }
+    }
+}
+
+impl Turn {
+    fn new<R>(step: Step<R>, reply: impl FnOnce(R) -> Reply) -> Self {
+        Self { reply: reply(step.reply), change: step.change, effects: step.effects }
+    }
+
+    /// Nothing happened but the reply.
+    fn still(reply: Reply) -> Self {
+        Self { reply, change: Change::Nothing, effects: Vec::new() }
+    }
+}
+
+impl Reply {
+    fn of_held(held: bool) -> Self {
+        match held {
+            true => Reply::Ok,
+            false => Reply::Nil,
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The rules of the core, from the outside: one test binary, through the public API alone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+// One key and what the server's shell does around the core, without a server. No tests of its own.
+mod stage;
+// The language of the stories in testdata/. No tests of its own.
+mod script;
+// SPEC's decision table, and what becomes of a rebuild, told as data.
+mod stories;
