@@ -5,6 +5,8 @@
 PORT = 6379
 # `make demo ARGS=--help`
 ARGS =
+# `make test-matrix FILTER=waiting`
+FILTER =
 MODULE = target/release/libcorral.so
 
 # With a shell that is not make's default, 3.81 looks commands up in the PATH set here.
@@ -14,20 +16,23 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test demo build check clean setup setup-lints port-free
+.PHONY: help run test test-matrix demo build check clean setup setup-lints port-free
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
 help:
 	@echo 'Corral, a Redis module that ends cache stampedes. Targets:'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: port-free build ## Start redis-server with the module, in the foreground (PORT=6379)
 	@scripts/run $(PORT)
 
 test: build ## Run every test
 	cargo test --workspace
+
+test-matrix: build ## Run the integration tests on every supported server (slow; fetches them with pip)
+	@scripts/test-matrix $(FILTER)
 
 demo: build ## Show a cache stampede, and what ends it
 	cargo run --release -p corral-demo -- $(ARGS)
