@@ -168,13 +168,8 @@ impl Key<'_> {
         for (id, lease_left_ms) in self.room.take_given_up(self.now) {
             step.effects.push(Effect::Wake { waiters: vec![id], answer: Answer::Wait { lease_left_ms } });
         }
-        for token in self.room.due_tokens(self.now) {
-            match self.entry.live_lease(self.now) {
-                // Renewed behind the room's back (it is told of every renewal on this server): wait on.
-                Some(lease) if lease.token == token => self.room.renew(token, lease.deadline),
-                _ => self.ask_again(token, from, &mut step),
-            }
-        }
+        let ended = self.room.due_tokens(self.now);
+        self.ask_again(ended, from, &mut step);
         step
     }
 
@@ -183,7 +178,9 @@ impl Key<'_> {
     pub fn end(&mut self, token: Token, end: LeaseEnd, from: &mut Sources) -> Step<bool> {
         let mut step = Step::new(());
         let held = self.end_lease(token, end, &mut step);
-        self.ask_again(token, from, &mut step);
+        let mut ended = self.room.due_tokens(self.now);
+        ended.push(token);
+        self.ask_again(ended, from, &mut step);
         Step { reply: held, change: step.change, effects: step.effects }
     }
 
@@ -204,9 +201,25 @@ impl Key<'_> {
         }
     }
 
-    /// Decides everybody that joined `token` like a new call, the longest-waiting first. After a lease that ended
-    /// without a fill that is the handover: the first is granted, the rest find a live lease and join it.
-    fn ask_again(&mut self, token: Token, from: &mut Sources, step: &mut Step<()>) {
+    /// Decides everybody that joined one of `ended` like a new call, the longest-waiting first. After a lease that
+    /// ended without a fill that is the handover: the first is granted, the rest find a live lease and join it.
+    ///
+    /// Leases that ended together are one handover. One by one, whose lease is the older would be promoted before who
+    /// has waited longer: waiters that asked again carry their age into the group of a younger token.
+    fn ask_again(&mut self, ended: Vec<Token>, from: &mut Sources, step: &mut Step<()>) {
+        let mut gathered = None;
+        for token in ended {
+            match self.entry.live_lease(self.now) {
+                // Renewed behind the room's back (it is told of every renewal on this server): wait on.
+                Some(lease) if lease.token == token => self.room.renew(token, lease.deadline),
+                _ => {
+                    if let Some(older) = gathered.replace(token) {
+                        self.room.merge(older, token, self.now);
+                    }
+                }
+            }
+        }
+        let Some(token) = gathered else { return };
         while let Some((id, waiter)) = self.room.take_first(token) {
             let answer = match self.entry.decide(&waiter.ask, self.now, &mut *from.random) {
                 Decision::Lock | Decision::Refresh { .. } => {
