@@ -104,94 +104,113 @@ const PACE_MS: i64 = 20;
 const BUILD_MS: i64 = 100;
 const FRESH_MS: i64 = 2000;
 const BAR_MS: i64 = 50;
+const BARS: usize = (FRESH_MS / BAR_MS) as usize + 1;
 
-/// One key under a steady stream of requests, with a builder that takes its time.
-struct Watch {
-    key: String,
-    windows: &'static str,
-    /// The token, and how many requests come before the fill.
-    building: Option<(i64, i64)>,
-    /// How long before its soft deadline each value's refresh began; 0 for too late.
-    early_ms: Vec<i64>,
-    build_ms: Vec<i64>,
-    /// Whether anybody had nothing to use in this period.
-    waited: bool,
+/// The probability that one request refreshes, `left_ms` before the deadline.
+fn chance(left_ms: i64, build_ms: i64) -> f64 {
+    (-(left_ms as f64) / build_ms as f64).exp()
+}
+
+fn bar(left_ms: i64) -> usize {
+    usize::try_from(left_ms / BAR_MS).unwrap()
+}
+
+/// What happened to some keys under a steady stream of requests.
+struct Figures {
+    /// Refreshes by how early they began, and as many as the formula expects of the requests that were really made.
+    begun: [usize; BARS],
+    expected: [f64; BARS],
+    begun_in_time: usize,
+    periods: usize,
     periods_waited: usize,
 }
 
-impl Watch {
-    fn new(key: String, windows: &'static str) -> Self {
-        let (early_ms, build_ms) = (Vec::new(), Vec::new());
-        Self { key, windows, building: None, early_ms, build_ms, waited: false, periods_waited: 0 }
-    }
+/// One key, with a builder that takes its time.
+struct Watch {
+    key: String,
+    windows: &'static str,
+    building: Option<(i64, Instant)>,
+    /// The server's measure; 0 before the first fill.
+    build_ms: i64,
+    /// Whether anybody had nothing to use in this period.
+    waited: bool,
+}
 
-    fn request(&mut self, client: &mut Client) {
+impl Watch {
+    fn request(&mut self, client: &mut Client, figures: &mut Figures) {
+        // Half a pace of tolerance: the request that is due when the build is done comes after it.
+        const BUILT: Duration = Duration::from_millis((BUILD_MS - PACE_MS / 2) as u64);
         let key = &self.key;
-        if let Some((token, before)) = &mut self.building {
-            *before -= 1;
-            if *before == 0 {
-                let fill = format!("CACHE.FILL {key} {token} html PX {FRESH_MS} {}", self.windows);
-                assert!(client.run(&fill).is_ok(), "the only builder");
-                self.build_ms.push(client.run(&format!("CACHE.INFO {key}")).field("build-ms").number());
-                self.periods_waited += usize::from(std::mem::take(&mut self.waited));
-                self.building = None;
+        if let Some((token, _)) = self.building.take_if(|(_, since)| since.elapsed() >= BUILT) {
+            let fill = format!("CACHE.FILL {key} {token} html PX {FRESH_MS} {}", self.windows);
+            assert!(client.run(&fill).is_ok(), "the only builder");
+            // The first is the cold start, for which everybody waits.
+            if self.build_ms > 0 {
+                figures.periods += 1;
+                figures.periods_waited += usize::from(self.waited);
             }
+            self.build_ms = client.run(&format!("CACHE.INFO {key}")).field("build-ms").number();
+            self.waited = false;
         }
         let answer = client.ask(&format!("CACHE.GETORLOCK {key} EARLY 1"));
         self.waited |= answer.value.is_none();
+        let mut left_ms = answer.number;
         if matches!(answer.state.as_str(), "LOCK" | "REFRESH") {
             assert!(self.building.is_none(), "two refreshers at once");
-            self.building = Some((answer.token(), BUILD_MS / PACE_MS));
-            self.early_ms.push(client.run(&format!("CACHE.INFO {key}")).field("fresh-ms").number());
+            self.building = Some((answer.token(), Instant::now()));
+            left_ms = client.run(&format!("CACHE.INFO {key}")).field("fresh-ms").number();
+            if left_ms > 0 {
+                figures.begun[bar(left_ms)] += 1;
+                figures.begun_in_time += usize::from(left_ms >= BUILD_MS);
+            }
+        } else if self.building.is_some() {
+            return;
+        }
+        if self.build_ms > 0 && left_ms > 0 {
+            figures.expected[bar(left_ms)] += chance(left_ms, self.build_ms);
         }
     }
 }
 
-/// Prints what happened beside what the formula says, and returns the share of periods in which nobody waited.
-fn report(title: &str, watches: &[Watch]) -> f64 {
-    // Without each key's first, the cold start, which is no early refresh and makes everybody wait.
-    let early_ms: Vec<i64> = watches.iter().flat_map(|watch| watch.early_ms.iter().skip(1).copied()).collect();
-    let build_ms: Vec<i64> = watches.iter().flat_map(|watch| watch.build_ms.iter().copied()).collect();
-    let waited: usize = watches.iter().map(|watch| watch.periods_waited.saturating_sub(1)).sum();
-    let periods = early_ms.len() as f64;
-    let mean = |numbers: &[i64]| numbers.iter().sum::<i64>() as f64 / numbers.len() as f64;
-    let share = 1.0 - waited as f64 / periods;
-    let formula = expectation();
-    println!("\n{title}: {} keys, {periods} periods, nobody waited in {:.1} %", watches.len(), share * 100.0);
-    println!("{:>14}  {:>8}  {:>8}", "ms early", "measured", "formula");
-    let bars = early_ms.iter().max().unwrap_or(&0) / BAR_MS + 1;
-    for (bar, expected) in (0..bars).zip(&formula) {
-        let bar_ms = bar * BAR_MS..(bar + 1) * BAR_MS;
-        let measured = early_ms.iter().filter(|ms| bar_ms.contains(ms)).count();
-        println!("{:>6} to {:>4}  {measured:>8}  {:>8.1}", bar_ms.start, bar_ms.end, expected * periods);
+impl Figures {
+    /// Prints them beside what the formula says, and returns the share of periods in which nobody waited.
+    fn report(&self, title: &str) -> f64 {
+        let periods = self.periods as f64;
+        let share = 1.0 - self.periods_waited as f64 / periods;
+        println!("\n{title}: {periods} periods, nobody waited in {:.1} %", share * 100.0);
+        println!("{:>14}  {:>8}  {:>14}  {:>14}", "ms early", "measured", "these requests", "steady requests");
+        let (steady, in_time) = steady();
+        let last = self.begun.iter().rposition(|count| *count > 0).unwrap_or(0);
+        for (bar, steady) in steady.iter().enumerate().take(last + 1) {
+            let from = bar as i64 * BAR_MS;
+            let (begun, expected) = (self.begun[bar], self.expected[bar]);
+            println!("{from:>6} to {:>4}  {begun:>8}  {expected:>14.1}  {:>14.1}", from + BAR_MS, steady * periods);
+        }
+        let begun: usize = self.begun.iter().sum();
+        println!("{:>14}  {begun:>8}  {:>14.1}", "in all", self.expected.iter().sum::<f64>());
+        let began_in_time = self.begun_in_time as f64 / periods * 100.0;
+        println!("begun a build before the deadline: {began_in_time:.1} %, steadily {:.1} %", in_time * 100.0);
+        share
     }
-    let in_time: f64 = formula.iter().skip((BUILD_MS / BAR_MS) as usize).sum();
-    let began_in_time = early_ms.iter().filter(|ms| **ms >= BUILD_MS).count() as f64 / periods;
-    println!(
-        "begun at least {BUILD_MS} ms early: {:.1} %, by the formula {:.1} %",
-        began_in_time * 100.0,
-        in_time * 100.0
-    );
-    println!("on average {:.0} ms early, builds took {:.0} ms", mean(&early_ms), mean(&build_ms));
-    share
 }
 
-/// The probability that a refresh begins within each bar, the one next to the deadline first: with a request every
-/// PACE_MS, each of which refreshes with the probability e^(-left / (build time * beta)), and all phases alike likely.
-fn expectation() -> Vec<f64> {
-    let mut bars = vec![0.0; (FRESH_MS / BAR_MS) as usize];
+/// By the formula, with a request every PACE_MS and a build of BUILD_MS, all phases alike likely: the probability that
+/// a refresh begins within each bar, and that it begins a build or more before the deadline.
+fn steady() -> ([f64; BARS], f64) {
+    let (mut bars, mut in_time) = ([0.0; BARS], 0.0);
     for phase in 0..PACE_MS {
-        let mut nobody_yet = 1.0;
-        for left in (0..FRESH_MS).rev().filter(|left| left % PACE_MS == phase) {
-            let refreshes = (-(left as f64) / BUILD_MS as f64).exp();
-            bars[(left / BAR_MS) as usize] += nobody_yet * refreshes / PACE_MS as f64;
-            nobody_yet *= 1.0 - refreshes;
+        let mut nobody_yet = 1.0 / PACE_MS as f64;
+        for left_ms in (1..=FRESH_MS).rev().filter(|left_ms| left_ms % PACE_MS == phase) {
+            let begins = nobody_yet * chance(left_ms, BUILD_MS);
+            bars[bar(left_ms)] += begins;
+            in_time += if left_ms >= BUILD_MS { begins } else { 0.0 };
+            nobody_yet -= begins;
         }
     }
-    bars
+    (bars, in_time)
 }
 
-/// A minute of requests, 50 a second for each key; the figures are for people. Run it with
+/// A minute of requests, 50 a second for each of ten keys; the figures are for people. Run it with
 /// `cargo test -p corral --test tests early_refresh_spares -- --ignored --nocapture`.
 ///
 /// At this pace the formula alone begins in time, a build before the deadline, in fewer than 95 % of the periods. The
@@ -201,15 +220,25 @@ fn expectation() -> Vec<f64> {
 fn early_refresh_spares_nearly_everybody_the_wait() {
     let server = Server::start();
     let mut client = server.client();
-    let many = |name: &str, windows| (0..10).map(|key| Watch::new(format!("{name}{key}"), windows)).collect::<Vec<_>>();
-    let (mut alone, mut with_swr) = (many("alone", ""), many("with-swr", "SWR 1000"));
+    let mut groups = [("early refresh alone", ""), ("early refresh and SWR", "SWR 1000")].map(|(title, windows)| {
+        let key = |number| format!("{}{number}", title.replace(' ', "-"));
+        let watch = |key| Watch { key, windows, building: None, build_ms: 0, waited: false };
+        let watches: Vec<Watch> = (0..10).map(key).map(watch).collect();
+        let figures =
+            Figures { begun: [0; BARS], expected: [0.0; BARS], begun_in_time: 0, periods: 0, periods_waited: 0 };
+        (title, watches, figures)
+    });
     let started = Instant::now();
     let mut next = started;
     while started.elapsed() < Duration::from_secs(60) {
-        alone.iter_mut().chain(&mut with_swr).for_each(|watch| watch.request(&mut client));
-        next += Duration::from_millis(PACE_MS as u64);
+        for (_, watches, figures) in &mut groups {
+            watches.iter_mut().for_each(|watch| watch.request(&mut client, figures));
+        }
+        // Requests that a stalled machine missed are not made up for.
+        next = (next + Duration::from_millis(PACE_MS as u64)).max(Instant::now());
         sleep(next.saturating_duration_since(Instant::now()));
     }
-    report("early refresh alone", &alone);
-    assert!(report("early refresh and SWR", &with_swr) >= 0.95);
+    let [alone, with_swr] = groups.map(|(title, _, figures)| figures.report(title));
+    assert!(alone > 0.5, "it is not off");
+    assert!(with_swr >= 0.95);
 }
