@@ -106,7 +106,7 @@ fn time_alone(path: &Path) -> Result<Duration> {
     times.into_iter().min().context("the report was never timed")
 }
 
-const FIRST_ROWS: u64 = 100_000;
+const FIRST_ROWS: u64 = 20_000;
 const BATCH_ROWS: u64 = 50_000;
 const MIN_ROWS: u64 = 1_000;
 /// About 300 MB on disk.

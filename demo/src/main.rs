@@ -16,9 +16,10 @@ mod strategies; // plain cache-aside, SET NX, Corral
 mod table; // the runs as figures
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::Parser;
 
 use database::Database;
@@ -46,12 +47,12 @@ fn main() -> ExitCode {
 fn show(options: &Options) -> Result<()> {
     interrupt::listen()?;
     let setting = options.setting();
-    // Each client has a socket and, in a query, three files of SQLite's. The soft limit is 256 on macOS.
-    rlimit::increase_nofile_limit(setting.clients as u64 * 4 + 100).context("cannot raise the limit of open files")?;
+    find_room(&options.out)?;
+    allow_files(setting.clients)?;
 
     // Declared before the server: dropped after it, so that the server never writes into a directory that is gone.
     let directory = tempfile::Builder::new().prefix("corral-demo").tempdir().context("no temporary directory")?;
-    let server = Server::start(&options.server, Some(&options.module), directory.path())?;
+    let server = Server::start(&options.server, &options.module, setting.clients, directory.path())?;
 
     let step = Step::begin("filling the database".into());
     let database = Database::calibrated(directory.path(), setting.query, |what| step.tell(what))?;
@@ -85,5 +86,24 @@ fn show(options: &Options) -> Result<()> {
     fs::write(&options.out, page).with_context(|| format!("cannot write {}", options.out.display()))?;
     let path = fs::canonicalize(&options.out).unwrap_or_else(|_| options.out.clone());
     println!("The picture: {}", path.display());
+    Ok(())
+}
+
+/// Each client has a socket and, in a query, up to three files of SQLite's. The usual limit is 1024, on macOS 256.
+fn allow_files(clients: usize) -> Result<()> {
+    let wanted = clients as u64 * 4 + 100;
+    let allowed = rlimit::increase_nofile_limit(wanted).context("cannot raise the limit of open files")?;
+    if allowed < wanted {
+        bail!("{clients} clients need {wanted} open files, and {allowed} are allowed: see `ulimit -n`, or ask for fewer --clients");
+    }
+    Ok(())
+}
+
+/// Whether there is a place for the picture should be known before a minute of work, not after.
+fn find_room(out: &Path) -> Result<()> {
+    let directory = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.is_dir() || out.is_dir() {
+        bail!("cannot write {}: not a file in a directory that is there", out.display());
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What can be asked for on the command line, and what follows from it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(50..=600_000))]
     ttl_ms: u64,
 
-    /// How long the report's query should take on its own: the database is filled until it does
+    /// How long the report's query should take on its own, in milliseconds: the database is filled until it does
     #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(5..=5000))]
     query_ms: u64,
 
@@ -30,11 +30,11 @@ pub(crate) struct Options {
     max_seconds: u64,
 
     /// The module to load
-    #[arg(long, value_name = "PATH", default_value = BUILT_MODULE)]
+    #[arg(long, env = "CORRAL_MODULE", value_name = "PATH", default_value_os_t = built_module())]
     pub(crate) module: PathBuf,
 
     /// The Redis server to start
-    #[arg(long, value_name = "PATH", default_value = "redis-server")]
+    #[arg(long, env = "CORRAL_SERVER", value_name = "PATH", default_value = "redis-server")]
     pub(crate) server: PathBuf,
 
     /// Where the picture goes
@@ -67,12 +67,12 @@ impl Options {
         let think = (Duration::from_millis(50), Duration::from_millis(250));
         if self.quick {
             return Setting {
-                clients: 40,
+                clients: 30,
                 expiries: 2,
-                ttl: Duration::from_millis(500),
-                query: Duration::from_millis(25),
+                ttl: Duration::from_millis(300),
+                query: Duration::from_millis(20),
                 limit: Duration::from_secs(10),
-                think: (think.0 / 5, think.1 / 5),
+                think: (think.0 / 10, think.1 / 10),
             };
         }
         Setting {
@@ -87,4 +87,7 @@ impl Options {
 }
 
 /// Where `make build` puts the module, on macOS too.
-const BUILT_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/libcorral.so");
+fn built_module() -> PathBuf {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR"));
+    demo.parent().unwrap_or(demo).join("target/release/libcorral.so")
+}

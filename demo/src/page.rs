@@ -133,5 +133,5 @@ svg { width: 100%; height: auto; }
 .number { font-size: 1.7rem; font-weight: 700; line-height: 1.1; } .steps, .note { font-size: .88rem; color: #555; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .7rem; border-bottom: 1px solid #ddd; }
 th { text-align: left; font-weight: 600; } td, tr:first-child th { text-align: right; }
-td { font-variant-numeric: tabular-nums; }
+td { white-space: nowrap; font-variant-numeric: tabular-nums; }
 ";

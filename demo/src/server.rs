@@ -18,12 +18,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `program` in `directory`, with `module` if one is given, and waits until it answers.
-    pub(crate) fn start(program: &Path, module: Option<&Path>, directory: &Path) -> Result<Self> {
-        let module = module.map(find_module).transpose()?;
+    /// Starts `program` in `directory` with `module`, and waits until it answers.
+    pub(crate) fn start(program: &Path, module: &Path, clients: usize, directory: &Path) -> Result<Self> {
+        let module = find_module(module)?;
         // Between choosing a port and the server's binding to it somebody else may take it: then choose again.
         for _ in 1..PORT_ATTEMPTS {
-            if let Ok(server) = Self::start_on(free_port()?, program, module.as_deref(), directory) {
+            if let Ok(server) = Self::start_on(free_port()?, program, &module, clients, directory) {
                 return Ok(server);
             }
             interrupt::check()?;
@@ -31,7 +31,7 @@ impl Server {
                 break;
             }
         }
-        Self::start_on(free_port()?, program, module.as_deref(), directory)
+        Self::start_on(free_port()?, program, &module, clients, directory)
     }
 
     pub(crate) fn connect(&self) -> Result<redis::Connection> {
@@ -43,22 +43,23 @@ impl Server {
         redis::cmd("FLUSHALL").exec(&mut self.connect()?).context("cannot flush the server")
     }
 
-    fn start_on(port: u16, program: &Path, module: Option<&Path>, directory: &Path) -> Result<Self> {
+    fn start_on(port: u16, program: &Path, module: &Path, clients: usize, directory: &Path) -> Result<Self> {
         let mut command = Command::new(program);
         command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .args(["--maxclients", "20000", "--logfile", LOG])
+            .args(["--logfile", LOG])
+            .arg("--maxclients")
+            .arg((clients + SPARE_CLIENTS).to_string())
             .arg("--port")
             .arg(port.to_string())
             .arg("--dir")
             .arg(directory)
+            .arg("--loadmodule")
+            .arg(module)
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        if let Some(module) = module {
-            command.arg("--loadmodule").arg(module);
-        }
         own_process_group(&mut command);
         let process = command.spawn().map_err(|error| match error.kind() {
             ErrorKind::NotFound => anyhow::anyhow!(
@@ -112,9 +113,11 @@ fn connect_to(port: u16) -> Result<redis::Connection> {
 }
 
 fn find_module(path: &Path) -> Result<PathBuf> {
+    if !path.is_file() {
+        bail!("the module is not there: {}. Run `make build` first", path.display());
+    }
     // Made absolute, as the server runs in another directory.
-    fs::canonicalize(path)
-        .with_context(|| format!("the module is not there: {}. Run `make build` first", path.display()))
+    fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))
 }
 
 fn free_port() -> Result<u16> {
@@ -140,6 +143,8 @@ fn log_end(directory: &Path) -> String {
 }
 
 const LOG: &str = "redis.log";
+/// The demo's own connections, and those of somebody who looks at the server meanwhile.
+const SPARE_CLIENTS: usize = 100;
 const PORT_ATTEMPTS: usize = 3;
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// Longer than any call may block (strategies::PATIENCE).

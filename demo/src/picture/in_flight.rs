@@ -45,7 +45,7 @@ fn panel(run: &Run, area: &Area<'_>, axes: &Axes) -> Drawn {
         .axis_style(AXIS)
         .x_labels(12)
         .y_labels(5)
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .x_label_formatter(&|x| seconds(*x, axes.seconds))
         .y_label_formatter(&|y| format!("{y:.0}"))
         .label_style(font(16))
         .x_desc("seconds since the run began")
@@ -73,13 +73,14 @@ fn panel(run: &Run, area: &Area<'_>, axes: &Axes) -> Drawn {
 
 /// The same run with the few queries it has in full height.
 fn close_up(run: &Run, area: &Area<'_>) -> Drawn {
+    let end = run.elapsed.as_secs_f64();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(area)
         .margin_right(14)
         .margin_top(26)
         .x_label_area_size(22)
         .y_label_area_size(34)
-        .build_cartesian_2d(0.0..run.elapsed.as_secs_f64(), 0.0..CLOSE_UP_QUERIES)?;
+        .build_cartesian_2d(0.0..end, 0.0..CLOSE_UP_QUERIES)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -88,7 +89,7 @@ fn close_up(run: &Run, area: &Area<'_>) -> Drawn {
         .axis_style(AXIS)
         .x_labels(10)
         .y_labels(3)
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .x_label_formatter(&|x| seconds(*x, end))
         .y_label_formatter(&|y| format!("{y:.0}"))
         .label_style(font(14))
         .draw()?;
@@ -106,6 +107,12 @@ fn draw_run(run: &Run, height: f64, chart: &mut Chart<'_>) -> Drawn {
     chart.draw_series(AreaSeries::new(steps.iter().copied(), 0.0, colour.mix(0.35)))?;
     chart.draw_series(LineSeries::new(steps, colour.stroke_width(2)))?;
     Ok(())
+}
+
+/// A label on an axis of so many seconds: fractions only where whole seconds would repeat.
+fn seconds(at: f64, axis: f64) -> String {
+    let decimals = if axis < 8.0 { 1 } else { 0 };
+    format!("{at:.decimals$}")
 }
 
 fn summary(run: &Run) -> String {
