@@ -50,3 +50,6 @@ mod early;
 
 /// Expiries that spread.
 mod jitter;
+
+/// The README's session against the server.
+mod readme;

@@ -60,6 +60,12 @@ impl Client {
         self.send_raw(&packed(&words));
     }
 
+    /// As [`Client::send`], for words with blanks in them.
+    pub fn send_words(&mut self, words: &[String]) {
+        let words: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+        self.send_raw(&packed(&words));
+    }
+
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
