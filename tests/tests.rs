@@ -53,3 +53,6 @@ mod jitter;
 
 /// The README's session against the server.
 mod readme;
+
+/// Calls that are refused, as data: a clear error, and nothing changed.
+mod bad_input;

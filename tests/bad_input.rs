@@ -1,0 +1,251 @@
+//! Calls that are refused: a clear error, and nothing changed. The table is `data/bad-input.txt`, which explains its
+//! own form.
+
+use std::collections::HashMap;
+
+use crate::harness::{Client, Reply, Server};
+
+const TABLE: &str = include_str!("data/bad-input.txt");
+
+const KEYS: [&str; 13] = [
+    "fresh", "stale", "held", "forced", "passed", "failed", "string", "list", "hash", "set", "zset", "stream",
+    "nothing",
+];
+
+/// One key of every kind, as the table names them. Gives back the tokens.
+fn furnish(client: &mut Client) -> HashMap<&'static str, String> {
+    for line in [
+        "CACHE.SET fresh value PX 3600000 SWR 7 SIE 9",
+        "CACHE.SET stale value PXAT 1 SWR 9007199254740000",
+        "CACHE.SET forced value PX 3600000 SWR 600000",
+        "SET string 12345",
+        "RPUSH list a b",
+        "HSET hash field value",
+        "SADD set a",
+        "ZADD zset 1 a",
+        "XADD stream 1-1 field value",
+    ] {
+        let reply = client.run(line);
+        assert!(!matches!(reply, Reply::Error(_)), "{line}: {reply:?}");
+    }
+    assert!(client.ask("CACHE.GET stale").is("STALE", Some("value")));
+    let failed = client.ask("CACHE.GETORLOCK failed").token();
+    client.run(&format!("CACHE.FAIL failed {failed} down BACKOFF 86400000"));
+    let passed = client.ask("CACHE.GETORLOCK passed").token();
+    client.run(&format!("CACHE.PASS passed {passed} PX 3600000"));
+    let held = client.ask("CACHE.GETORLOCK held LEASE 300000").token();
+    let forced = client.ask("CACHE.GETORLOCK forced FORCE LEASE 300000").token();
+    HashMap::from([("<held>", held.to_string()), ("<forced>", forced.to_string())])
+}
+
+/// All that a call could have changed: contents and leases, deadlines, counts.
+fn state(client: &mut Client) -> Vec<String> {
+    let mut state = vec![format!("{:?}", client.run(&format!("DEBUG DIGEST-VALUE {}", KEYS.join(" "))))];
+    state.extend(KEYS.iter().map(|key| format!("{:?}", client.run(&format!("PEXPIRETIME {key}")))));
+    state.push(format!("{:?}", client.run("DBSIZE")));
+    state.push(client.run("OBJECT ENCODING string").text());
+    let info = client.run("INFO corral").text();
+    let counted = ["corral_leases_granted", "corral_live_leases", "corral_waiters", "corral_fills", "corral_failures"];
+    state.extend(info.lines().filter(|line| counted.iter().any(|name| line.starts_with(name))).map(str::to_owned));
+    state
+}
+
+#[test]
+fn a_refused_call_has_a_clear_error_and_changes_nothing() {
+    let server = Server::start();
+    let (mut client, mut observer) = (server.client(), server.client());
+    let tokens = furnish(&mut client);
+    let before = state(&mut observer);
+    let (mut calls, mut wrong) = (0, Vec::new());
+    for case in TABLE.split("\n== ").skip(1) {
+        let lines: Vec<&str> = case.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        let [title, asked @ .., "----", expected] = lines.as_slice() else { panic!("no case: {case}") };
+        assert!(!asked.is_empty(), "{title}: no calls");
+        for line in asked {
+            let words: Vec<Vec<u8>> = words(line, &tokens);
+            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let got = format!("{:?}", client.call(&words));
+            if !fits(expected, &got) {
+                wrong.push(format!("{title}: {line}\n  expected {expected}\n  got      {got}"));
+            }
+            assert_eq!(state(&mut observer), before, "changed by {line}, which was answered {got}");
+            calls += 1;
+        }
+    }
+    eprintln!("{calls} bad calls");
+    assert!(wrong.is_empty(), "{} of {calls} calls:\n{}", wrong.len(), wrong.join("\n"));
+    // The leases are still their holders'.
+    assert!(client.run(&format!("CACHE.FILL held {} value", tokens["<held>"])).is_ok());
+    assert!(client.run(&format!("CACHE.FILL forced {} value", tokens["<forced>"])).is_ok());
+}
+
+#[test]
+fn a_refused_call_in_a_transaction_or_a_script_changes_nothing_either() {
+    let server = Server::start();
+    let (mut client, mut observer) = (server.client(), server.client());
+    let tokens = furnish(&mut client);
+    let before = state(&mut observer);
+    let held = &tokens["<held>"];
+    client.run("MULTI");
+    for line in [
+        "CACHE.GETORLOCK nothing LEASE 0".to_owned(),
+        format!("CACHE.FILL held {held} value PX -1"),
+        "CACHE.GETORLOCK list".to_owned(),
+        "CACHE.APPLY held header".to_owned(),
+    ] {
+        assert_eq!(client.run(&line).text(), "QUEUED");
+    }
+    let replies = client.run("EXEC");
+    for (reply, code) in replies.list().iter().zip(["ERR ", "ERR ", "WRONGTYPE ", "ERR "]) {
+        assert!(reply.error().starts_with(code), "{reply:?}");
+    }
+    for script in [
+        "return redis.call('CACHE.GETORLOCK', KEYS[1], 'LEASE', '0')",
+        "return redis.call('CACHE.FILL', KEYS[1], ARGV[1], 'value', 'PX', '-1')",
+        "return redis.call('CACHE.APPLY', KEYS[1], 'header')",
+    ] {
+        let reply = client.call(&[b"EVAL", script.as_bytes(), b"1", b"held", held.as_bytes()]);
+        assert!(matches!(reply, Reply::Error(_)), "{script}: {reply:?}");
+    }
+    assert_eq!(state(&mut observer), before);
+}
+
+#[test]
+fn words_of_megabytes_are_refused_in_a_short_sentence() {
+    let server = Server::start();
+    let (mut client, mut observer) = (server.client(), server.client());
+    let tokens = furnish(&mut client);
+    let before = state(&mut observer);
+    let held = tokens["<held>"].as_bytes();
+    let long = vec![b'9'; 4 << 20];
+    let calls: [&[&[u8]]; 8] = [
+        &[b"CACHE.GETORLOCK", b"nothing", &long],
+        &[b"CACHE.GETORLOCK", b"nothing", b"LEASE", &long],
+        &[b"CACHE.GETORLOCK", b"fresh", b"EARLY", &long],
+        &[b"CACHE.FILL", b"held", &long, b"value"],
+        &[b"CACHE.FILL", b"held", held, b"value", &long],
+        &[b"CACHE.FILL", b"held", held, b"value", b"PX", &long],
+        &[b"CACHE.FAIL", b"held", held, &long],
+        &[b"CACHE.MGETORLOCK", &long, b"nothing"],
+    ];
+    for call in calls {
+        let reply = client.call(call);
+        assert!(reply.error().starts_with("ERR ") && reply.error().len() < 300, "{reply:?}");
+    }
+    assert_eq!(state(&mut observer), before);
+}
+
+#[test]
+fn a_call_of_ten_thousand_words_is_refused_and_one_of_ten_thousand_keys_is_not() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut words: Vec<&[u8]> = vec![b"CACHE.GETORLOCK", b"page"];
+    words.extend([b"FORCE".as_slice(); 10_000]);
+    assert!(client.call(&words).error().starts_with("ERR "));
+    assert_eq!(client.run("DBSIZE").number(), 0);
+    let mut words: Vec<&[u8]> = vec![b"CACHE.INVALIDATE"];
+    words.extend([b"page".as_slice(); 10_000]);
+    assert_eq!(client.call(&words).number(), 0);
+}
+
+#[test]
+fn the_ends_of_every_range_are_allowed() {
+    let server = Server::start();
+    let mut client = server.client();
+    for options in [
+        "EX 1",
+        "EX 9007199254740",
+        "PX 1",
+        "PX 9007199254740991",
+        "EXAT 9007199254740",
+        "PXAT 9007199254740991",
+        "PX 9007199254740991 SWR 9007199254740991 SIE 9007199254740991 JITTER 100",
+        "EXAT 1 SWR 0 SIE 0 JITTER 0",
+        "PXAT 1 SWR 9007199254740991",
+    ] {
+        for command in ["FILL", "SET", "TOUCH"] {
+            client.run("DEL page");
+            let line = match command {
+                "SET" => format!("CACHE.SET page value {options}"),
+                "FILL" => {
+                    let token = client.ask("CACHE.GETORLOCK page").token();
+                    format!("CACHE.FILL page {token} value {options}")
+                }
+                _ => {
+                    client.run("CACHE.SET page value");
+                    let token = client.ask("CACHE.GETORLOCK page FORCE").token();
+                    format!("CACHE.TOUCH page {token} {options}")
+                }
+            };
+            assert!(client.run(&line).is_ok(), "{line}");
+        }
+    }
+    // Sums of them saturate: the value neither vanishes nor lives for ever.
+    assert!(client.run("CACHE.SET page value PX 9007199254740991 SWR 9007199254740991").is_ok());
+    let hit = client.ask("CACHE.GETORLOCK page");
+    assert!(hit.is("HIT", Some("value")) && hit.number > 1 << 50, "{hit:?}");
+    assert!(client.run("PTTL page").number() > 1 << 50);
+
+    client.run("DEL page");
+    let token = client.ask("CACHE.GETORLOCK page LEASE 300000 BLOCK 9007199254740991 EARLY 100").token();
+    assert!((1..=300_000).contains(&client.run(&format!("CACHE.RENEW page {token} 9007199254740991")).number()));
+    let told = client.run(&format!("CACHE.FAIL page {token} down BACKOFF 86400000")).triple();
+    assert!((86_000_000..=86_400_000).contains(&told.number), "{told:?}");
+    let token = client.ask("CACHE.GETORLOCK other LEASE 1 EARLY 0").token();
+    assert!(client.run(&format!("CACHE.PASS other {token} PX 9007199254740991")).is_ok());
+    assert!(client.ask("CACHE.GET other").number > 1 << 50);
+}
+
+/// The words of a call: blanks between them, unless in double quotes.
+fn words(line: &str, tokens: &HashMap<&str, String>) -> Vec<Vec<u8>> {
+    let (mut words, mut rest) = (Vec::new(), line);
+    while !rest.is_empty() {
+        let (word, after) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let (word, after) = quoted.split_once('"').expect("a quote is closed");
+                (unescaped(word), after)
+            }
+            None => {
+                let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
+                (tokens.get(word).map_or(word, String::as_str).as_bytes().to_vec(), after)
+            }
+        };
+        words.push(word);
+        rest = after.trim_start();
+    }
+    words
+}
+
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (character, character == '\\') {
+            (plain, false) => bytes.extend(plain.to_string().into_bytes()),
+            (_, true) => bytes.push(match characters.next() {
+                Some('r') => b'\r',
+                Some('n') => b'\n',
+                Some('0') => 0,
+                Some('x') => {
+                    let digits: String = characters.by_ref().take(2).collect();
+                    u8::from_str_radix(&digits, 16).expect("two hexadecimal digits")
+                }
+                other => panic!("no such escape: {other:?}"),
+            }),
+        }
+    }
+    bytes
+}
+
+/// Whether the pieces of the pattern, which `...` separates, are all there in their order.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split("...");
+    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
+    let mut last = None;
+    for piece in pieces {
+        let Some(found) = rest.find(piece) else { return false };
+        rest = &rest[found + piece.len()..];
+        last = Some(piece);
+    }
+    rest.is_empty() || last == Some("")
+}
