@@ -5,6 +5,7 @@
 //! a: FILL T1 v PX 500 SWR 200         T1 is the first token granted in the story; PXAT counts from its start, too
 //! a: FILL T1 v OOM                    the server is over maxmemory
 //! a: DEL                              stands for every way a key can go
+//! a: RENAME-OVER v PX 500             another key, with this value, is renamed to this one
 //! gone a                              a's connection closes: it waits no more, and its TIED leases end
 //! at 1000                             time runs; the scheduler rings at the moments the room asks for
 //! busy until 1000                     time runs, but the scheduler does not get to ring
@@ -136,6 +137,9 @@ impl Story {
             "TOUCH" => Input::Touch { token: self.token(words.next()?)?, freshness: words.freshness()? },
             "INVALIDATE" => Input::Invalidate,
             "DEL" => Input::Delete,
+            "RENAME-OVER" => {
+                Input::Overwrite { value: Arc::from(words.next()?.as_bytes()), freshness: words.freshness()? }
+            }
             other => return Err(format!("{other} is no command")),
         })
     }
@@ -237,7 +241,7 @@ impl Story {
             Reply::Nil => "nil".to_owned(),
             Reply::OutOfMemory => "OOM".to_owned(),
             Reply::Number(number) => number.to_string(),
-            Reply::Nobody => "nobody asked".to_owned(),
+            Reply::Nobody => "done".to_owned(),
         }
     }
 

@@ -65,6 +65,11 @@ pub enum Input {
     Invalidate,
     /// DEL, and every other way a key can go: the module is not asked, and its waiting rooms stay as they are.
     Delete,
+    /// RENAME, RESTORE and the like bring another value here: again the module is not asked.
+    Overwrite {
+        value: Arc<[u8]>,
+        freshness: Freshness,
+    },
     /// A parked client disconnects.
     Leave(WaiterId),
     /// The scheduler runs *advance*.
@@ -109,6 +114,11 @@ impl Stage {
     pub fn new(now: UnixMs) -> Self {
         let (entry, room, mint) = (Entry::vacant(), Room::default(), Mint::default());
         Self { entry, room, now, chance: 1.0, mint, last_waiter: 0 }
+    }
+
+    /// A token arrives with a loaded or replicated entry.
+    pub fn see(&mut self, token: Token) {
+        self.mint.see(token);
     }
 
     /// One input at the present moment.
@@ -176,6 +186,10 @@ impl Stage {
                 self.entry = Entry::vacant();
                 Turn::still(Reply::Number(u64::from(was)))
             }
+            Input::Overwrite { value, freshness } => {
+                self.entry = Entry::of_value(value, times(freshness));
+                Turn::still(Reply::Nobody)
+            }
             Input::Leave(id) => {
                 self.room.leave(id);
                 Turn::still(Reply::Nobody)
@@ -232,6 +246,15 @@ impl Turn {
     /// Nothing happened but the reply.
     fn still(reply: Reply) -> Self {
         Self { reply, change: Change::Nothing, effects: Vec::new() }
+    }
+
+    /// Who was woken with what, in order.
+    pub fn wakes(&self) -> Vec<(WaiterId, Answer)> {
+        let wakes = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Wake { waiters, answer } => Some((waiters, answer)),
+            _ => None,
+        });
+        wakes.flat_map(|(waiters, answer)| waiters.iter().map(|id| (*id, answer.clone()))).collect()
     }
 }
 

@@ -14,3 +14,9 @@ mod stage;
 mod script;
 // SPEC's decision table, and what becomes of a rebuild, told as data.
 mod stories;
+// What SPEC says should happen, computed the slow and plain way. No tests of its own.
+mod oracle;
+// SPEC's rules, as checks on what one step led to. No tests of its own.
+mod rules;
+// Any sequence of inputs: the core does what the oracle says, and the rules hold after every step.
+mod histories;
