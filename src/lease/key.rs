@@ -228,6 +228,11 @@ impl Key<'_> {
                 Decision::Behind { .. } => {
                     if let Some(lease) = self.entry.live_lease(self.now) {
                         self.room.join(lease.token, lease.deadline, id, waiter);
+                        if lease.token == token {
+                            // Past the last token there is no larger one: the rest wait for the right one already, and
+                            // asking them again would go round for ever.
+                            return;
+                        }
                     }
                     self.rejoin_the_rest(token);
                     continue;

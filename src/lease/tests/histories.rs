@@ -35,6 +35,21 @@ proptest! {
     }
 }
 
+#[test]
+fn at_the_end_of_all_tokens_a_handover_still_ends() {
+    let mut stage = Stage::new(UnixMs::new(START));
+    stage.see(Token::new(Token::MAX).unwrap());
+    let ask = plain_ask(100);
+    stage.put(Input::Ask { ask, block_ms: None });
+    for _ in 0..3 {
+        stage.put(Input::Ask { ask, block_ms: Some(0) });
+    }
+    let turns = stage.run_until(UnixMs::new(START + 100));
+    let wakes: Vec<_> = turns.iter().flat_map(|(_, turn)| turn.wakes()).collect();
+    assert_eq!(wakes.len(), 1);
+    assert_eq!(stage.room.len(), 2);
+}
+
 /// The core, the oracle and the rules, side by side.
 struct History {
     stage: Stage,
