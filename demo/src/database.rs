@@ -41,7 +41,7 @@ impl Database {
             query_time = time_alone(&path)?;
             progress(format!("{rows} sales: the report takes {} ms", query_time.as_millis()));
             let ratio = wanted.as_secs_f64() / query_time.as_secs_f64();
-            if (0.9..1.15).contains(&ratio) {
+            if (0.9..1.1).contains(&ratio) {
                 break;
             }
             // The report reads every sale, so its time grows with their number.

@@ -69,11 +69,11 @@ fn show(options: &Options) -> Result<()> {
 
     let mut runs = Vec::new();
     for (number, strategy) in (1..).zip(Strategy::ALL) {
-        let title = format!("{number}/{} {}: {}", Strategy::ALL.len(), strategy.name(), strategy.steps());
-        let bar = RunBar::begin(title.clone(), setting);
+        let title = format!("{number}/{} {}\n    {}", Strategy::ALL.len(), strategy.name(), strategy.steps());
+        let bar = RunBar::begin(&title, setting);
         let run = herd::run(strategy, setting, &server, &database, |ledger| bar.show(ledger))?;
         bar.end(&format!(
-            "{title}\n    {} expiries, {} queries, {}",
+            "    {} expiries, {} queries, over after {}",
             run.expiries_met(),
             run.queries.len(),
             table::duration(run.elapsed)
@@ -81,7 +81,7 @@ fn show(options: &Options) -> Result<()> {
         runs.push(run);
     }
 
-    println!("\n{}\n", table::text(&runs));
+    println!("\n{}\nExtra commands: those to Redis beyond one for each request.\n", table::text(&runs));
     let page = page::html(setting, &database, &runs)?;
     fs::write(&options.out, page).with_context(|| format!("cannot write {}", options.out.display()))?;
     let path = fs::canonicalize(&options.out).unwrap_or_else(|_| options.out.clone());

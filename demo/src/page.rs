@@ -43,8 +43,8 @@ fn cards(runs: &[Run]) -> String {
             colour = css(run.strategy),
             name = run.strategy.name(),
             queries = queries(run),
-            p99 = table::duration(run.latency(0.99)),
-            max = table::duration(run.slowest()),
+            p99 = unbroken(run.latency(0.99)),
+            max = unbroken(run.slowest()),
             steps = run.strategy.steps(),
         )
     };
@@ -83,6 +83,11 @@ fn queries(run: &Run) -> String {
     }
 }
 
+/// The unit stays on the line of its number.
+fn unbroken(time: Duration) -> String {
+    table::duration(time).replace(' ', "&nbsp;")
+}
+
 /// A round time as people write it.
 fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())
@@ -106,7 +111,8 @@ const TEMPLATE: &str = "<!DOCTYPE html>
 <p>{setting}</p>
 <div class=\"cards\">{cards}</div>
 <h2>Queries in flight on the database</h2>
-<p>Dotted lines: the cache entry expires. Grey: the run is over. All three panels have the same axes.</p>
+<p>Dotted lines: the cache entry expires. Grey: the run is over. All three panels have the same axes.
+With plain cache-aside the entry may expire again while queries of the last expiry still run.</p>
 {in_flight}
 <h2>How long a request took</h2>
 <p>Each line shows the time within which a share of the requests were answered; the last dot is the slowest of all.
@@ -117,7 +123,8 @@ logarithmic.</p>
 {table}
 <p class=\"note\">Clients, Redis and SQLite shared the processors of one machine, and the runs followed each other on
 an emptied server. {cut}Every query was really run, and every answer was compared with the true report.
-Latency is what a client saw, from asking until it had the report.</p>
+Latency is what a client saw, from asking until it had the report.
+Extra commands are those to Redis beyond one for each request.</p>
 </body>
 </html>
 ";

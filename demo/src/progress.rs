@@ -35,10 +35,11 @@ impl Step {
 }
 
 impl RunBar {
-    pub(crate) fn begin(title: String, setting: Setting) -> Self {
-        let bar = ProgressBar::new(setting.expiries as u64).with_prefix(title);
+    pub(crate) fn begin(title: &str, setting: Setting) -> Self {
+        println!("{title}");
+        let bar = ProgressBar::new(setting.expiries as u64);
         // The template is a constant; were it wrong, the default bar would do.
-        if let Ok(style) = ProgressStyle::with_template("{prefix}\n  {bar:24} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("    {bar:10} {msg}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(TICK);
@@ -48,10 +49,13 @@ impl RunBar {
     pub(crate) fn show(&self, ledger: &Ledger) {
         let expiries = ledger.expiries().len().min(self.setting.expiries);
         self.bar.set_position(expiries as u64);
-        let over = if ledger.is_stopping() { ", waiting for the last of them" } else { "" };
+        let stage = if ledger.is_stopping() {
+            "the last answers".to_owned()
+        } else {
+            format!("expiry {expiries} of {}", self.setting.expiries)
+        };
         self.bar.set_message(format!(
-            "expiry {expiries} of {}, {} s | queries in flight: {}, run: {}{over} | requests answered: {}",
-            self.setting.expiries,
+            "{stage}, {} s: {} queries at once, {} so far; {} requests",
             ledger.now().as_secs(),
             ledger.in_flight(),
             ledger.queries(),

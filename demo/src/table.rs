@@ -15,21 +15,21 @@ pub(crate) struct Row {
 pub(crate) fn rows(runs: &[Run]) -> Vec<Row> {
     let row = |what, figure: &dyn Fn(&Run) -> String| Row { what, figures: runs.iter().map(figure).collect() };
     vec![
-        row("queries run for one expiry: average", &|run| format!("{:.1}", run.queries_per_expiry())),
-        row("queries run for one expiry: most", &|run| count(run.fewest_and_most_queries().1 as u64)),
-        row("queries in flight at once: most", &|run| count(run.most_in_flight() as u64)),
-        row("time a query took: median", &|run| duration(run.median_query())),
+        row("queries per expiry: average", &|run| format!("{:.1}", run.queries_per_expiry())),
+        row("queries per expiry: most", &|run| count(run.fewest_and_most_queries().1 as u64)),
+        row("queries at the same time: most", &|run| count(run.most_in_flight() as u64)),
+        row("time of a query: median", &|run| duration(run.median_query())),
         row("latency of a request: p50", &|run| duration(run.latency(0.5))),
         row("latency of a request: p99", &|run| duration(run.latency(0.99))),
         row("latency of a request: max", &|run| duration(run.slowest())),
-        row("commands to Redis per request", &|run| format!("{:.2}", run.commands_per_request())),
-        row("commands per expiry beyond one a request", &|run| count(run.extra_commands_per_expiry().round() as u64)),
-        row("expiries met", &|run| {
+        row("commands per request", &|run| format!("{:.2}", run.commands_per_request())),
+        row("extra commands per expiry", &|run| count(run.extra_commands_per_expiry().round() as u64)),
+        row("expiries", &|run| {
             let cut = if run.was_cut_short() { " (time was up)" } else { "" };
-            format!("{} of {}{cut}", run.expiries_met(), run.expiries_wanted)
+            format!("{}{cut}", count(run.expiries_met() as u64))
         }),
-        row("requests answered", &|run| count(run.requests())),
-        row("queries run", &|run| count(run.queries.len() as u64)),
+        row("requests", &|run| count(run.requests())),
+        row("queries", &|run| count(run.queries.len() as u64)),
         row("length of the run", &|run| duration(run.elapsed)),
     ]
 }

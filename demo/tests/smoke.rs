@@ -16,13 +16,13 @@ fn a_quick_run_counts_the_queries_and_draws_a_picture_that_needs_no_network() ->
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
 
-    let most = said.lines().find(|line| line.contains("queries run for one expiry: most")).unwrap_or(&said);
+    let most = said.lines().find(|line| line.contains("queries per expiry: most")).unwrap_or(&said);
     let corral = most.trim_end_matches([' ', '│']).rsplit(' ').next();
     assert_eq!(corral, Some("1"), "{said}");
 
     let page = std::fs::read_to_string(&picture)?;
     assert_eq!(page.matches("<svg").count(), 2);
-    for name in ["Plain cache-aside", "SET NX lock, polling", "Corral"] {
+    for name in ["Plain cache-aside", "SET NX lock", "Corral"] {
         assert!(page.contains(name), "{name} is not on the page");
     }
     // The name of SVG's namespace looks like an address, but nothing is fetched from it.

@@ -54,8 +54,7 @@ fn chart(runs: &[Run], query_time: Duration, root: &Area<'_>) -> Drawn {
     let ends: Vec<(i32, i32)> =
         runs.iter().map(|run| chart.backend_coord(&(rarity_of_slowest(run), millis(run.slowest())))).collect();
     for (run, (x, y)) in runs.iter().zip(apart(&ends)) {
-        let name = run.strategy.name().split(',').next().unwrap_or_default();
-        let label = format!("{name}: {}", duration(run.slowest()));
+        let label = format!("{}: {}", run.strategy.name(), duration(run.slowest()));
         let style = bold(16, colour(run.strategy)).pos(Pos::new(HPos::Left, VPos::Center));
         root.draw(&Text::new(label, (x + 10, y), style))?;
     }

@@ -30,7 +30,7 @@ impl Strategy {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "Plain cache-aside",
-            Self::SetNx => "SET NX lock, polling",
+            Self::SetNx => "SET NX lock",
             Self::Corral => "Corral",
         }
     }
@@ -39,8 +39,8 @@ impl Strategy {
     pub(crate) fn steps(self) -> &'static str {
         match self {
             Self::Plain => "GET; on a miss run the query and SET",
-            Self::SetNx => "GET; on a miss SET NX a lock: its owner runs the query, the others ask again every 50 ms",
-            Self::Corral => "CACHE.GETORLOCK; one client gets a lease and runs the query, CACHE.FILL wakes the others",
+            Self::SetNx => "GET; on a miss SET NX a lock: its owner runs the query, the others poll",
+            Self::Corral => "CACHE.GETORLOCK; one gets a lease and runs the query, its FILL wakes the others",
         }
     }
 
