@@ -3,45 +3,18 @@
 
 use std::collections::HashMap;
 
-use crate::harness::{Client, Reply, Server};
+use crate::harness::{picture, Client, Reply, Server, Stock};
 
 const TABLE: &str = include_str!("data/bad-input.txt");
 
-const KEYS: [&str; 13] = [
-    "fresh", "stale", "held", "forced", "passed", "failed", "string", "list", "hash", "set", "zset", "stream",
-    "nothing",
-];
-
-/// One key of every kind, as the table names them. Gives back the tokens.
-fn furnish(client: &mut Client) -> HashMap<&'static str, String> {
-    for line in [
-        "CACHE.SET fresh value PX 3600000 SWR 7 SIE 9",
-        "CACHE.SET stale value PXAT 1 SWR 9007199254740000",
-        "CACHE.SET forced value PX 3600000 SWR 600000",
-        "SET string 12345",
-        "RPUSH list a b",
-        "HSET hash field value",
-        "SADD set a",
-        "ZADD zset 1 a",
-        "XADD stream 1-1 field value",
-    ] {
-        let reply = client.run(line);
-        assert!(!matches!(reply, Reply::Error(_)), "{line}: {reply:?}");
-    }
-    assert!(client.ask("CACHE.GET stale").is("STALE", Some("value")));
-    let failed = client.ask("CACHE.GETORLOCK failed").token();
-    client.run(&format!("CACHE.FAIL failed {failed} down BACKOFF 86400000"));
-    let passed = client.ask("CACHE.GETORLOCK passed").token();
-    client.run(&format!("CACHE.PASS passed {passed} PX 3600000"));
-    let held = client.ask("CACHE.GETORLOCK held LEASE 300000").token();
-    let forced = client.ask("CACHE.GETORLOCK forced FORCE LEASE 300000").token();
-    HashMap::from([("<held>", held.to_string()), ("<forced>", forced.to_string())])
+/// The tokens, as the table names them.
+fn tokens(stock: &Stock) -> HashMap<&'static str, String> {
+    HashMap::from([("<held>", stock.held.to_string()), ("<forced>", stock.forced.to_string())])
 }
 
 /// All that a call could have changed: contents and leases, deadlines, counts.
 fn state(client: &mut Client) -> Vec<String> {
-    let mut state = vec![format!("{:?}", client.run(&format!("DEBUG DIGEST-VALUE {}", KEYS.join(" "))))];
-    state.extend(KEYS.iter().map(|key| format!("{:?}", client.run(&format!("PEXPIRETIME {key}")))));
+    let mut state = picture(client);
     state.push(format!("{:?}", client.run("DBSIZE")));
     state.push(client.run("OBJECT ENCODING string").text());
     let info = client.run("INFO corral").text();
@@ -54,7 +27,7 @@ fn state(client: &mut Client) -> Vec<String> {
 fn a_refused_call_has_a_clear_error_and_changes_nothing() {
     let server = Server::start();
     let (mut client, mut observer) = (server.client(), server.client());
-    let tokens = furnish(&mut client);
+    let tokens = tokens(&Stock::furnish(&mut client));
     let before = state(&mut observer);
     let (mut calls, mut wrong) = (0, Vec::new());
     for case in TABLE.split("\n== ").skip(1) {
@@ -83,7 +56,7 @@ fn a_refused_call_has_a_clear_error_and_changes_nothing() {
 fn a_refused_call_in_a_transaction_or_a_script_changes_nothing_either() {
     let server = Server::start();
     let (mut client, mut observer) = (server.client(), server.client());
-    let tokens = furnish(&mut client);
+    let tokens = tokens(&Stock::furnish(&mut client));
     let before = state(&mut observer);
     let held = &tokens["<held>"];
     client.run("MULTI");
@@ -114,7 +87,7 @@ fn a_refused_call_in_a_transaction_or_a_script_changes_nothing_either() {
 fn words_of_megabytes_are_refused_in_a_short_sentence() {
     let server = Server::start();
     let (mut client, mut observer) = (server.client(), server.client());
-    let tokens = furnish(&mut client);
+    let tokens = tokens(&Stock::furnish(&mut client));
     let before = state(&mut observer);
     let held = tokens["<held>"].as_bytes();
     let long = vec![b'9'; 4 << 20];

@@ -56,3 +56,9 @@ mod readme;
 
 /// Calls that are refused, as data: a clear error, and nothing changed.
 mod bad_input;
+
+/// Reload and restart: what comes back.
+mod persistence;
+
+/// Replicas: the same entries, reads, and taking over.
+mod replication;

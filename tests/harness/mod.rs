@@ -3,12 +3,14 @@
 mod client;
 mod reply;
 mod server;
+mod stock;
 
 use std::time::{Duration, Instant};
 
 pub use client::Client;
 pub use reply::{Reply, Triple};
 pub use server::Server;
+pub use stock::{picture, Stock};
 
 /// How long a test waits for what must happen. Generous: the machines are shared, and no test is about speed.
 pub const DEADLINE: Duration = Duration::from_secs(30);

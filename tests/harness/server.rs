@@ -32,19 +32,28 @@ impl Server {
         server
     }
 
-    /// A replica of this server, in step with it.
+    /// A replica of this server, which has taken over all that it holds.
     pub fn replica(&self) -> Self {
+        self.replica_with(&[])
+    }
+
+    /// The same, with further options.
+    pub fn replica_with(&self, options: &[&str]) -> Self {
         let port = self.port.to_string();
-        let replica = Self::with(&["--save", "", "--repl-diskless-sync-delay", "0", "--replicaof", "127.0.0.1", &port]);
-        replica.wait_for_sync();
+        let mut all = vec!["--save", "", "--repl-diskless-sync-delay", "0", "--replicaof", "127.0.0.1", &port];
+        all.extend(options);
+        let replica = Self::with(&all);
+        replica.catch_up_with(self);
         replica
     }
 
-    /// Waits until this replica's link is up.
-    pub fn wait_for_sync(&self) {
+    /// Waits until this replica has seen everything that its master, at the head of the chain, did so far.
+    pub fn catch_up_with(&self, head: &Self) {
+        let wanted = head.info("master_repl_offset");
         let mut client = self.client();
         eventually("the replica is in step", || {
-            client.run("INFO replication").text().contains("master_link_status:up")
+            let link_is_up = client.run("INFO replication").text().contains("master_link_status:up");
+            link_is_up && self.info("slave_repl_offset") >= wanted
         });
     }
 
@@ -58,7 +67,13 @@ impl Server {
 
     /// Ends the server as a power cut would, and starts it again on the same data.
     pub fn restart(&mut self) {
+        self.restart_after(|_| {});
+    }
+
+    /// The same, with something done to the directory of its data in between.
+    pub fn restart_after(&mut self, change: impl FnOnce(&Path)) {
         self.kill();
+        change(self.directory.path());
         self.launch();
     }
 
@@ -102,11 +117,6 @@ impl Server {
         let info = self.client().run("INFO everything").text();
         let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned));
         line.unwrap_or_else(|| panic!("no {field} in INFO")).trim().parse().unwrap()
-    }
-
-    /// The digest of a key, which is equal on servers that hold the same.
-    pub fn digest(&self, key: &str) -> String {
-        self.client().run(&format!("DEBUG DIGEST-VALUE {key}")).list()[0].text()
     }
 
     fn launch(&mut self) {
