@@ -283,13 +283,55 @@ mod tests {
 
     /// Files written by version 1 must be readable for ever: these bytes are never changed, only added to.
     #[test]
+    #[rustfmt::skip]
     fn golden_bytes_of_version_1() {
-        let golden: &[u8] = &[
-            1, 1, 0, 1, 253, 0, 104, 229, 207, 139, 1, 0, 0, 251, 244, 1, 251, 96, 234, 250, 3, 9, 1, 7, 100, 98, 32,
-            100, 111, 119, 110, 7, 1,
+        let everything: &[u8] = &[
+            1,                                             // version
+            1,                                             // value: beside the header
+            0,                                             // key deadline: not said
+            1, 253, 0, 104, 229, 207, 139, 1, 0, 0,        // soft deadline
+            251, 244, 1,                                   // SWR
+            251, 96, 234,                                  // SIE
+            250,                                           // build time
+            3,                                             // fills
+            9,                                             // end of the pass mark
+            1, 7, 100, 98, 32, 100, 111, 119, 110, 7,      // failure: message, end of the back-off
+            1, 253, 1, 64, 30, 24, 36, 10, 6, 0,           // lease: token,
+            253, 0, 104, 229, 207, 139, 1, 0, 0,           //   grant,
+            253, 16, 143, 229, 207, 139, 1, 0, 0,          //   deadline,
+            251, 16, 39,                                   //   length,
+            1,                                             //   tied,
+            3,                                             //   database
         ];
-        let bytes = encode(&full(), ValuePart::Carried, None);
-        assert_eq!(bytes.get(..golden.len()), Some(golden), "{bytes:?}");
+        assert_eq!(encode(&full(), ValuePart::Carried, None), everything);
+        assert_eq!(decode(everything).unwrap().into_entry(full().value), full());
+
+        let mut placeholder = Entry::vacant();
+        placeholder.rebuild_mut().lease = full().lease().copied();
+        let replicated: &[u8] = &[
+            1, 0,
+            1, 1, 253, 96, 82, 230, 207, 139, 1, 0, 0,     // key deadline
+            1, 0, 0, 0, 0, 0, 0,
+            0,                                             // no failure
+            1, 253, 1, 64, 30, 24, 36, 10, 6, 0, 253, 0, 104, 229, 207, 139, 1, 0, 0,
+            253, 16, 143, 229, 207, 139, 1, 0, 0, 251, 16, 39, 1, 3,
+        ];
+        let deadline = Some(UnixMs::new(1_700_000_060_000));
+        assert_eq!(encode(&placeholder, ValuePart::Absent, deadline), replicated);
+        let header = decode(replicated).unwrap();
+        assert_eq!((header.expire_at, header.token()), (deadline, full().lease().map(|lease| lease.token)));
+        assert_eq!(header.into_entry(None), placeholder);
+
+        let for_ever: &[u8] = &[
+            1, 2,                                          // value: the receiver has it
+            1, 0,                                          // key deadline: none
+            0,                                             // soft deadline: none
+            0, 0, 0, 0, 0, 0, 0,
+        ];
+        let times = Times { fresh_until: UnixMs::NEVER, windows: Windows::default() };
+        let entry = Entry::of_value(Arc::from(&b"value"[..]), times);
+        assert_eq!(encode(&entry, ValuePart::Kept, Some(UnixMs::NEVER)), for_ever);
+        assert_eq!(decode(for_ever).unwrap().into_entry(entry.value.clone()), entry);
     }
 
     #[test]

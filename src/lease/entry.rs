@@ -223,4 +223,16 @@ mod tests {
         assert!(Entry::vacant().is_vacant(UnixMs::new(1)));
         assert_eq!(Entry::vacant().heap_bytes(), 0);
     }
+    #[test]
+    fn a_lease_does_not_travel_to_another_database() {
+        let mut entry = Entry::vacant();
+        let (granted_at, deadline) = (UnixMs::new(1), UnixMs::new(1001));
+        entry.rebuild_mut().lease =
+            Token::new(7).map(|token| Lease { token, granted_at, deadline, length_ms: 1000, tied: false, db: 3 });
+        entry.settle(3);
+        assert_eq!(entry.lease().map(|lease| lease.token), Token::new(7));
+        assert!(!entry.is_vacant(UnixMs::new(2000)));
+        entry.settle(4);
+        assert_eq!(entry, Entry::vacant());
+    }
 }

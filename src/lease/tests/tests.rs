@@ -20,3 +20,7 @@ mod oracle;
 mod rules;
 // Any sequence of inputs: the core does what the oracle says, and the rules hold after every step.
 mod histories;
+// Soft deadline, windows, jitter, lease, early refresh: no combination loses a value or immortalises it.
+mod times;
+// What is stored and replicated: read back as written, refused if damaged, never a panic.
+mod headers;
