@@ -174,3 +174,124 @@ impl Room {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(number: u64) -> Token {
+        Token::new(number).unwrap()
+    }
+
+    fn waiter(gives_up: UnixMs) -> Waiter {
+        Waiter { ask: Ask { lease_ms: 100, early_beta: 0.0, no_stale: false, force: false, tied: false }, gives_up }
+    }
+
+    /// Ids 1, 2, 3... join in this order: (token, the deadline of its lease, own limit).
+    fn room(joins: &[(u64, u64, Option<u64>)]) -> Room {
+        let mut room = Room::default();
+        for (id, (number, deadline, limit)) in (1..).zip(joins) {
+            let gives_up = limit.map_or(UnixMs::NEVER, UnixMs::new);
+            room.join(token(*number), UnixMs::new(*deadline), WaiterId(id), waiter(gives_up));
+        }
+        room
+    }
+
+    fn ids(waiters: Waiters) -> Vec<u64> {
+        waiters.into_keys().map(|id| id.0).collect()
+    }
+
+    #[test]
+    fn an_empty_room_has_no_moment() {
+        let mut room = Room::default();
+        assert_eq!((room.is_empty(), room.len(), room.next_moment()), (true, 0, None));
+        assert!(!room.is_due(UnixMs::LAST));
+        assert_eq!(room.leave(WaiterId(1)), None);
+        assert_eq!(room.take_first(token(1)), None);
+        assert_eq!(room.take_given_up(UnixMs::LAST), []);
+        assert!(room.take_all().is_empty() && room.take_joined(token(1)).is_empty());
+    }
+
+    #[test]
+    fn the_next_moment_is_a_deadline_or_a_limit_whichever_comes_first() {
+        let mut room = room(&[(1, 1000, None), (1, 1000, Some(700)), (2, 900, Some(800))]);
+        for (moment, leaves) in [(700, 2), (800, 3), (1000, 1)] {
+            assert_eq!(room.next_moment(), Some(UnixMs::new(moment)));
+            assert!(!room.is_due(UnixMs::new(moment - 1)) && room.is_due(UnixMs::new(moment)));
+            assert!(room.leave(WaiterId(leaves)).is_some());
+        }
+        assert_eq!(room, Room::default());
+    }
+
+    #[test]
+    fn who_gives_up_does_so_in_the_order_of_the_limits_then_of_arrival() {
+        let mut room = room(&[(1, 1000, Some(500)), (1, 1000, Some(300)), (2, 800, Some(500)), (2, 800, Some(501))]);
+        let given_up = room.take_given_up(UnixMs::new(500));
+        // Each with what is left of the lease it waited for, not of another's.
+        assert_eq!(given_up, [(WaiterId(2), 500), (WaiterId(1), 500), (WaiterId(3), 300)]);
+        assert_eq!((room.len(), room.next_moment()), (1, Some(UnixMs::new(501))));
+        assert_eq!(room.take_given_up(UnixMs::new(500)), []);
+    }
+
+    #[test]
+    fn the_longest_waiting_is_taken_first_also_after_others_joined_it_late() {
+        let mut room = room(&[(1, 100, None), (2, 200, None), (1, 100, None)]);
+        room.merge(token(1), token(2), UnixMs::new(250));
+        assert_eq!((room.len(), room.next_moment()), (3, Some(UnixMs::new(250))));
+        for id in 1..=3 {
+            assert_eq!(room.take_first(token(2)).map(|(id, _)| id), Some(WaiterId(id)));
+        }
+        assert_eq!(room, Room::default());
+    }
+
+    #[test]
+    fn merging_keeps_everybody_and_their_limits() {
+        let mut room = room(&[(1, 100, Some(90)), (1, 100, None)]);
+        room.merge(token(7), token(1), UnixMs::new(1));
+        assert_eq!(room.next_moment(), Some(UnixMs::new(90)), "nobody had joined 7: nothing happens");
+        room.merge(token(1), token(1), UnixMs::new(150));
+        assert_eq!((room.len(), room.lease_left_ms(WaiterId(2), UnixMs::new(100))), (2, Some(50)));
+        room.merge(token(1), token(2), UnixMs::new(200));
+        assert_eq!((room.len(), room.next_moment()), (2, Some(UnixMs::new(90))));
+        assert_eq!(room.take_given_up(UnixMs::new(90)), [(WaiterId(1), 110)]);
+        assert_eq!(ids(room.take_joined(token(2))), [2]);
+        assert_eq!(room, Room::default());
+    }
+
+    #[test]
+    fn a_waiter_may_leave_from_any_group_once() {
+        let mut room = room(&[(1, 100, Some(90)), (2, 200, Some(80)), (3, 300, None)]);
+        for id in [2, 3, 1] {
+            assert!(room.leave(WaiterId(id)).is_some());
+            assert_eq!(room.leave(WaiterId(id)), None);
+            assert_eq!(room.lease_left_ms(WaiterId(id), UnixMs::EPOCH), None);
+        }
+        assert_eq!(room, Room::default());
+    }
+
+    #[test]
+    fn a_group_may_be_taken_out_alone() {
+        let mut room = room(&[(1, 100, Some(90)), (2, 200, Some(80)), (1, 100, None)]);
+        assert_eq!(ids(room.take_joined(token(1))), [1, 3]);
+        assert_eq!((room.len(), room.next_moment()), (1, Some(UnixMs::new(80))));
+        assert_eq!(ids(room.take_all()), [2]);
+        assert_eq!(room, Room::default());
+    }
+
+    #[test]
+    fn all_are_taken_out_in_the_order_they_came() {
+        let mut room = room(&[(3, 100, Some(90)), (1, 200, None), (2, 100, None), (1, 200, Some(10))]);
+        assert_eq!(ids(room.take_all()), [1, 2, 3, 4]);
+        assert_eq!(room, Room::default());
+    }
+
+    #[test]
+    fn a_renewal_moves_its_own_group() {
+        let mut room = room(&[(1, 100, None), (2, 200, None)]);
+        room.renew(token(1), UnixMs::new(300));
+        room.renew(token(9), UnixMs::new(1));
+        assert_eq!(room.next_moment(), Some(UnixMs::new(200)));
+        assert_eq!(room.due_tokens(UnixMs::new(300)), [token(1), token(2)]);
+        assert_eq!(room.due_tokens(UnixMs::new(299)), [token(2)]);
+    }
+}
