@@ -49,12 +49,13 @@ impl Command for MGetOrLock {
                 return Err(Refusal::WrongType);
             }
         }
-        let now = UnixMs::new(context::now_ms());
+        let now_us = context::now_us();
+        let now = UnixMs::from_micros(now_us);
         let answers: Result<Vec<Answer>, Refusal> = names()
             .map(|name| {
                 let hit =
                     |entry: &corral_lease::entry::Entry, stale_in_ms| entry.answer(Decision::Hit { stale_in_ms }, now);
-                Ok(match look(context, name, &ask, hit)? {
+                Ok(match look(context, now_us, name, &ask, hit)? {
                     Look::Hit(answer) | Look::Asked(Asked::Answer(answer)) => answer,
                     Look::Asked(Asked::Behind { deadline, .. }) => Answer::Wait { lease_left_ms: now.until(deadline) },
                 })

@@ -27,14 +27,12 @@ impl Command for Get {
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
         let Some(name) = args.key(0) else { return Ok(()) };
         let mut key = OpenKey::read(context, name);
+        let now = UnixMs::new(context::now_ms());
         let answer = match key.entry() {
-            Some(entry) => {
-                let now = UnixMs::new(context::now_ms());
-                entry.peek(now)
-            }
+            Some(entry) => entry.peek(now),
             None => match key.kind() {
                 Holds::Nothing | Holds::Entry => Answer::Miss { lease_left_ms: 0 },
-                Holds::Text => text(&key),
+                Holds::Text => text(&key, now),
                 Holds::Foreign => return Err(Refusal::WrongType),
             },
         };

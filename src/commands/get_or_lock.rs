@@ -54,11 +54,12 @@ impl Command for GetOrLock {
             let number = stale_in_ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
             context.reply_triple(State::Hit, entry.value().map(|value| &**value), number);
         };
-        match look(context, name, &ask, reply_hit)? {
+        let now_us = context::now_us();
+        let now = UnixMs::from_micros(now_us);
+        match look(context, now_us, name, &ask, reply_hit)? {
             Look::Hit(()) => {}
             Look::Asked(Asked::Answer(answer)) => context.reply_answer(&answer),
             Look::Asked(Asked::Behind { token, deadline }) => {
-                let now = UnixMs::new(context::now_ms());
                 let parked = block_ms.is_some_and(|block_ms| {
                     let gives_up = if block_ms == 0 { UnixMs::NEVER } else { now.plus(block_ms) };
                     parking::park(context, name, &Wish { token, deadline, ask, now, gives_up })
@@ -138,17 +139,18 @@ pub enum Look<H> {
     Asked(Asked),
 }
 
-/// Looks at one key, and takes its lease if that is what was decided.
+/// Looks at one key at `now_us` (microseconds since the epoch), and takes its lease if that is what was decided.
 pub fn look<H>(
     context: &Context,
+    now_us: u64,
     name: KeyName,
     ask: &Ask,
     hit: impl FnOnce(&Entry, Option<u64>) -> H,
 ) -> Result<Look<H>, Refusal> {
+    let now = UnixMs::from_micros(now_us);
     let mut key = OpenKey::read(context, name);
     let decision = match key.entry() {
         Some(entry) => {
-            let now = UnixMs::new(context::now_ms());
             let decision = entry.decide(ask, now, context::random);
             count(decision);
             match decision {
@@ -165,7 +167,7 @@ pub fn look<H>(
             }
             Holds::Text => {
                 count(Decision::Hit { stale_in_ms: None });
-                return Ok(Look::Asked(Asked::Answer(text(&key))));
+                return Ok(Look::Asked(Asked::Answer(text(&key, now))));
             }
             Holds::Foreign => return Err(Refusal::WrongType),
         },
@@ -174,12 +176,13 @@ pub fn look<H>(
     if !context.flags().is_master() {
         return Err(Refusal::ReadOnly);
     }
-    Ok(Look::Asked(keyspace::step(context, name, Over::Entries, None, |key, from| key.ask(ask, decision, from))))
+    Ok(Look::Asked(keyspace::step_at(context, now_us, name, Over::Entries, None, |key, from| {
+        key.ask(ask, decision, from)
+    })))
 }
 
 /// An ordinary string answers HIT with its own time to live.
-pub fn text(key: &OpenKey) -> Answer {
-    let now = UnixMs::new(context::now_ms());
+pub fn text(key: &OpenKey, now: UnixMs) -> Answer {
     Answer::hit(key.text().unwrap_or_default().into(), key.deadline(now), now)
 }
 

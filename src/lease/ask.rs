@@ -21,7 +21,7 @@ pub struct Ask {
     pub tied: bool,
 }
 
-/// One reply of `[state, value, number]`. The variants are SPEC's states; their docs say what the number is.
+/// One reply of `[state, value, number]`. The variants are the states; their docs say what the number is.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {
     /// ms until stale, `None` for never.

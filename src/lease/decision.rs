@@ -1,4 +1,4 @@
-//! What a caller is told: SPEC's decision, step by step.
+//! What a caller is told, decided step by step.
 
 use crate::ask::{Answer, Ask};
 use crate::entry::Entry;

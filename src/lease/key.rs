@@ -17,6 +17,17 @@ pub struct Key<'a> {
     pub entry: &'a mut Entry,
     pub room: &'a mut Room,
     pub now: UnixMs,
+    /// What the key holds if it is no entry, which is then vacant.
+    pub other: Option<Other>,
+}
+
+/// What a key can hold that is no entry.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Other {
+    /// An ordinary string: everybody's answer is HIT.
+    Text { value: Arc<[u8]>, fresh_until: UnixMs },
+    /// Another type: everybody is refused.
+    Foreign,
 }
 
 /// What an input led to.
@@ -46,6 +57,8 @@ pub enum Change {
 pub enum Effect {
     /// Answer these waiters, in this order.
     Wake { waiters: Vec<WaiterId>, answer: Answer },
+    /// Refuse these waiters: the key holds another type by now.
+    Refuse { waiters: Vec<WaiterId> },
     /// A lease was granted.
     Granted { lease: Lease, to: Grantee },
     /// A lease was renewed.
@@ -87,6 +100,11 @@ pub enum LeaseEnd {
 }
 
 impl LeaseEnd {
+    /// Whether the holder does not know yet that its lease is void, and builds on.
+    pub const fn leaves_holder_building(self) -> bool {
+        matches!(self, LeaseEnd::Replaced | LeaseEnd::Invalidated)
+    }
+
     pub const fn word(self) -> &'static str {
         match self {
             LeaseEnd::Filled => "filled",
@@ -220,6 +238,17 @@ impl Key<'_> {
             }
         }
         let Some(token) = gathered else { return };
+        if let Some(other) = &self.other {
+            let waiters = self.room.take_joined(token);
+            match other {
+                Other::Text { value, fresh_until } => {
+                    step.wake(waiters, || Answer::hit(value.clone(), *fresh_until, self.now));
+                }
+                Other::Foreign if waiters.is_empty() => {}
+                Other::Foreign => step.effects.push(Effect::Refuse { waiters: waiters.into_keys().collect() }),
+            }
+            return;
+        }
         while let Some((id, waiter)) = self.room.take_first(token) {
             let answer = match self.entry.decide(&waiter.ask, self.now, &mut *from.random) {
                 Decision::Lock | Decision::Refresh { .. } => {

@@ -139,16 +139,6 @@ impl Room {
         group.waiters
     }
 
-    /// Takes out those whose lease's deadline has passed, in the order they came: the key holds something that is no
-    /// entry, and there is one answer for all of them.
-    pub fn take_due(&mut self, now: UnixMs) -> Waiters {
-        let mut due = Waiters::new();
-        for token in self.due_tokens(now) {
-            due.append(&mut self.take_joined(token));
-        }
-        due
-    }
-
     /// The tokens whose groups' deadlines have passed, oldest first.
     pub(crate) fn due_tokens(&self, now: UnixMs) -> Vec<Token> {
         self.groups.iter().filter(|(_, group)| group.deadline <= now).map(|(token, _)| *token).collect()

@@ -34,7 +34,7 @@ impl Mint {
     /// A token larger than every one given out or seen before. `now_us`: microseconds since the epoch.
     pub fn next(&mut self, now_us: u64) -> Token {
         // Held at the end of the range, which the clock reaches in the year 2255 and `see` cannot bring near
-        // (codec refuses tokens far ahead of the clock in payloads that users can forge).
+        // (payloads that users can forge are refused if their token is far ahead of the clock).
         self.last = self.last.saturating_add(1).max(now_us).clamp(1, Token::MAX);
         Token(self.last)
     }

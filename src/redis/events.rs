@@ -7,7 +7,7 @@ use super::{scheduler, state};
 pub fn on(context: &Context, event: Event) {
     state::with(|state| match event {
         Event::ClientGone { id } => {
-            let tied = state.ledger.take_tied(id);
+            let tied = state.ties.take(id);
             state.holders_gone.extend(tied);
         }
         Event::RoleChanged => state.role_changed = true,

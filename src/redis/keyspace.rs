@@ -6,10 +6,12 @@ use std::ffi::CStr;
 use std::sync::Arc;
 
 use corral_lease::codec::{self, Header, ValuePart};
-use corral_lease::entry::Entry;
-use corral_lease::key::{Change, Effect, Grantee, Key, LeaseEnd, Sources, Step};
+use corral_lease::entry::{Entry, Lease};
+use corral_lease::key::{Change, Effect, Grantee, Key, LeaseEnd, Other, Sources, Step};
 use corral_lease::time::UnixMs;
+use corral_lease::token::Token;
 
+use super::refusal::WRONG_TYPE;
 use super::scheduler;
 use super::state::{self, State};
 use super::stats::STATS;
@@ -46,14 +48,30 @@ pub fn step<R>(
     told: Option<&CStr>,
     step: impl FnOnce(&mut Key, &mut Sources) -> Step<R>,
 ) -> R {
-    let now_us = context::now_us();
+    step_at(context, context::now_us(), name, over, told, step)
+}
+
+/// As [`step`], for a call that has read the clock already. `now_us`: microseconds since the epoch.
+pub fn step_at<R>(
+    context: &Context,
+    now_us: u64,
+    name: KeyName,
+    over: Over,
+    told: Option<&CStr>,
+    step: impl FnOnce(&mut Key, &mut Sources) -> Step<R>,
+) -> R {
     let now = UnixMs::from_micros(now_us);
     let db = context.db();
     let mut key = OpenKey::write(context, name);
     let before = key.kind();
+    let other = match before {
+        Kind::Text if over == Over::Entries => Some(text(&key, db, name, now)),
+        Kind::Foreign if over == Over::Entries => Some(Other::Foreign),
+        _ => None,
+    };
     let mut made = Entry::vacant();
     let entry = key.entry().unwrap_or(&mut made);
-    let Step { reply, change, effects } = state::with(|state| run(state, db, name.bytes(), entry, now_us, step));
+    let Step { reply, change, effects } = state::with(|state| run(state, db, name.bytes(), entry, other, now_us, step));
     if change > Change::Nothing && (over == Over::Anything || matches!(before, Kind::Nothing | Kind::Entry)) {
         store(context, name, &mut key, made, before, change, now);
     }
@@ -75,13 +93,21 @@ fn run<R>(
     db: u32,
     name: &[u8],
     entry: &mut Entry,
+    other: Option<Other>,
     now_us: u64,
     step: impl FnOnce(&mut Key, &mut Sources) -> Step<R>,
 ) -> Step<R> {
     let State { mint, waiting, .. } = state;
     let mut random = context::random;
     let mut from = Sources { mint, now_us, random: &mut random, db };
-    waiting.visit(db, name, |room| step(&mut Key { entry, room, now: UnixMs::from_micros(now_us) }, &mut from))
+    waiting.visit(db, name, |room| step(&mut Key { entry, room, now: UnixMs::from_micros(now_us), other }, &mut from))
+}
+
+/// An ordinary string, read only if somebody waits for it.
+fn text(key: &OpenKey, db: u32, name: KeyName, now: UnixMs) -> Other {
+    let awaited = state::with(|state| state.waiting.len_at(db, name.bytes())) > 0;
+    let value = if awaited { key.text().unwrap_or_default() } else { Vec::new() };
+    Other::Text { value: value.into(), fresh_until: key.deadline(now) }
 }
 
 /// Brings the keyspace, the replicas and the AOF up to the entry. `made` is the entry of a key that held none.
@@ -126,28 +152,10 @@ fn store(context: &Context, name: KeyName, key: &mut OpenKey, made: Entry, befor
 fn carry_out(context: &Context, name: KeyName, db: u32, effects: Vec<Effect>) {
     for effect in effects {
         match effect {
-            Effect::Granted { lease, to } => {
-                let client_id = match to {
-                    // A script's client is the interpreter's: it never closes and is nobody to name.
-                    Grantee::Caller if context.flags().is_script() => None,
-                    Grantee::Caller => Some(context.client_id()),
-                    Grantee::Waiter(id) => {
-                        STATS.handovers.add(1);
-                        state::with(|state| state.waiting.client(id).map(|client| client.client_id))
-                    }
-                };
-                STATS.leases_granted.add(1);
-                state::with(|state| state.ledger.enter(db, name.bytes(), lease, client_id));
-                context.notify(event::LOCK, name);
-            }
-            Effect::Renewed { lease } => state::with(|state| state.ledger.renew(db, name.bytes(), lease)),
-            Effect::Ended { token, end } => {
-                let line = state::with(|state| state.ledger.end(db, name.bytes(), token));
-                // Taken over a moment before the scheduler noticed: told as it would have.
-                if let (LeaseEnd::Expired, Some(line)) = (end, line) {
-                    scheduler::tell_expired(&line);
-                }
-            }
+            Effect::Granted { lease, to } => granted(context, name, db, lease, to),
+            Effect::Renewed { lease } => renewed(context, name, db, lease),
+            Effect::Ended { token, end } => ended(name, db, token, end),
+            Effect::Refuse { waiters } => state::with(|state| state.wakes.push(waiters, Outcome::Error(WRONG_TYPE))),
             Effect::Wake { waiters, answer } if answer.granted().is_some() => {
                 // A grant does not queue behind others' answers: it is the next rebuild.
                 for id in waiters {
@@ -161,6 +169,57 @@ fn carry_out(context: &Context, name: KeyName, db: u32, effects: Vec<Effect>) {
             }
         }
     }
+}
+
+fn granted(context: &Context, name: KeyName, db: u32, lease: Lease, to: Grantee) {
+    let holder = match to {
+        Grantee::Caller => caller(context),
+        Grantee::Waiter(id) => {
+            STATS.handovers.add(1);
+            state::with(|state| state.waiting.client(id).map(|client| client.client_id))
+        }
+    };
+    STATS.leases_granted.add(1);
+    enter(name, db, lease, holder);
+    context.notify(event::LOCK, name);
+}
+
+fn renewed(context: &Context, name: KeyName, db: u32, lease: Lease) {
+    let known = state::with(|state| {
+        state.ties.renew(lease);
+        state.ledger.renew(db, name.bytes(), lease)
+    });
+    if !known {
+        // Struck off when its deadline passed, and live again. Whoever renews it holds it.
+        enter(name, db, lease, caller(context));
+    }
+}
+
+fn ended(name: KeyName, db: u32, token: Token, end: LeaseEnd) {
+    let line = state::with(|state| {
+        if !end.leaves_holder_building() {
+            state.ties.untie(token);
+        }
+        state.ledger.end(db, name.bytes(), token)
+    });
+    // Taken over a moment before the scheduler noticed: told as it would have.
+    if let (LeaseEnd::Expired, Some(line)) = (end, line) {
+        scheduler::tell_expired(&line);
+    }
+}
+
+fn enter(name: KeyName, db: u32, lease: Lease, holder: Option<u64>) {
+    state::with(|state| {
+        let place = state.ledger.enter(db, name.bytes(), lease, holder);
+        if let Some(holder) = holder.filter(|_| lease.tied) {
+            state.ties.tie(holder, lease, place);
+        }
+    });
+}
+
+/// The calling client. `None` for a script: its client is the interpreter's, which never closes and is nobody to name.
+fn caller(context: &Context) -> Option<u64> {
+    (!context.flags().is_script()).then(|| context.client_id())
 }
 
 /// Carries out one replicated effect: what the master's [`step`] left of the entry.

@@ -1,7 +1,7 @@
 //! The leases known on this node: who holds them, and when each ends.
 //!
-//! The lease itself lives in its key; this is a list of where to look, so that an operator can find stuck rebuilds, a
-//! closed connection can end its leases, and a passed deadline is noticed although nobody asks for the key. Keys can go
+//! The lease itself lives in its key; this is a list of where to look, so that an operator can find stuck rebuilds
+//! and a passed deadline is noticed although nobody asks for the key. Keys can go
 //! without a word (SWAPDB, some flushes), so whoever shows a line checks it against the key.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,6 +12,7 @@ use corral_lease::entry::{Entry, Lease};
 use corral_lease::time::UnixMs;
 use corral_lease::token::Token;
 
+use super::settings::LEASE_LIMIT_MS;
 use super::state::{self, Place};
 use super::sys::{context, Context};
 
@@ -29,8 +30,6 @@ pub struct Line {
 pub struct Ledger {
     lines: HashMap<u32, HashMap<Box<[u8]>, Line>>,
     by_deadline: BTreeSet<(UnixMs, Arc<Place>)>,
-    /// The TIED leases of each connection.
-    tied: HashMap<u64, HashMap<Token, Arc<Place>>>,
     count: usize,
 }
 
@@ -62,25 +61,23 @@ impl Ledger {
     }
 
     /// A lease was granted (or arrived), in place of any other on that key.
-    pub fn enter(&mut self, db: u32, key: &[u8], lease: Lease, client_id: Option<u64>) {
+    pub fn enter(&mut self, db: u32, key: &[u8], lease: Lease, client_id: Option<u64>) -> Arc<Place> {
         self.strike(db, key);
         let place = Place::new(db, key);
-        if let Some(client_id) = client_id.filter(|_| lease.tied) {
-            self.tied.entry(client_id).or_default().insert(lease.token, place.clone());
-        }
         self.by_deadline.insert((lease.deadline, place.clone()));
-        self.lines.entry(db).or_default().insert(key.into(), Line { place, lease, client_id });
+        self.lines.entry(db).or_default().insert(key.into(), Line { place: place.clone(), lease, client_id });
         self.count += 1;
+        place
     }
 
-    /// A lease's deadline was moved.
-    pub fn renew(&mut self, db: u32, key: &[u8], lease: Lease) {
-        let Some(line) = self.lines.get_mut(&db).and_then(|lines| lines.get_mut(key)) else { return };
-        if line.lease.token == lease.token {
-            self.by_deadline.remove(&(line.lease.deadline, line.place.clone()));
-            line.lease = lease;
-            self.by_deadline.insert((lease.deadline, line.place.clone()));
-        }
+    /// A lease's deadline was moved. Says whether the lease has a line.
+    pub fn renew(&mut self, db: u32, key: &[u8], lease: Lease) -> bool {
+        let line = self.lines.get_mut(&db).and_then(|lines| lines.get_mut(key));
+        let Some(line) = line.filter(|line| line.lease.token == lease.token) else { return false };
+        self.by_deadline.remove(&(line.lease.deadline, line.place.clone()));
+        line.lease = lease;
+        self.by_deadline.insert((lease.deadline, line.place.clone()));
+        true
     }
 
     /// The lease of `token` ended: its line, if it still had one.
@@ -106,11 +103,6 @@ impl Ledger {
         self.strike(place.db, &place.key)
     }
 
-    /// Takes out the TIED leases of a connection that closed.
-    pub fn take_tied(&mut self, client_id: u64) -> impl Iterator<Item = (Arc<Place>, Token)> {
-        self.tied.remove(&client_id).unwrap_or_default().into_iter().map(|(token, place)| (place, token))
-    }
-
     /// A database was emptied; `None` for all.
     pub fn flush(&mut self, db: Option<u32>) {
         let lines: Vec<Line> = self.lines().filter(|line| db.is_none_or(|db| line.place.db == db)).cloned().collect();
@@ -127,18 +119,7 @@ impl Ledger {
         }
         self.by_deadline.remove(&(line.lease.deadline, line.place.clone()));
         self.count -= 1;
-        self.untie(&line);
         Some(line)
-    }
-
-    fn untie(&mut self, line: &Line) {
-        let Some(client_id) = line.client_id else { return };
-        if let Some(tied) = self.tied.get_mut(&client_id) {
-            tied.remove(&line.lease.token);
-            if tied.is_empty() {
-                self.tied.remove(&client_id);
-            }
-        }
     }
 }
 
@@ -151,15 +132,22 @@ pub fn loaded(
     value: Option<Arc<[u8]>>,
 ) -> Result<Entry, String> {
     let now_us = context::now_us();
+    let is_trusted = context.flags().is_loading();
     if let Some(token) = header.token() {
         // Anyone may RESTORE a payload of their own making: a token from the far future would use up all those before
         // it. What the server loads itself is trusted, whatever its clock says today.
-        if !context.flags().is_loading() && token.get() > now_us.saturating_add(FAR_FUTURE_US) {
+        if !is_trusted && token.get() > now_us.saturating_add(FAR_FUTURE_US) {
             return Err("a token more than a year ahead of the clock".to_owned());
         }
     }
     let mut entry = header.into_entry(value);
     entry.settle(db);
+    let latest = UnixMs::from_micros(now_us).plus(LEASE_LIMIT_MS);
+    let is_unbounded = |lease: &Lease| lease.deadline > latest || lease.length_ms > LEASE_LIMIT_MS;
+    if !is_trusted && entry.lease().is_some_and(is_unbounded) {
+        // No call can make an unbounded lease, RESTORE included.
+        return Err(format!("a lease longer than {LEASE_LIMIT_MS} ms"));
+    }
     if let Some(lease) = entry.lease().copied() {
         state::with(|state| {
             state.mint.see(lease.token);

@@ -10,7 +10,7 @@
 //! | [`waiting`] | waiting rooms and the clients parked in them |
 //! | [`wakes`] | answers on their way out, in paced batches |
 //! | [`scheduler`] | the one timer: deadlines, handovers, the next batch |
-//! | [`ledger`] | the leases known on this node and who holds them |
+//! | [`ledger`], [`ties`] | the leases known on this node and who holds them; which end with a connection |
 //! | [`parking`] | what the server does with a parked client, and what we say |
 //! | [`events`] | what the server tells us: connections closed, roles changed |
 //! | [`settings`], [`stats`], [`info`], [`log`], [`refusal`] | what operators set and see, what callers are refused |
@@ -28,5 +28,6 @@ pub mod settings;
 pub mod state;
 pub mod stats;
 pub mod sys;
+pub mod ties;
 pub mod waiting;
 pub mod wakes;

@@ -31,7 +31,7 @@ const RESERVE_BYTES: u64 = 1 << 20;
 /// nothing, where that cannot be done: the caller is then told WAIT.
 pub fn park(context: &Context, name: KeyName, wish: &Wish) -> bool {
     let flags = context.flags();
-    if flags.denies_blocking() {
+    if flags.denies_blocking() || !flags.is_master() {
         return false;
     }
     let db = context.db();

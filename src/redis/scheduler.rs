@@ -5,8 +5,6 @@
 //! clients are paused (CLIENT PAUSE, FAILOVER, SHUTDOWN, a slot handing over) aborts the server, and a replica must not
 //! write at all. So each turn asks first, and comes back later if it must.
 
-use std::sync::Arc;
-
 use corral_lease::ask::Answer;
 use corral_lease::key::LeaseEnd;
 use corral_lease::time::UnixMs;
@@ -14,10 +12,9 @@ use corral_lease::token::Token;
 
 use super::keyspace::{self, Over};
 use super::ledger::Line;
-use super::refusal::{INTERNAL, TRY_AGAIN, UNBLOCKED, WRONG_TYPE};
+use super::refusal::{INTERNAL, TRY_AGAIN, UNBLOCKED};
 use super::state::{self, Place, State};
 use super::stats::STATS;
-use super::sys::key::{Kind, OpenKey};
 use super::sys::timer::{self, Alarm};
 use super::sys::{context, Context, KeyName};
 use super::wakes::{self, Outcome};
@@ -52,7 +49,10 @@ pub fn arm(context: &Context) {
 /// As [`arm`], but not before `earliest`.
 fn arm_at(context: &Context, earliest: UnixMs) {
     let Some(due) = state::with(|state| next_due(state)) else { return };
-    let due = due.max(earliest);
+    // One reading of the clock for both the moment and the timer, which counts from its own start. Never a moment
+    // before it: if the clock is set back, an alarm must be seen to be late, and replaced.
+    let now = UnixMs::new(context::now_ms());
+    let due = due.max(earliest).max(now);
     let old = state::with(|state| match &state.alarm {
         Some((_, at)) if *at <= due => None,
         _ => Some(state.alarm.take()),
@@ -61,8 +61,6 @@ fn arm_at(context: &Context, earliest: UnixMs) {
     if let Some((old, _)) = old {
         timer::stop(context, old);
     }
-    // One reading of the clock for both: the timer counts from its own start.
-    let now = UnixMs::new(context::now_ms());
     let alarm = timer::start::<Scheduler>(context, now.until(due));
     state::with(|state| state.alarm = Some((alarm, due)));
 }
@@ -107,7 +105,10 @@ fn turn(context: &Context) -> UnixMs {
         end_every_wait(Outcome::Error(INTERNAL));
     }
     close_unanswered(context);
-    state::with(|state| state.role_changed = false);
+    state::with(|state| {
+        state.role_changed = false;
+        state.ties.expire(now);
+    });
     strike_expired(now, flags.is_master());
     if !flags.is_master() {
         // Redis unblocks its blocked clients itself when it becomes a replica; Valkey 9 leaves ours to us.
@@ -115,15 +116,16 @@ fn turn(context: &Context) -> UnixMs {
         end_every_wait(Outcome::Error(UNBLOCKED));
         return now;
     }
-    wakes::pump(context);
     if context::avoids_replica_traffic() {
-        give_up(context, now);
+        give_up(now);
+        wakes::pump(context);
         return now.plus(RETRY_MS);
     }
     if flags.is_cluster() {
         probe_ownership(context, now);
     }
     hand_over(context, now);
+    wakes::pump(context);
     now
 }
 
@@ -134,7 +136,7 @@ fn hand_over(context: &Context, now: UnixMs) {
         if let Some((place, token)) = state::with(|state| state.holders_gone.pop()) {
             end_lease(context, &place, token);
         } else if let Some(place) = state::with(|state| state.waiting.due(now)) {
-            advance(context, &place, now);
+            advance(context, &place);
         } else {
             return;
         }
@@ -150,42 +152,18 @@ fn end_lease(context: &Context, place: &Place, token: Token) {
 }
 
 /// *advance*, wherever the key stands by now.
-fn advance(context: &Context, place: &Arc<Place>, now: UnixMs) {
+fn advance(context: &Context, place: &Place) {
     at(context, place, |name| {
         if context.flags().is_cluster() && !context.owns(name) {
             send_away(place);
             return;
         }
-        let key = OpenKey::read(context, name);
-        match key.kind() {
-            Kind::Nothing | Kind::Entry => {
-                drop(key);
-                keyspace::step(context, name, Over::Entries, None, |key, from| key.advance(from));
-            }
-            Kind::Text => {
-                let deadline = key.deadline(now);
-                let value = Arc::from(key.text().unwrap_or_default());
-                answer_due(place, now, Outcome::Answer(Answer::hit(value, deadline, now)));
-            }
-            Kind::Foreign => answer_due(place, now, Outcome::Error(WRONG_TYPE)),
-        }
-    });
-}
-
-/// The key holds something that is no entry: there is one answer for all whose rebuild has run out of time.
-fn answer_due(place: &Place, now: UnixMs, outcome: Outcome) {
-    state::with(|state| {
-        let (given_up, due) =
-            state.waiting.visit(place.db, &place.key, |room| (room.take_given_up(now), room.take_due(now)));
-        for (id, lease_left_ms) in given_up {
-            state.wakes.push(vec![id], Outcome::Answer(Answer::Wait { lease_left_ms }));
-        }
-        state.wakes.push(due.into_keys().collect(), outcome);
+        keyspace::step(context, name, Over::Entries, None, |key, from| key.advance(from));
     });
 }
 
 /// While writing is not allowed, waiters whose own limit has passed are answered all the same.
-fn give_up(context: &Context, now: UnixMs) {
+fn give_up(now: UnixMs) {
     state::with(|state| {
         for place in state.waiting.places() {
             for (id, lease_left_ms) in state.waiting.visit(place.db, &place.key, |room| room.take_given_up(now)) {
@@ -193,7 +171,6 @@ fn give_up(context: &Context, now: UnixMs) {
             }
         }
     });
-    wakes::pump(context);
 }
 
 /// In a cluster a slot can move away while clients wait for one of its keys; the server tells nobody.
@@ -210,7 +187,6 @@ fn probe_ownership(context: &Context, now: UnixMs) {
         });
     }
     state::with(|state| state.next_probe = (!places.is_empty()).then(|| now.plus(OWNERSHIP_MS)));
-    wakes::pump(context);
 }
 
 fn send_away(place: &Place) {

@@ -35,7 +35,7 @@ pub struct Decimal {
 }
 
 /// The longest lease that can be allowed: a day. Longer ones are locks, which this is not.
-const LEASE_LIMIT_MS: u64 = 86_400_000;
+pub const LEASE_LIMIT_MS: u64 = 86_400_000;
 /// A day, too: a source that fails for longer should be asked once a day all the same.
 const BACKOFF_LIMIT_MS: u64 = 86_400_000;
 /// More clients than one server can hold connections.

@@ -12,6 +12,7 @@ use lazy_static::lazy_static;
 
 use super::ledger::Ledger;
 use super::sys::timer::Timer;
+use super::ties::Ties;
 use super::waiting::Waiting;
 use super::wakes::Wakes;
 
@@ -29,6 +30,7 @@ pub struct State {
     pub waiting: Waiting,
     pub wakes: Wakes,
     pub ledger: Ledger,
+    pub ties: Ties,
     /// Leases whose holder is gone, to be ended by the scheduler.
     pub holders_gone: Vec<(Arc<Place>, Token)>,
     /// Connections that lost a reply and must be closed (see `parking`).

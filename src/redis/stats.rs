@@ -61,7 +61,7 @@ stats! {
     handovers
     /// Leases whose deadline passed without a fill.
     leases_expired
-    /// Values stored by FILL or TOUCH.
+    /// Rebuilds that ended with a value: FILL, or TOUCH of the old one.
     fills
     /// Fills that came too late or after an invalidation.
     void_fills

@@ -2,8 +2,8 @@
 //!
 //! Releasing a client costs the server some 8 µs, most of it in write(2) at the end of the turn, and copies the reply
 //! into the client's buffer. Ten thousand at once would stall everybody else for 80 ms; a thousand times 1 MiB would
-//! fill memory and evict the data set. So each turn of the event loop releases a bounded number of clients and bytes,
-//! and a burst of large values waits for its readers.
+//! fill memory and evict the data set. So a bounded number of clients and bytes is released in a turn of the event loop,
+//! however many commands it runs, and a burst of large values waits for its readers.
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -35,11 +35,11 @@ pub struct Delivery {
     pub delivered: bool,
 }
 
-/// Clients released per turn: about 2 ms of the server's time, callbacks and writes included. Half as many take longer
+/// Clients released per turn, or per millisecond of a turn that takes longer: about 2 ms of the server's time, callbacks and writes included. Half as many take longer
 /// in all, since a timer gives at most a thousand turns a second.
 const CLIENTS_PER_TURN: usize = 256;
 
-/// Bytes released per turn: as many as a loopback or a fast network takes in the same 2 ms.
+/// Bytes released likewise: as many as a loopback or a fast network takes in the same 2 ms.
 const BYTES_PER_TURN: usize = 2 << 20;
 
 /// Unsent replies allowed to pile up: an eighth of a GiB is the most a burst may cost, and other things grow too.
@@ -55,9 +55,18 @@ const PATIENCE_MS: u64 = 100;
 #[derive(Default, Debug)]
 pub struct Wakes {
     batches: VecDeque<Batch>,
+    budget: Budget,
     /// Released since memory was last looked at.
     unlooked_bytes: usize,
     burst: Option<Burst>,
+}
+
+/// What may still be released, and the millisecond since the epoch that it was granted in.
+#[derive(Default, Clone, Copy, Debug)]
+struct Budget {
+    clients: usize,
+    bytes: usize,
+    granted_ms: u64,
 }
 
 #[derive(Debug)]
@@ -101,14 +110,14 @@ impl Wakes {
     }
 }
 
-/// Releases one turn's worth of clients.
+/// Releases as many clients as the turn still allows.
 pub fn pump(context: &Context) {
     if state::with(|state| state.wakes.is_empty()) || is_held_back(context) {
         return;
     }
-    let mut bytes = 0;
-    let mut clients = 0;
-    while clients < CLIENTS_PER_TURN && bytes < BYTES_PER_TURN {
+    let granted = state::with(|state| state.wakes.budget.renewed(context::now_ms()));
+    let mut left = granted;
+    while left.clients > 0 && left.bytes > 0 {
         let next = state::with(|state| {
             let (id, outcome) = state.wakes.next()?;
             Some((state.waiting.take(id), outcome))
@@ -116,20 +125,34 @@ pub fn pump(context: &Context) {
         let Some((client, outcome)) = next else { break };
         // Gone meanwhile: its disconnect took it out.
         let Some(client) = client else { continue };
-        bytes += outcome.size();
-        clients += 1;
+        left.clients -= 1;
+        left.bytes = left.bytes.saturating_sub(outcome.size());
         release(client, outcome);
     }
-    if clients > 0 {
+    if left.clients < granted.clients {
         STATS.wake_batches.add(1);
     }
     state::with(|state| {
-        state.wakes.unlooked_bytes = state.wakes.unlooked_bytes.saturating_add(bytes);
-        if state.wakes.is_empty() {
-            state.wakes.burst = None;
-            state.wakes.unlooked_bytes = 0;
+        let wakes = &mut state.wakes;
+        wakes.budget = left;
+        wakes.unlooked_bytes = wakes.unlooked_bytes.saturating_add(granted.bytes - left.bytes);
+        if wakes.is_empty() {
+            wakes.burst = None;
+            wakes.unlooked_bytes = 0;
         }
     });
+}
+
+impl Budget {
+    /// A new grant in every new millisecond. The writes that a turn's releases lead to take longer than that, so the
+    /// next turn always has one; a turn that runs a hundred fills has little more.
+    const fn renewed(self, now_ms: u64) -> Self {
+        if self.granted_ms == now_ms {
+            self
+        } else {
+            Self { clients: CLIENTS_PER_TURN, bytes: BYTES_PER_TURN, granted_ms: now_ms }
+        }
+    }
 }
 
 /// Releases one client with its answer.

@@ -227,7 +227,7 @@ impl Stage {
         let Self { entry, room, now, chance, mint, .. } = self;
         let now_us = now.get().unwrap() * 1000;
         let mut from = Sources { mint, now_us, random: &mut || *chance, db: 0 };
-        step(&mut Key { entry, room, now: *now }, &mut from)
+        step(&mut Key { entry, room, now: *now, other: None }, &mut from)
     }
 
     /// What the key's own deadline in Redis does.

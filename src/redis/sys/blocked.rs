@@ -4,6 +4,7 @@
 //!
 //! The server gives a handle for each parked client and asks for exactly one RM_UnblockClient: none leaks 35 KB, two
 //! are a use after free. [`Handle`] is not `Clone`, and releasing consumes it; so whoever owns the handle decides, once.
+//! A handle that is dropped (on the way out of a panic, say) lets its client go with an error.
 //! The callbacks find the owner by the handle's address ([`Seat`]), which is unique until the handle is released and
 //! the server has freed it. A callback for a handle that nobody owns any more has nothing to do.
 //!
@@ -72,10 +73,13 @@ impl Handle {
     pub fn release<P: Parked>(self, delivery: P::Delivery) {
         let delivery: *mut P::Delivery = Box::into_raw(Box::new(delivery));
         call!(RedisModule_UnblockClient(self.0, delivery.cast()));
+        std::mem::forget(self);
     }
+}
 
-    /// Lets go of a client that has its answer already or is gone.
-    fn let_go(self) {
+/// Lets go of a client that is gone or has its answer; any other is given an error.
+impl Drop for Handle {
+    fn drop(&mut self) {
         call!(RedisModule_UnblockClient(self.0, std::ptr::null_mut()));
     }
 }
@@ -95,8 +99,9 @@ guarded! {
         let context = unsafe { Context::new(context) };
         let delivery: *mut P::Delivery = call!(RedisModule_GetBlockedClientPrivateData(context.raw)).cast();
         // SAFETY: the box of `release`, which `discard` has not taken back yet.
-        if let Some(delivery) = unsafe { delivery.as_mut() } {
-            P::deliver(&context, delivery);
+        match unsafe { delivery.as_mut() } {
+            Some(delivery) => P::deliver(&context, delivery),
+            None => context.reply_error(INTERNAL),
         }
         0
     }
@@ -126,9 +131,7 @@ guarded! {
         // SAFETY: the context of this callback.
         let context = unsafe { Context::new(context) };
         let seat = Seat(call!(RedisModule_GetBlockedClientHandle(context.raw)) as usize);
-        if let Some(handle) = P::time_out(&context, seat) {
-            handle.let_go();
-        }
+        drop(P::time_out(&context, seat));
         0
     }
 }
@@ -138,8 +141,6 @@ guarded! {
         recover(context);
     } {
         // SAFETY: the context of this callback.
-        if let Some(handle) = P::leave(&unsafe { Context::new(context) }, Seat(blocked as usize)) {
-            handle.let_go();
-        }
+        drop(P::leave(&unsafe { Context::new(context) }, Seat(blocked as usize)));
     }
 }

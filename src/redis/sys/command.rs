@@ -4,7 +4,7 @@
 //!
 //! The structures handed to RM_SetCommandInfo live on the stack during the call; the server copies what they point to.
 
-use std::ffi::{c_int, CStr};
+use std::ffi::{c_int, CStr, CString};
 use std::ptr::null;
 
 use redis_module::raw;
@@ -127,20 +127,39 @@ pub fn register<C: Command>(context: &Context) -> Result<(), String> {
     if has!(RedisModule_SetCommandInfo) && !describe(command, spec) {
         return Err(format!("the server declined the documentation of {}", spec.name.to_string_lossy()));
     }
-    if has!(RedisModule_SetCommandACLCategories) && has!(RedisModule_AddACLCategory) {
-        // Declined where the category could not be added; the command is in Redis's own categories all the same.
-        call!(RedisModule_SetCommandACLCategories(command, ACL_CATEGORY.as_ptr()));
+    if has!(RedisModule_SetCommandACLCategories) {
+        let categories = CString::new(acl_categories(spec)).unwrap_or_default();
+        if call!(RedisModule_SetCommandACLCategories(command, categories.as_ptr())) != OK {
+            return Err(format!("the server declined the ACL categories of {}", spec.name.to_string_lossy()));
+        }
     }
     Ok(())
 }
 
+/// Redis's own categories, which it gives to its own commands by their flags but not to a module's; and ours, where a
+/// module can add one.
+fn acl_categories(spec: &Spec) -> String {
+    let flags = spec.flags.to_string_lossy();
+    let has_flag = |flag| flags.split(' ').any(|given| given == flag);
+    let mut categories =
+        vec![if has_flag("write") { "write" } else { "read" }, if has_flag("fast") { "fast" } else { "slow" }];
+    if has_flag("blocking") {
+        categories.push("blocking");
+    }
+    if has!(RedisModule_AddACLCategory) {
+        categories.push(ACL_CATEGORY);
+    }
+    categories.join(" ")
+}
+
 /// The ACL category of all our commands, where the server lets modules add one.
-const ACL_CATEGORY: &CStr = c"cache";
+const ACL_CATEGORY: &str = "cache";
 
 /// Adds the category `@cache`. Before the commands.
 pub fn add_acl_category(context: &Context) {
     if has!(RedisModule_AddACLCategory) {
-        call!(RedisModule_AddACLCategory(context.raw, ACL_CATEGORY.as_ptr()));
+        let category = CString::new(ACL_CATEGORY).unwrap_or_default();
+        call!(RedisModule_AddACLCategory(context.raw, category.as_ptr()));
     }
 }
 
