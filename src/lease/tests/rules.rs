@@ -87,6 +87,7 @@ impl Rules {
                 Effect::Ended { token, .. } => {
                     assert_eq!(self.out.take().map(|lease| lease.token), Some(*token), "what is not out does not end");
                 }
+                Effect::Refuse { .. } => panic!("refused, though the key never held another type"),
                 Effect::Renewed { lease } => {
                     assert_eq!(self.out.replace(*lease).map(|lease| lease.token), Some(lease.token));
                 }

@@ -192,6 +192,7 @@ impl Story {
                         self.tied.insert(lease.token, to);
                     }
                 }
+                Effect::Refuse { waiters } => self.tell(format_args!("{} refused", waiters.len())),
                 Effect::Renewed { lease } => {
                     let (token, ends) = (self.name(lease.token), START.until(lease.deadline));
                     self.tell(format_args!("{token} renewed until {ends}"));
