@@ -147,6 +147,66 @@ fn those_who_joined_a_void_rebuild_find_a_plain_string_by_its_deadline() {
 }
 
 #[test]
+fn whoever_asks_again_finds_what_the_key_holds_by_then() {
+    let server = Server::start();
+    for (verdict, replaced_by, refused) in [
+        ("CACHE.RELEASE page <token>", "SET page string", false),
+        ("CACHE.FAIL page <token> down", "SET page string", false),
+        ("CACHE.PASS page <token>", "SET page string", false),
+        ("CACHE.TOUCH page <token>", "SET page string", false),
+        ("hang up", "SET page string", false),
+        ("CACHE.RELEASE page <token>", "RPUSH page element", true),
+        ("hang up", "RPUSH page element", true),
+    ] {
+        let (mut holder, mut waiter, mut other) = (server.client(), server.client(), server.client());
+        other.run("FLUSHALL");
+        let token = holder.ask("CACHE.GETORLOCK page TIED LEASE 60000").token();
+        server.park(&mut waiter, "CACHE.GETORLOCK page BLOCK 0");
+        other.run("DEL page");
+        other.run(replaced_by);
+        match verdict {
+            "hang up" => holder.hang_up(),
+            _ => drop(holder.run(&verdict.replace("<token>", &token.to_string()))),
+        }
+        let answer = waiter.read();
+        match refused {
+            true => assert!(answer.error().starts_with("WRONGTYPE"), "{verdict}: {answer:?}"),
+            false => assert!(answer.triple().is("HIT", Some("string")), "{verdict}: {answer:?}"),
+        }
+        assert_eq!(server.info("corral_live_leases"), 0, "{verdict}");
+    }
+}
+
+#[test]
+fn a_tied_holder_that_hangs_up_after_an_invalidation_frees_those_who_joined_it() {
+    let server = Server::start();
+    for way in ["DEL page", "CACHE.INVALIDATE page", "RENAME page elsewhere", "FLUSHALL"] {
+        let (mut holder, mut waiter, mut other) = (server.client(), server.client(), server.client());
+        other.run("FLUSHALL");
+        holder.ask("CACHE.GETORLOCK page TIED LEASE 60000");
+        server.park(&mut waiter, "CACHE.GETORLOCK page BLOCK 0");
+        other.run(way);
+        holder.hang_up();
+        assert!(waiter.read().triple().is("LOCK", None), "{way}");
+    }
+}
+
+#[test]
+fn a_lease_renewed_after_its_deadline_is_a_lease_like_any_other() {
+    let server = Server::start();
+    let (mut holder, mut waiter) = (server.client(), server.client());
+    let token = holder.ask("CACHE.GETORLOCK page TIED LEASE 200").token();
+    eventually("the lease has run out", || server.info("corral_leases_expired") == 1);
+    holder.run(&format!("CACHE.RENEW page {token} 60000"));
+    assert_eq!(server.info("corral_live_leases"), 1);
+    let id = holder.id();
+    assert_eq!(holder.run("CACHE.INFO page").field("lease").field("holder").field("id").number(), id);
+    server.park(&mut waiter, "CACHE.GETORLOCK page BLOCK 0");
+    holder.hang_up();
+    assert!(waiter.read().triple().is("LOCK", None));
+}
+
+#[test]
 fn a_fill_over_another_type_leaves_it_alone() {
     let server = Server::start();
     let (mut holder, mut waiter) = (server.client(), server.client());
