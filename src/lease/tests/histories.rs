@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use corral_lease::ask::Ask;
 use corral_lease::freshness::{Freshness, SoftDeadline};
-use corral_lease::key::Effect;
+use corral_lease::key::{Effect, Other};
 use corral_lease::rebuild::Memory;
 use corral_lease::time::UnixMs;
 use corral_lease::token::Token;
@@ -73,6 +73,8 @@ enum Act {
     },
     Set(Freshness),
     Overwrite(Freshness),
+    /// An ordinary string for so long, or another type.
+    Retype(Option<u64>),
     Get,
     Renew {
         which: Which,
@@ -127,6 +129,10 @@ impl History {
             }
             Act::Set(freshness) => Input::Set { value, freshness: self.placed(freshness) },
             Act::Overwrite(freshness) => Input::Overwrite { value, freshness: self.placed(freshness) },
+            Act::Retype(None) => Input::Retype(Other::Foreign),
+            Act::Retype(Some(ms)) => {
+                Input::Retype(Other::Text { value, fresh_until: UnixMs::new(self.oracle.key.now + ms) })
+            }
             Act::Get => Input::Get,
             Act::Renew { which, ms } => Input::Renew { token: self.token(&which), ms },
             Act::Release(which) => Input::Release { token: self.token(&which) },
@@ -164,6 +170,7 @@ impl History {
         let mut wakes = turn.wakes();
         wakes.sort_by_key(|(id, _)| *id);
         assert_eq!(wakes, expected.wakes, "the wakes of {input:?}");
+        assert_eq!(turn.refusals(), expected.refusals, "who is refused by {input:?}");
         self.agree();
         self.rules.check(&before, &input, &turn, &self.stage);
         for effect in &turn.effects {
@@ -237,6 +244,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => fill.prop_map(|(which, freshness, memory)| Act::Fill { which, freshness, memory }),
         1 => freshness().prop_map(Act::Set),
         1 => freshness().prop_map(Act::Overwrite),
+        1 => prop::option::of(span()).prop_map(Act::Retype),
         1 => Just(Act::Get),
         1 => (which(), span()).prop_map(|(which, ms)| Act::Renew { which, ms: ms.max(1) }),
         2 => which().prop_map(Act::Release),

@@ -6,11 +6,13 @@
 mod key;
 
 use corral_lease::ask::{Answer, Ask};
+use corral_lease::freshness::{Freshness, SoftDeadline};
+use corral_lease::key::Other;
 use corral_lease::rebuild::Memory;
 use corral_lease::room::WaiterId;
 use corral_lease::token::Token;
 
-use self::key::{Decision, Failure, Lease, PlainKey, Value};
+use self::key::{Decision, Failure, Lease, PlainKey, PlainOther, Value};
 use crate::stage::{Input, Reply, LEASE_MAX_MS};
 
 /// What one input is to lead to.
@@ -19,6 +21,15 @@ pub struct Expected {
     pub reply: Reply,
     /// Who is answered, in the order of arrival.
     pub wakes: Vec<(WaiterId, Answer)>,
+    /// Who is told that the key holds another type by now.
+    pub refusals: Vec<WaiterId>,
+}
+
+/// One step's wakes and refusals, as they come.
+#[derive(Default)]
+struct Told {
+    wakes: Vec<(WaiterId, Answer)>,
+    refusals: Vec<WaiterId>,
 }
 
 pub struct Oracle {
@@ -53,30 +64,35 @@ impl Oracle {
 
     pub fn put(&mut self, input: &Input) -> Expected {
         self.key.expire();
-        let mut wakes = Vec::new();
-        let reply = self.reply(input, &mut wakes);
-        wakes.sort_by_key(|(id, _)| *id);
+        let mut told = Told::default();
+        let reply = self.reply(input, &mut told);
         self.key.expire();
-        Expected { reply, wakes }
+        let Told { mut wakes, refusals } = told;
+        wakes.sort_by_key(|(id, _)| *id);
+        Expected { reply, wakes, refusals }
     }
 
-    fn reply(&mut self, input: &Input, wakes: &mut Vec<(WaiterId, Answer)>) -> Reply {
+    fn reply(&mut self, input: &Input, told: &mut Told) -> Reply {
         match input {
-            Input::Ask { ask, block_ms } => self.ask(ask, *block_ms, wakes),
-            Input::Get => Reply::Answer(self.key.get()),
+            Input::Ask { ask, block_ms } => self.ask(ask, *block_ms, told),
+            Input::Get => match self.key.row_1() {
+                Some(Decision::Answer(answer)) => Reply::Answer(answer),
+                Some(_) => Reply::WrongType,
+                None => Reply::Answer(self.key.get()),
+            },
             Input::Advance => {
-                self.advance(wakes);
+                self.advance(told);
                 Reply::Nobody
             }
             Input::Fill { token, value, freshness, memory } => {
                 let value = self.key.value_of(value, freshness);
                 if !self.key.holds(*token) {
-                    // "Its value still wakes, with HIT, the waiters that joined this token's rebuild."
+                    // "Its value still told, with HIT, the waiters that joined this token's rebuild."
                     let hit = self.key.hit(&value);
-                    self.wake(wakes, |waiting| waiting.token == token.get(), |_| hit.clone());
+                    self.wake(told, |waiting| waiting.token == token.get(), |_| hit.clone());
                     return Reply::Nil;
                 }
-                self.wake_all_with_hit(&value, wakes);
+                self.wake_all_with_hit(&value, told);
                 let granted_at = self.key.lease.take().unwrap().granted_at;
                 match memory {
                     Memory::Full => Reply::OutOfMemory,
@@ -89,8 +105,8 @@ impl Oracle {
             }
             Input::Set { value, freshness } => {
                 let value = self.key.value_of(value, freshness);
-                self.wake_all_with_hit(&value, wakes);
-                self.key.lease = None;
+                self.wake_all_with_hit(&value, told);
+                (self.key.other, self.key.lease) = (None, None);
                 self.key.store(value);
                 Reply::Ok
             }
@@ -106,48 +122,48 @@ impl Oracle {
             }
             Input::Renew { .. } => Reply::Nil,
             Input::Release { token } => {
-                let held = self.end(*token, wakes);
+                let held = self.end(*token, told);
                 Reply::Number(u64::from(held))
             }
             Input::HolderGone { token } => {
-                self.end(*token, wakes);
+                self.end(*token, told);
                 Reply::Nobody
             }
             Input::Fail { token, message, backoff_ms } => {
                 if !self.key.holds(*token) {
-                    self.end(*token, wakes);
+                    self.end(*token, told);
                     return Reply::Nil;
                 }
                 self.key.lease = None;
                 self.key.failure = Some(Failure { message: message.to_vec(), until: self.key.now + backoff_ms });
                 let (to_nostale, to_others) = (self.key.failed(true), self.key.failed(false));
-                self.wake(wakes, |_| true, |ask| if ask.no_stale { to_nostale.clone() } else { to_others.clone() });
+                self.wake(told, |_| true, |ask| if ask.no_stale { to_nostale.clone() } else { to_others.clone() });
                 Reply::Answer(to_others)
             }
             Input::Pass { token, pass_ms } => {
                 if !self.key.holds(*token) {
-                    self.end(*token, wakes);
+                    self.end(*token, told);
                     return Reply::Nil;
                 }
                 (self.key.lease, self.key.value, self.key.failure) = (None, None, None);
                 self.key.pass_until = self.key.now + pass_ms;
-                self.wake(wakes, |_| true, |_| Answer::Pass { left_ms: *pass_ms });
+                self.wake(told, |_| true, |_| Answer::Pass { left_ms: *pass_ms });
                 Reply::Ok
             }
             Input::Touch { token, freshness } => {
                 if !self.key.holds(*token) {
-                    self.end(*token, wakes);
+                    self.end(*token, told);
                     return Reply::Nil;
                 }
                 let Some(value) = &self.key.value else { return Reply::Nil };
                 let value = self.key.value_of(&value.bytes, freshness);
-                self.wake_all_with_hit(&value, wakes);
+                self.wake_all_with_hit(&value, told);
                 self.key.lease = None;
                 self.key.store(value);
                 Reply::Ok
             }
             Input::Invalidate => {
-                if self.key.is_gone() {
+                if self.key.other.is_some() || self.key.is_gone() {
                     return Reply::Number(0);
                 }
                 (self.key.lease, self.key.pass_until) = (None, 0);
@@ -168,6 +184,17 @@ impl Oracle {
                 self.key.store(value);
                 Reply::Nobody
             }
+            Input::Retype(other) => {
+                self.key.clear();
+                self.key.other = Some(match other {
+                    Other::Foreign => PlainOther::Foreign,
+                    Other::Text { value, fresh_until } => {
+                        let soft = SoftDeadline::At(*fresh_until);
+                        PlainOther::Text(self.key.value_of(value, &Freshness { soft, ..NO_WINDOWS }))
+                    }
+                });
+                Reply::Nobody
+            }
             Input::Leave(id) => {
                 self.waiting.retain(|waiting| waiting.id != *id);
                 Reply::Nobody
@@ -175,12 +202,13 @@ impl Oracle {
         }
     }
 
-    fn ask(&mut self, ask: &Ask, block_ms: Option<u64>, wakes: &mut Vec<(WaiterId, Answer)>) -> Reply {
+    fn ask(&mut self, ask: &Ask, block_ms: Option<u64>, told: &mut Told) -> Reply {
         if let Decision::Grant = self.key.decide(ask) {
             // Whoever waits for a lease that has ended goes first.
-            self.advance(wakes);
+            self.advance(told);
         }
         let lease = match self.key.decide(ask) {
+            Decision::WrongType => return Reply::WrongType,
             Decision::Answer(answer) => return Reply::Answer(answer),
             Decision::Grant => return Reply::Answer(self.grant(ask)),
             Decision::Behind(lease) => lease,
@@ -213,58 +241,58 @@ impl Oracle {
         }
     }
 
-    fn advance(&mut self, wakes: &mut Vec<(WaiterId, Answer)>) {
+    fn advance(&mut self, told: &mut Told) {
         let now = self.key.now;
         let (gone, still): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|waiting| waiting.gives_up <= now);
         self.waiting = still;
         for waiting in gone {
             let lease_left_ms = waiting.deadline.saturating_sub(now);
-            wakes.push((waiting.id, Answer::Wait { lease_left_ms }));
+            told.wakes.push((waiting.id, Answer::Wait { lease_left_ms }));
         }
-        self.ask_again(|waiting| waiting.deadline <= now, wakes);
+        self.ask_again(|waiting| waiting.deadline <= now, told);
     }
 
-    fn end(&mut self, token: Token, wakes: &mut Vec<(WaiterId, Answer)>) -> bool {
+    fn end(&mut self, token: Token, told: &mut Told) -> bool {
         let held = self.key.holds(token);
         if held {
             self.key.lease = None;
         }
         let now = self.key.now;
-        self.ask_again(|waiting| waiting.token == token.get() || waiting.deadline <= now, wakes);
+        self.ask_again(|waiting| waiting.token == token.get() || waiting.deadline <= now, told);
         held
     }
 
     /// "Each is then decided like a new call", in the order of arrival.
-    fn ask_again(&mut self, who: impl Fn(&Waiting) -> bool, wakes: &mut Vec<(WaiterId, Answer)>) {
+    fn ask_again(&mut self, who: impl Fn(&Waiting) -> bool, told: &mut Told) {
         for index in 0..self.waiting.len() {
             let waiting = self.waiting[index].clone();
             if !who(&waiting) {
                 continue;
             }
             match self.key.decide(&waiting.ask) {
-                Decision::Answer(answer) => wakes.push((waiting.id, answer)),
-                Decision::Grant => wakes.push((waiting.id, self.grant(&waiting.ask))),
+                Decision::WrongType => told.refusals.push(waiting.id),
+                Decision::Answer(answer) => told.wakes.push((waiting.id, answer)),
+                Decision::Grant => told.wakes.push((waiting.id, self.grant(&waiting.ask))),
                 Decision::Behind(lease) => {
                     self.waiting[index].token = lease.token;
                     self.waiting[index].deadline = lease.deadline;
                 }
             }
         }
-        self.waiting.retain(|waiting| wakes.iter().all(|(id, _)| *id != waiting.id));
+        self.waiting.retain(|waiting| {
+            told.wakes.iter().all(|(id, _)| *id != waiting.id) && !told.refusals.contains(&waiting.id)
+        });
     }
 
-    fn wake(
-        &mut self,
-        wakes: &mut Vec<(WaiterId, Answer)>,
-        who: impl Fn(&Waiting) -> bool,
-        answer: impl Fn(&Ask) -> Answer,
-    ) {
-        wakes.extend(self.waiting.iter().filter(|waiting| who(waiting)).map(|one| (one.id, answer(&one.ask))));
+    fn wake(&mut self, told: &mut Told, who: impl Fn(&Waiting) -> bool, answer: impl Fn(&Ask) -> Answer) {
+        told.wakes.extend(self.waiting.iter().filter(|waiting| who(waiting)).map(|one| (one.id, answer(&one.ask))));
         self.waiting.retain(|waiting| !who(waiting));
     }
 
-    fn wake_all_with_hit(&mut self, value: &Value, wakes: &mut Vec<(WaiterId, Answer)>) {
+    fn wake_all_with_hit(&mut self, value: &Value, told: &mut Told) {
         let hit = self.key.hit(value);
-        self.wake(wakes, |_| true, |_| hit.clone());
+        self.wake(told, |_| true, |_| hit.clone());
     }
 }
+
+const NO_WINDOWS: Freshness = Freshness { soft: SoftDeadline::Never, swr_ms: 0, sie_ms: 0, jitter_percent: 0 };

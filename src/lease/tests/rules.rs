@@ -87,7 +87,6 @@ impl Rules {
                 Effect::Ended { token, .. } => {
                     assert_eq!(self.out.take().map(|lease| lease.token), Some(*token), "what is not out does not end");
                 }
-                Effect::Refuse { .. } => panic!("refused, though the key never held another type"),
                 Effect::Renewed { lease } => {
                     assert_eq!(self.out.replace(*lease).map(|lease| lease.token), Some(lease.token));
                 }
@@ -105,7 +104,7 @@ impl Rules {
                     self.out = Some(*lease);
                     grants += 1;
                 }
-                Effect::Wake { .. } => {}
+                Effect::Wake { .. } | Effect::Refuse { .. } => {}
             }
         }
         assert!(grants <= 1, "one step grants at most one lease");
@@ -135,11 +134,12 @@ impl Rules {
     /// Rule 4.
     fn each_waiter_is_answered_once(&mut self, input: &Input, turn: &Turn, stage: &Stage) {
         for effect in &turn.effects {
-            let Effect::Wake { waiters, answer } = effect else { continue };
+            let (Effect::Wake { waiters, .. } | Effect::Refuse { waiters }) = effect else { continue };
             for id in waiters {
-                assert!(self.parked.remove(id).is_some(), "{id:?} is not parked and was told {answer:?}");
+                assert!(self.parked.remove(id).is_some(), "{id:?} is not parked and was given {effect:?}");
             }
-            assert!(answer.granted().is_none() || waiters.len() == 1, "one token for two");
+            let is_grant = matches!(effect, Effect::Wake { answer, .. } if answer.granted().is_some());
+            assert!(!is_grant || waiters.len() == 1, "one token for two");
         }
         match (input, &turn.reply) {
             (Input::Ask { ask, block_ms }, Reply::Parked { id, .. }) => {
@@ -174,7 +174,7 @@ impl Rules {
 /// What the shell goes by when it stores, replicates and sets the key's deadline.
 fn the_change_says_what_changed(before: &Before, input: &Input, turn: &Turn, stage: &Stage) {
     let (was, is) = (&before.entry, &stage.entry);
-    let unasked = matches!(input, Input::Delete | Input::Overwrite { .. });
+    let unasked = matches!(input, Input::Delete | Input::Overwrite { .. } | Input::Retype(_));
     if unasked || turn.change == Change::Value || (turn.change > Change::Nothing && is.is_vacant(stage.now)) {
         return;
     }

@@ -6,6 +6,8 @@
 //! a: FILL T1 v OOM                    the server is over maxmemory
 //! a: DEL                              stands for every way a key can go
 //! a: RENAME-OVER v PX 500             another key, with this value, is renamed to this one
+//! a: STRING v PX 500                  an ordinary string is stored here
+//! a: LIST                             something of another type is stored here
 //! gone a                              a's connection closes: it waits no more, and its TIED leases end
 //! at 1000                             time runs; the scheduler rings at the moments the room asks for
 //! busy until 1000                     time runs, but the scheduler does not get to ring
@@ -14,18 +16,20 @@
 //! look                                what the key holds now, and who waits
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+mod words;
+
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use corral_lease::ask::{Answer, Ask};
-use corral_lease::freshness::{Freshness, SoftDeadline};
-use corral_lease::key::{Effect, Grantee};
+use corral_lease::ask::Answer;
+use corral_lease::key::{Effect, Grantee, Other};
 use corral_lease::rebuild::Memory;
 use corral_lease::room::WaiterId;
 use corral_lease::time::UnixMs;
 use corral_lease::token::Token;
 
+use self::words::Words;
 use crate::stage::{Input, Reply, Stage, Turn};
 
 /// Where stories begin, in ms since the epoch. All moments in them count from here.
@@ -65,9 +69,9 @@ impl Story {
 
     fn line(&mut self, line: &str) -> Result<(), String> {
         if let Some((client, call)) = line.split_once(": ") {
-            return self.call(client, Words(call.split_whitespace().collect()));
+            return self.call(client, Words::of(call));
         }
-        let mut words = Words(line.split_whitespace().collect());
+        let mut words = Words::of(line);
         match words.next()? {
             "at" => {
                 let moment = START.plus(words.number()?);
@@ -140,6 +144,11 @@ impl Story {
             "RENAME-OVER" => {
                 Input::Overwrite { value: Arc::from(words.next()?.as_bytes()), freshness: words.freshness()? }
             }
+            "STRING" => Input::Retype(Other::Text {
+                value: Arc::from(words.next()?.as_bytes()),
+                fresh_until: words.freshness()?.resolve(self.stage.now, || 1.0).fresh_until,
+            }),
+            "LIST" => Input::Retype(Other::Foreign),
             other => return Err(format!("{other} is no command")),
         })
     }
@@ -181,6 +190,12 @@ impl Story {
                         self.tell(format_args!("{name}: {answer}"));
                     }
                 }
+                Effect::Refuse { waiters } => {
+                    for id in waiters {
+                        let name = self.parked.remove(id).expect("only who is parked is refused, and once");
+                        self.tell(format_args!("{name}: WRONGTYPE"));
+                    }
+                }
                 Effect::Granted { lease, to } => {
                     let to = match to {
                         Grantee::Caller => caller.to_owned(),
@@ -192,7 +207,6 @@ impl Story {
                         self.tied.insert(lease.token, to);
                     }
                 }
-                Effect::Refuse { waiters } => self.tell(format_args!("{} refused", waiters.len())),
                 Effect::Renewed { lease } => {
                     let (token, ends) = (self.name(lease.token), START.until(lease.deadline));
                     self.tell(format_args!("{token} renewed until {ends}"));
@@ -206,10 +220,12 @@ impl Story {
     }
 
     fn look(&mut self) {
-        let Stage { entry, now, .. } = &self.stage;
+        let Stage { entry, other, now, .. } = &self.stage;
         let now = *now;
         let mut seen = String::from("key:");
-        if entry.is_vacant(now) {
+        if other.is_some() {
+            seen.push_str(" of another type");
+        } else if entry.is_vacant(now) {
             seen.push_str(" nothing");
         } else {
             write!(seen, " kept for {}", left(now, entry.kept_until())).unwrap();
@@ -241,6 +257,7 @@ impl Story {
             Reply::Ok => "OK".to_owned(),
             Reply::Nil => "nil".to_owned(),
             Reply::OutOfMemory => "OOM".to_owned(),
+            Reply::WrongType => "WRONGTYPE".to_owned(),
             Reply::Number(number) => number.to_string(),
             Reply::Nobody => "done".to_owned(),
         }
@@ -269,68 +286,6 @@ impl Story {
 
     fn tell(&mut self, line: std::fmt::Arguments) {
         writeln!(self.told, "{line}").unwrap();
-    }
-}
-
-/// What is left of a line.
-struct Words<'a>(VecDeque<&'a str>);
-
-impl<'a> Words<'a> {
-    fn next(&mut self) -> Result<&'a str, String> {
-        self.0.pop_front().ok_or_else(|| "ends early".to_owned())
-    }
-
-    fn number(&mut self) -> Result<u64, String> {
-        self.next()?.parse().map_err(|_| "no number".to_owned())
-    }
-
-    /// Takes the next word if it is this one.
-    fn takes(&mut self, word: &str) -> bool {
-        let is = self.0.front() == Some(&word);
-        if is {
-            self.0.pop_front();
-        }
-        is
-    }
-
-    fn ask(&mut self) -> Result<(Ask, Option<u64>), String> {
-        let mut ask = Ask { lease_ms: 10_000, early_beta: 0.0, no_stale: false, force: false, tied: false };
-        let mut block_ms = None;
-        while let Some(word) = self.0.pop_front() {
-            match word {
-                "LEASE" => ask.lease_ms = self.number()?,
-                "BLOCK" => block_ms = Some(self.number()?),
-                "EARLY" => ask.early_beta = self.next()?.parse().map_err(|_| "no number")?,
-                "NOSTALE" => ask.no_stale = true,
-                "FORCE" => ask.force = true,
-                "TIED" => ask.tied = true,
-                other => return Err(format!("{other} is no option")),
-            }
-        }
-        Ok((ask, block_ms))
-    }
-
-    fn freshness(&mut self) -> Result<Freshness, String> {
-        let mut freshness = Freshness { soft: SoftDeadline::Never, swr_ms: 0, sie_ms: 0, jitter_percent: 0 };
-        while let Some(word) = self.0.pop_front() {
-            let number = self.number()?;
-            match word {
-                "PX" => freshness.soft = SoftDeadline::In(number),
-                "PXAT" => freshness.soft = SoftDeadline::At(START.plus(number)),
-                "SWR" => freshness.swr_ms = number,
-                "SIE" => freshness.sie_ms = number,
-                "JITTER" => freshness.jitter_percent = u8::try_from(number).map_err(|_| "over 100")?,
-                other => return Err(format!("{other} is no option")),
-            }
-        }
-        Ok(freshness)
-    }
-
-    fn finish(self) -> Result<(), String> {
-        match self.0.front() {
-            None => Ok(()),
-            Some(word) => Err(format!("{word} is too much")),
-        }
     }
 }
 

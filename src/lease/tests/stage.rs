@@ -10,7 +10,7 @@ use corral_lease::ask::{Answer, Ask};
 use corral_lease::decision::Decision;
 use corral_lease::entry::Entry;
 use corral_lease::freshness::Freshness;
-use corral_lease::key::{Asked, Change, Effect, Key, LeaseEnd, Sources, Step};
+use corral_lease::key::{Asked, Change, Effect, Key, LeaseEnd, Other, Sources, Step};
 use corral_lease::rebuild::{Filled, Memory};
 use corral_lease::room::{Room, Waiter, WaiterId};
 use corral_lease::time::UnixMs;
@@ -70,6 +70,8 @@ pub enum Input {
         value: Arc<[u8]>,
         freshness: Freshness,
     },
+    /// SET, LPUSH and the like leave something here that is no entry.
+    Retype(Other),
     /// A parked client disconnects.
     Leave(WaiterId),
     /// The scheduler runs *advance*.
@@ -87,6 +89,7 @@ pub enum Reply {
     Ok,
     Nil,
     OutOfMemory,
+    WrongType,
     Number(u64),
     /// There is no caller.
     Nobody,
@@ -103,6 +106,8 @@ pub struct Turn {
 pub struct Stage {
     pub entry: Entry,
     pub room: Room,
+    /// What the key holds instead of the entry, which is then vacant.
+    pub other: Option<Other>,
     pub now: UnixMs,
     /// What every draw of a random number gives.
     pub chance: f64,
@@ -113,7 +118,7 @@ pub struct Stage {
 impl Stage {
     pub fn new(now: UnixMs) -> Self {
         let (entry, room, mint) = (Entry::vacant(), Room::default(), Mint::default());
-        Self { entry, room, now, chance: 1.0, mint, last_waiter: 0 }
+        Self { entry, room, other: None, now, chance: 1.0, mint, last_waiter: 0 }
     }
 
     /// A token arrives with a loaded or replicated entry.
@@ -125,6 +130,7 @@ impl Stage {
     pub fn put(&mut self, input: Input) -> Turn {
         self.forget_if_vacant();
         let turn = self.step_of(input);
+        assert!(self.other.is_none() || self.entry.is_vacant(self.now), "a key of another type is left alone");
         self.forget_if_vacant();
         turn
     }
@@ -156,9 +162,13 @@ impl Stage {
                 })
             }
             Input::Set { value, freshness } => {
+                self.other = None;
                 Turn::new(self.step(|key, _| key.set(value, times(freshness))), |()| Reply::Ok)
             }
-            Input::Get => Turn::still(Reply::Answer(self.entry.peek(now))),
+            Input::Get => {
+                let peeked = || Reply::Answer(self.entry.peek(now));
+                Turn::still(self.reply_of_other().unwrap_or_else(peeked))
+            }
             Input::Renew { token, ms } => {
                 let step = self.step(|key, _| key.renew(token, ms, LEASE_MAX_MS));
                 Turn::new(step, |left_ms| left_ms.map_or(Reply::Nil, Reply::Number))
@@ -182,12 +192,16 @@ impl Stage {
             }
             Input::Invalidate => Turn::new(self.step(|key, _| key.invalidate()), |was| Reply::Number(u64::from(was))),
             Input::Delete => {
-                let was = !self.entry.is_vacant(now);
+                let was = self.other.take().is_some() || !self.entry.is_vacant(now);
                 self.entry = Entry::vacant();
                 Turn::still(Reply::Number(u64::from(was)))
             }
             Input::Overwrite { value, freshness } => {
-                self.entry = Entry::of_value(value, times(freshness));
+                (self.entry, self.other) = (Entry::of_value(value, times(freshness)), None);
+                Turn::still(Reply::Nobody)
+            }
+            Input::Retype(other) => {
+                (self.entry, self.other) = (Entry::vacant(), Some(other));
                 Turn::still(Reply::Nobody)
             }
             Input::Leave(id) => {
@@ -200,6 +214,9 @@ impl Stage {
 
     fn ask(&mut self, ask: &Ask, block_ms: Option<u64>) -> Turn {
         let (now, chance) = (self.now, self.chance);
+        if let Some(reply) = self.reply_of_other() {
+            return Turn::still(reply);
+        }
         let decision = self.entry.decide(ask, now, || chance);
         let still = |reply| Step { reply, change: Change::Nothing, effects: Vec::new() };
         let Step { reply, change, effects } = match decision {
@@ -223,15 +240,26 @@ impl Stage {
         Turn { reply, change, effects }
     }
 
+    /// Row 1 of the decision, which is the shell's: an ordinary string answers HIT with its own time to live.
+    fn reply_of_other(&self) -> Option<Reply> {
+        self.other.as_ref().map(|other| match other {
+            Other::Text { value, fresh_until } => Reply::Answer(Answer::hit(value.clone(), *fresh_until, self.now)),
+            Other::Foreign => Reply::WrongType,
+        })
+    }
+
     fn step<R>(&mut self, step: impl FnOnce(&mut Key, &mut Sources) -> Step<R>) -> Step<R> {
-        let Self { entry, room, now, chance, mint, .. } = self;
+        let Self { entry, room, other, now, chance, mint, .. } = self;
         let now_us = now.get().unwrap() * 1000;
         let mut from = Sources { mint, now_us, random: &mut || *chance, db: 0 };
-        step(&mut Key { entry, room, now: *now, other: None }, &mut from)
+        step(&mut Key { entry, room, now: *now, other: other.clone() }, &mut from)
     }
 
     /// What the key's own deadline in Redis does.
     fn forget_if_vacant(&mut self) {
+        if matches!(self.other, Some(Other::Text { fresh_until, .. }) if fresh_until <= self.now) {
+            self.other = None;
+        }
         if self.entry.is_vacant(self.now) {
             self.entry = Entry::vacant();
         }
@@ -246,6 +274,15 @@ impl Turn {
     /// Nothing happened but the reply.
     fn still(reply: Reply) -> Self {
         Self { reply, change: Change::Nothing, effects: Vec::new() }
+    }
+
+    /// Who was refused, in order.
+    pub fn refusals(&self) -> Vec<WaiterId> {
+        let refusals = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Refuse { waiters } => Some(waiters),
+            _ => None,
+        });
+        refusals.flatten().copied().collect()
     }
 
     /// Who was woken with what, in order.

@@ -8,6 +8,8 @@ pub struct PlainKey {
     pub now: u64,
     /// What every draw of a random number gives.
     pub chance: f64,
+    /// What lies here instead of an entry: then there is nothing else.
+    pub other: Option<PlainOther>,
     pub value: Option<Value>,
     pub lease: Option<Lease>,
     pub failure: Option<Failure>,
@@ -39,7 +41,14 @@ pub struct Failure {
     pub until: u64,
 }
 
+pub enum PlainOther {
+    /// An ordinary string and its time to live.
+    Text(Value),
+    Foreign,
+}
+
 pub enum Decision {
+    WrongType,
     Answer(Answer),
     Grant,
     Behind(Lease),
@@ -47,11 +56,22 @@ pub enum Decision {
 
 impl PlainKey {
     pub fn missing(now: u64) -> Self {
-        Self { now, chance: 1.0, value: None, lease: None, failure: None, pass_until: 0, build_ms: 0 }
+        Self { now, chance: 1.0, other: None, value: None, lease: None, failure: None, pass_until: 0, build_ms: 0 }
     }
 
-    /// SPEC's decision, rows 2 to 6.
+    /// "string -> HIT. Foreign type -> WRONGTYPE."
+    pub fn row_1(&self) -> Option<Decision> {
+        self.other.as_ref().map(|other| match other {
+            PlainOther::Text(text) => Decision::Answer(self.hit(text)),
+            PlainOther::Foreign => Decision::WrongType,
+        })
+    }
+
+    /// SPEC's decision, all rows.
     pub fn decide(&self, ask: &Ask) -> Decision {
+        if let Some(decision) = self.row_1() {
+            return decision;
+        }
         let live = self.lease.filter(|lease| self.now < lease.deadline);
         let backing_off = self.failure.as_ref().filter(|failure| self.now < failure.until);
         if self.now < self.pass_until {
@@ -136,7 +156,8 @@ impl PlainKey {
 
     pub fn is_gone(&self) -> bool {
         let now = self.now;
-        self.value.as_ref().is_none_or(|value| value.end() <= now)
+        self.other.is_none()
+            && self.value.as_ref().is_none_or(|value| value.end() <= now)
             && self.lease.is_none_or(|lease| lease.deadline + lease.length_ms <= now)
             && self.failure.as_ref().is_none_or(|failure| failure.until <= now)
             && self.pass_until <= now
@@ -144,13 +165,16 @@ impl PlainKey {
 
     /// The key's own deadline in Redis.
     pub fn expire(&mut self) {
+        if matches!(&self.other, Some(PlainOther::Text(text)) if text.fresh_until <= self.now) {
+            self.other = None;
+        }
         if self.is_gone() {
             self.clear();
         }
     }
 
     pub fn clear(&mut self) {
-        (self.value, self.lease, self.failure) = (None, None, None);
+        (self.other, self.value, self.lease, self.failure) = (None, None, None, None);
         (self.build_ms, self.pass_until) = (0, 0);
     }
 }
