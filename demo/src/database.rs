@@ -18,7 +18,7 @@ pub(crate) struct Database {
     /// next reader would have to lay it out again.
     _keeper: Connection,
     pub(crate) rows: u64,
-    /// What the report takes, alone on the machine: the best of a few runs, as whatever else the machine
+    /// What the report takes, run by itself: the best of a few runs, as whatever else the machine
     /// does meanwhile can only add to it.
     pub(crate) query_time: Duration,
     /// The report as it must be. The sales do not change any more, so every later one must equal it.
@@ -38,7 +38,7 @@ impl Database {
         for _ in 0..CALIBRATIONS {
             resize(&mut keeper, rows, next, &mut progress)?;
             rows = next;
-            query_time = time_alone(&path)?;
+            query_time = time_by_itself(&path)?;
             progress(format!("{rows} sales: the report takes {} ms", query_time.as_millis()));
             let ratio = wanted.as_secs_f64() / query_time.as_secs_f64();
             if (0.9..1.1).contains(&ratio) {
@@ -95,7 +95,7 @@ fn resize(connection: &mut Connection, have: u64, wanted: u64, progress: &mut im
     Ok(())
 }
 
-fn time_alone(path: &Path) -> Result<Duration> {
+fn time_by_itself(path: &Path) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..TIMED_RUNS {
         interrupt::check()?;

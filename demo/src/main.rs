@@ -57,7 +57,7 @@ fn show(options: &Options) -> Result<()> {
     let step = Step::begin("filling the database".into());
     let database = Database::calibrated(directory.path(), setting.query, |what| step.tell(what))?;
     step.end(&format!(
-        "A SQLite database of {} sales: the report over them takes {} ms, alone on this machine.",
+        "A SQLite database of {} sales: the report over them takes {} ms, run by itself.",
         database.rows,
         database.query_time.as_millis()
     ));

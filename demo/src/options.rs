@@ -22,7 +22,7 @@ pub(crate) struct Options {
     ttl_ms: u64,
 
     /// How long the report's query should take on its own, in milliseconds: the database is filled until it does
-    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(5..=5000))]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(5..=5000))]
     query_ms: u64,
 
     /// No request begins after this many seconds of one run: plain cache-aside would take minutes

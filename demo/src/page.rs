@@ -25,7 +25,7 @@ fn setting_text(setting: Setting, database: &Database) -> String {
     format!(
         "{clients} clients keep asking for the same report. Redis caches it for {ttl}; whenever the entry expires, \
          the report has to be built anew by a query over {rows} rows of a SQLite database, which takes {query} when \
-         it runs alone. The same herd came three times, each time with another way to deal with the expiry.",
+         it runs by itself. The same herd came three times, each time with another way to deal with the expiry.",
         clients = setting.clients,
         ttl = seconds(setting.ttl),
         rows = table::count(database.rows),

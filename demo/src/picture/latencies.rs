@@ -41,7 +41,7 @@ fn chart(runs: &[Run], query_time: Duration, root: &Area<'_>) -> Drawn {
 
     let alone = millis(query_time);
     chart.draw_series(DashedLineSeries::new([(0.0, alone), (rarest, alone)], 6, 4, INK.stroke_width(1)))?;
-    let label = format!("the query itself, run alone: {}", duration(query_time));
+    let label = format!("the query run by itself: {}", duration(query_time));
     let above = Pos::new(HPos::Left, VPos::Bottom);
     chart.draw_series([Text::new(label, (0.03, alone * 1.12), font(16).color(&INK).pos(above))])?;
 
