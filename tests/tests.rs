@@ -62,3 +62,12 @@ mod persistence;
 
 /// Replicas: the same entries, reads, and taking over.
 mod replication;
+
+/// Entries as bytes: DUMP, RESTORE, and bytes that are none.
+mod dump;
+
+/// Crash after crash, handovers in the log, large values.
+mod endurance;
+
+/// Links that break, replicas that come late, masters that are demoted.
+mod resync;

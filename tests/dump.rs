@@ -1,0 +1,230 @@
+//! DUMP and RESTORE: entries that travel as bytes, and bytes that are no entries.
+
+use crc::{Crc, CRC_64_REDIS};
+
+use crate::harness::{eventually, Client, Reply, Server};
+
+/// The version of the RDB format, then the checksum.
+const FOOTER: usize = 10;
+const CHECKSUM: usize = 8;
+
+/// Headers are searched for and changed: they must not be compressed.
+fn start() -> Server {
+    Server::with(&["--save", "", "--appendonly", "no", "--rdbcompression", "no"])
+}
+
+fn dump(client: &mut Client, key: &str) -> Vec<u8> {
+    let Reply::Text(payload) = client.run(&format!("DUMP {key}")) else { panic!("no dump of {key}") };
+    payload
+}
+
+fn restore(client: &mut Client, key: &str, payload: &[u8]) -> Reply {
+    client.call(&[b"RESTORE", key.as_bytes(), b"0", payload, b"REPLACE"])
+}
+
+/// Makes the checksum right for what stands before it.
+fn sealed(mut payload: Vec<u8>) -> Vec<u8> {
+    let body = payload.len() - CHECKSUM;
+    let checksum = Crc::<u64>::new(&CRC_64_REDIS).checksum(&payload[..body]);
+    payload[body..].copy_from_slice(&checksum.to_le_bytes());
+    payload
+}
+
+/// Chance that is the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
+
+/// Entries of every kind, and the tokens of those that have a lease.
+fn furnish(client: &mut Client) -> Vec<(&'static str, Option<i64>)> {
+    client.run("CACHE.SET fresh value PX 3600000 SWR 50000 SIE 90000");
+    client.run("CACHE.SET forever value");
+    client.run("CACHE.SET refreshed old PX 3600000");
+    let failed = client.ask("CACHE.GETORLOCK failed").token();
+    client.run(&format!("CACHE.FAIL failed {failed} down BACKOFF 3600000"));
+    let passed = client.ask("CACHE.GETORLOCK passed").token();
+    client.run(&format!("CACHE.PASS passed {passed} PX 3600000"));
+    let held = client.ask("CACHE.GETORLOCK held LEASE 300000").token();
+    let refreshed = client.ask("CACHE.GETORLOCK refreshed FORCE LEASE 300000").token();
+    vec![
+        ("fresh", None),
+        ("forever", None),
+        ("failed", None),
+        ("passed", None),
+        ("held", Some(held)),
+        ("refreshed", Some(refreshed)),
+    ]
+}
+
+#[test]
+fn a_restored_entry_has_its_value_its_times_and_its_lease() {
+    let (here, there) = (start(), start());
+    let (mut from, mut to) = (here.client(), there.client());
+    for (key, token) in furnish(&mut from) {
+        let payload = dump(&mut from, key);
+        let expires_at = from.run(&format!("PEXPIRETIME {key}")).number();
+        let ttl = expires_at.max(0).to_string();
+        let reply = to.call(&[b"RESTORE", key.as_bytes(), ttl.as_bytes(), &payload, b"ABSTTL"]);
+        assert!(reply.is_ok(), "{key}: {reply:?}");
+        assert_eq!(to.run(&format!("PEXPIRETIME {key}")).number(), expires_at, "{key}");
+        let digest = format!("DEBUG DIGEST-VALUE {key}");
+        assert_eq!(to.run(&digest), from.run(&digest), "{key}");
+        let (mine, other) = (from.ask(&format!("CACHE.GET {key}")), to.ask(&format!("CACHE.GET {key}")));
+        assert_eq!((&mine.state, &mine.value), (&other.state, &other.value), "{key}");
+        assert!(mine.number >= other.number && other.number >= mine.number - 60_000, "{key}: {mine:?} {other:?}");
+        if let Some(token) = token {
+            assert!(to.run(&format!("CACHE.FILL {key} {token} rebuilt PX 3600000")).is_ok(), "{key}");
+            assert!(to.ask(&format!("CACHE.GETORLOCK {key}")).is("HIT", Some("rebuilt")), "{key}");
+        }
+    }
+    assert!(to.ask("CACHE.GETORLOCK failed").is("FAIL", Some("down")));
+    assert!(to.ask("CACHE.GETORLOCK passed").is("PASS", None));
+}
+
+#[test]
+fn a_dump_of_a_dump_is_the_same() {
+    let server = start();
+    let mut client = server.client();
+    for (key, _) in furnish(&mut client) {
+        let payload = dump(&mut client, key);
+        assert!(restore(&mut client, "twin", &payload).is_ok(), "{key}");
+        assert_eq!(dump(&mut client, "twin"), payload, "{key}");
+    }
+}
+
+#[test]
+fn a_restore_over_a_key_voids_its_lease_and_its_waiters_stay_with_their_holder() {
+    let server = start();
+    let (mut holder, mut waiter) = (server.client(), server.client());
+    holder.run("CACHE.SET other value PX 3600000");
+    let payload = dump(&mut holder, "other");
+    let token = holder.ask("CACHE.GETORLOCK page LEASE 60000").token();
+    server.park(&mut waiter, "CACHE.GETORLOCK page BLOCK 0");
+    assert!(restore(&mut holder, "page", &payload).is_ok());
+    assert!(holder.run(&format!("CACHE.FILL page {token} late")).is_nil());
+    assert!(waiter.read().triple().is("HIT", Some("late")));
+    assert!(holder.ask("CACHE.GET page").is("HIT", Some("value")));
+}
+
+#[test]
+fn a_restored_lease_runs_out_and_is_handed_over_like_any() {
+    let (here, there) = (start(), start());
+    let (mut from, mut to, mut waiter) = (here.client(), there.client(), there.client());
+    let token = from.ask("CACHE.GETORLOCK page LEASE 3000").token();
+    let payload = dump(&mut from, "page");
+    assert!(restore(&mut to, "page", &payload).is_ok());
+    waiter.send("CACHE.GETORLOCK page BLOCK 0 LEASE 60000");
+    let lock = waiter.read().triple();
+    assert!(lock.is("LOCK", None) && lock.token() > token, "{lock:?}");
+    assert!(to.run(&format!("CACHE.FILL page {token} late")).is_nil());
+    assert!(to.run(&format!("CACHE.FILL page {} html", lock.token())).is_ok());
+}
+
+#[test]
+fn a_restored_token_counts_as_seen() {
+    const AHEAD: i64 = 1_000_000_000_000;
+    let server = start();
+    let mut client = server.client();
+    let token = client.ask("CACHE.GETORLOCK page LEASE 60000").token();
+    let mut payload = dump(&mut client, "page");
+    let place = payload.windows(8).position(|window| window == token.to_le_bytes()).expect("the token is in the dump");
+    payload[place..place + 8].copy_from_slice(&(token + AHEAD).to_le_bytes());
+    assert!(restore(&mut client, "page", &sealed(payload)).is_ok());
+    let next = client.ask("CACHE.GETORLOCK other").token();
+    assert!(next > token + AHEAD, "{next}");
+    assert!(client.run(&format!("CACHE.FILL page {token} late")).is_nil());
+    assert!(client.run(&format!("CACHE.FILL page {} html", token + AHEAD)).is_ok());
+}
+
+#[test]
+fn a_dump_that_ends_early_anywhere_is_refused() {
+    let mut server = start();
+    let mut client = server.client();
+    for (key, _) in furnish(&mut client) {
+        let payload = dump(&mut client, key);
+        let body = payload.len() - FOOTER;
+        for length in 0..body {
+            let torn = [&payload[..length], &payload[body..]].concat();
+            match restore(&mut client, "torn", &sealed(torn)) {
+                Reply::Error(sentence) => assert!(sentence.starts_with("ERR "), "{key}, {length} bytes: {sentence}"),
+                // The server reads on into the footer: 0a 00 are one more byte of a value, and the mark of the end.
+                reply => assert!(reply.is_ok() && body - length <= FOOTER, "{key}, {length} of {body}: {reply:?}"),
+            }
+            client.run("DEL torn");
+        }
+    }
+    assert_eq!(server.info("corral_panics_caught"), 0);
+    assert!(server.is_alive());
+}
+
+#[test]
+fn a_dump_with_thousands_of_mutations_is_refused_or_restored_and_the_server_lives() {
+    const MUTATIONS: usize = 1000;
+    // The type's byte stays: any other one is a type of the server's own, which has its own gaps.
+    const BODY: usize = 1;
+    let mut server = start();
+    let mut client = server.client();
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let (mut refused, mut restored) = (0, 0);
+    let kinds = furnish(&mut client);
+    let memory = server.info("used_memory");
+    for (key, _) in &kinds {
+        let whole = dump(&mut client, key);
+        for turn in 0..MUTATIONS {
+            let mut payload = whole.clone();
+            for _ in 0..=chance.below(3) {
+                let place = BODY + chance.below(payload.len() - FOOTER - BODY);
+                match chance.below(5) {
+                    0 => payload[place] ^= 1 << chance.below(8),
+                    1 => payload[place] = chance.below(256) as u8,
+                    2 => payload[place] = 0xff,
+                    3 => payload.insert(place, chance.below(256) as u8),
+                    _ => drop(payload.remove(place)),
+                }
+            }
+            let payload = sealed(payload);
+            let reply = restore(&mut client, "mutant", &payload);
+            match &reply {
+                Reply::Error(sentence) => {
+                    assert!(sentence.starts_with("ERR "), "{key}, turn {turn}: {reply:?}");
+                    refused += 1;
+                }
+                reply => {
+                    assert!(reply.is_ok(), "{key}, turn {turn}: {reply:?} to {payload:x?}");
+                    restored += 1;
+                    for line in [
+                        "CACHE.GET mutant",
+                        "CACHE.INFO mutant",
+                        "CACHE.LEASES",
+                        "CACHE.GETORLOCK mutant FORCE",
+                        "MEMORY USAGE mutant",
+                        "DUMP mutant",
+                        "DEBUG DIGEST-VALUE mutant",
+                    ] {
+                        let reply = client.run(line);
+                        let fine = !matches!(reply, Reply::Error(_) | Reply::Closed);
+                        assert!(fine, "{line}: {reply:?} after {payload:x?}");
+                    }
+                }
+            }
+            client.run("DEL mutant");
+        }
+    }
+    eprintln!("{refused} refused, {restored} restored");
+    assert!(refused > 0 && restored > 0, "{refused} refused, {restored} restored");
+    assert_eq!(server.info("corral_panics_caught"), 0);
+    eventually("memory returns", || server.info("used_memory") < memory + (1 << 20));
+    for (key, token) in kinds {
+        if let Some(token) = token {
+            assert!(client.run(&format!("CACHE.FILL {key} {token} value")).is_ok(), "{key}");
+        }
+    }
+    assert!(server.is_alive());
+}

@@ -1,0 +1,118 @@
+//! What persistence must bear: crash after crash, handovers in the log, large values.
+
+use crate::harness::{eventually, Client, Server};
+
+const AOF: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+
+/// With an RDB preamble and with commands alone.
+fn both_kinds() -> [Server; 2] {
+    ["yes", "no"].map(|preamble| Server::with(&[AOF.as_slice(), &["--aof-use-rdb-preamble", preamble]].concat()))
+}
+
+fn rewrite_the_aof(client: &mut Client) {
+    client.run("BGREWRITEAOF");
+    eventually("the AOF is rewritten", || {
+        let info = client.run("INFO persistence").text();
+        ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0", "aof_last_bgrewrite_status:ok"]
+            .iter()
+            .all(|line| info.contains(line))
+    });
+}
+
+#[test]
+fn a_lease_and_its_fill_survive_one_crash_after_the_other() {
+    for mut server in both_kinds() {
+        let mut last = 0;
+        for turn in 0..3 {
+            let token = server.client().ask("CACHE.GETORLOCK page FORCE LEASE 60000").token();
+            assert!(token > last, "{token} after {last}");
+            last = token;
+            server.restart();
+            assert!(server.client().run(&format!("CACHE.FILL page {token} value{turn} PX 3600000")).is_ok());
+            server.restart();
+            let hit = server.client().ask("CACHE.GETORLOCK page");
+            assert!(hit.is("HIT", Some(&format!("value{turn}"))), "{hit:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lease_that_was_handed_over_comes_back_as_the_new_holders() {
+    for mut server in both_kinds() {
+        let (mut holder, mut waiter) = (server.client(), server.client());
+        let first = holder.ask("CACHE.GETORLOCK page LEASE 100").token();
+        server.park(&mut waiter, "CACHE.GETORLOCK page BLOCK 0 LEASE 60000");
+        let second = waiter.read().triple().token();
+        server.restart();
+        let mut client = server.client();
+        assert!(client.run(&format!("CACHE.FILL page {first} late")).is_nil());
+        assert!(client.run(&format!("CACHE.FILL page {second} html")).is_ok());
+    }
+}
+
+#[test]
+fn a_lease_that_ran_out_while_the_server_was_down_can_be_taken_and_then_the_late_fill_is_void() {
+    for mut server in both_kinds() {
+        let mut holder = server.client();
+        holder.run("CACHE.SET page old PX 3600000");
+        let first = holder.ask("CACHE.GETORLOCK page FORCE LEASE 1").token();
+        server.restart();
+        let mut client = server.client();
+        let second = client.until("CACHE.GETORLOCK page FORCE", "REFRESH").token();
+        assert!(second > first, "{second} after {first}");
+        assert!(client.run(&format!("CACHE.FILL page {first} late")).is_nil());
+        assert!(client.run(&format!("CACHE.FILL page {second} new")).is_ok());
+    }
+}
+
+#[test]
+fn failure_back_off_with_an_old_value_comes_back() {
+    for mut server in both_kinds() {
+        let mut client = server.client();
+        client.run("CACHE.SET page old PXAT 1 SIE 9007199254740000");
+        let token = client.ask("CACHE.GETORLOCK page").token();
+        client.run(&format!("CACHE.FAIL page {token} down BACKOFF 3600000"));
+        for rewritten in [false, true] {
+            server.restart();
+            let mut client = server.client();
+            assert!(client.ask("CACHE.GETORLOCK page").is("STALE", Some("old")), "rewritten: {rewritten}");
+            let told = client.ask("CACHE.GETORLOCK page NOSTALE");
+            assert!(told.is("FAIL", Some("down")) && told.number > 3_000_000, "rewritten: {rewritten}, {told:?}");
+            rewrite_the_aof(&mut client);
+        }
+    }
+}
+
+#[test]
+fn a_value_of_sixteen_megabytes_survives_everything() {
+    let value: Vec<u8> = (0..16_u32 << 20).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for mut server in both_kinds() {
+        let mut client = server.client();
+        let token = client.ask("CACHE.GETORLOCK big").token().to_string();
+        assert!(client.call(&[b"CACHE.FILL", b"big", token.as_bytes(), &value, b"PX", b"3600000"]).is_ok());
+        let is_back = |server: &Server, what: &str| {
+            let hit = server.client().ask("CACHE.GETORLOCK big");
+            assert!(hit.state == "HIT" && hit.value.as_deref() == Some(&value), "{what}");
+        };
+        assert!(client.run("DEBUG RELOAD").is_ok());
+        is_back(&server, "reloaded");
+        server.restart();
+        is_back(&server, "restarted");
+        rewrite_the_aof(&mut server.client());
+        server.restart();
+        is_back(&server, "rewritten");
+    }
+}
+
+#[test]
+fn memory_usage_grows_with_the_value() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut before = 0;
+    for bytes in [0, 1_000, 100_000, 10_000_000] {
+        assert!(client.call(&[b"CACHE.SET", b"page", &vec![b'x'; bytes]]).is_ok());
+        let usage = client.run("MEMORY USAGE page").number();
+        assert!(usage > before && usage >= bytes as i64, "{bytes} bytes take {usage} after {before}");
+        before = usage;
+    }
+}
