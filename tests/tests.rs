@@ -71,3 +71,15 @@ mod endurance;
 
 /// Links that break, replicas that come late, masters that are demoted.
 mod resync;
+
+/// Entries under Redis's own commands.
+mod keyspace;
+
+/// When memory is short.
+mod memory;
+
+/// Settings: names, defaults, ranges.
+mod settings;
+
+/// Both protocols, pipelines, large values.
+mod protocol;

@@ -10,6 +10,8 @@ pub enum Reply {
     Text(Vec<u8>),
     Number(i64),
     List(Vec<Reply>),
+    /// In RESP3; a flat list in RESP2.
+    Map(Vec<(Reply, Reply)>),
     /// Code and sentence.
     Error(String),
     /// The server closed the connection.
@@ -103,12 +105,15 @@ impl From<Value> for Reply {
             Value::Int(number) => Reply::Number(number),
             Value::BulkString(bytes) => Reply::Text(bytes),
             Value::Array(parts) => Reply::List(parts.into_iter().map(Reply::from).collect()),
+            Value::Map(pairs) => {
+                Reply::Map(pairs.into_iter().map(|(name, value)| (Reply::from(name), Reply::from(value))).collect())
+            }
             Value::SimpleString(word) => Reply::Word(word),
             Value::Okay => Reply::Word("OK".to_owned()),
             Value::ServerError(error) => {
                 Reply::Error(format!("{} {}", error.code(), error.details().unwrap_or_default()))
             }
-            other => panic!("no RESP2 reply: {other:?}"),
+            other => panic!("no such reply is known: {other:?}"),
         }
     }
 }
@@ -121,6 +126,7 @@ impl std::fmt::Debug for Reply {
             Reply::Text(text) => write!(out, "{:?}", String::from_utf8_lossy(text)),
             Reply::Number(number) => write!(out, "{number}"),
             Reply::List(parts) => out.debug_list().entries(parts).finish(),
+            Reply::Map(pairs) => out.debug_map().entries(pairs.iter().map(|(name, value)| (name, value))).finish(),
             Reply::Error(sentence) => write!(out, "-{sentence}"),
             Reply::Closed => write!(out, "closed"),
         }

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{eventually, Client};
 
@@ -12,6 +14,8 @@ pub struct Server {
     pub port: u16,
     directory: tempfile::TempDir,
     options: Vec<String>,
+    /// The configuration file.
+    file: Option<PathBuf>,
 }
 
 impl Server {
@@ -22,11 +26,21 @@ impl Server {
 
     /// A server with further options.
     pub fn with(options: &[&str]) -> Self {
+        Self::prepared(options, None)
+    }
+
+    /// A server with a configuration file.
+    pub fn with_file(file: &Path) -> Self {
+        Self::prepared(&[], Some(file.to_owned()))
+    }
+
+    fn prepared(options: &[&str], file: Option<PathBuf>) -> Self {
         let mut server = Self {
             process: None,
             port: free_port(),
             directory: tempfile::tempdir().unwrap(),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
+            file,
         };
         server.launch();
         server
@@ -124,17 +138,22 @@ impl Server {
         let program = std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
         let mut command = Command::new(&program);
         command
+            // The server takes a file as its first argument only.
+            .args(&self.file)
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--enable-debug-command", "local", "--enable-module-command", "local"])
             .args(["--maxclients", "15000"])
             .arg("--dir")
             .arg(self.directory.path())
             .args(&self.options)
-            .arg("--loadmodule")
-            .arg(module())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
+        // CONFIG REWRITE adds the module to the file.
+        let named = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains("loadmodule"));
+        if !self.file.as_ref().is_some_and(named) {
+            command.arg("--loadmodule").arg(module());
+        }
         self.process = Some(command.spawn().unwrap_or_else(|error| panic!("{program} cannot be started: {error}")));
         let port = self.port;
         eventually("the server answers", || {
@@ -165,9 +184,20 @@ impl Drop for Server {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago. Below those that the system gives to outgoing connections: among thousands of
+/// clients, one of them would sooner or later come from the very port that a server is about to take, and a client that
+/// knocks at a free port of that range can even find itself there.
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    const PORTS: RangeInclusive<u16> = 10_000..=29_999;
+    // Tests of this process never try the same one; other processes begin elsewhere.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(7919);
+    let candidates = std::iter::repeat_with(|| {
+        let step = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        PORTS.start() + (step % u32::from(PORTS.end() - PORTS.start())) as u16
+    });
+    let mut free = candidates.take(PORTS.len()).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.next().expect("a port is free")
 }
 
 fn module() -> PathBuf {

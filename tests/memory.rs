@@ -1,0 +1,100 @@
+//! When memory is short: waiters never hang, hits work, and a herd does not evict the data.
+
+use crate::harness::{eventually, raise_file_limit, Client, Server};
+
+/// Lets the server be as full as it is, or fuller.
+fn leave(client: &mut Client, server: &Server, bytes: i64) {
+    let limit = server.info("used_memory") + bytes;
+    assert!(client.run(&format!("CONFIG SET maxmemory {limit}")).is_ok());
+}
+
+#[test]
+fn a_fill_without_memory_serves_the_waiters_stores_nothing_and_ends_the_lease() {
+    let server = Server::start();
+    let mut holder = server.client();
+    let mut waiters = server.clients(20);
+    let token = holder.ask("CACHE.GETORLOCK page LEASE 60000").token();
+    server.park_all(&mut waiters, "CACHE.GETORLOCK page BLOCK 0");
+    leave(&mut holder, &server, -(100 << 10));
+    let refused = holder.run(&format!("CACHE.FILL page {token} html PX 60000"));
+    assert!(refused.error().starts_with("OOM "), "{refused:?}");
+    for waiter in &mut waiters {
+        let hit = waiter.read().triple();
+        assert!(hit.is("HIT", Some("html")), "{hit:?}");
+    }
+    let miss = holder.ask("CACHE.GET page");
+    assert!(miss.is("MISS", None) && miss.number == 0, "{miss:?}");
+    assert!(holder.run(&format!("CACHE.FILL page {token} html")).is_nil(), "the lease has ended");
+    holder.run("CONFIG SET maxmemory 0");
+    assert!(holder.ask("CACHE.GETORLOCK page").token() > token);
+}
+
+#[test]
+fn a_void_fill_without_memory_serves_those_who_joined_it_too() {
+    let server = Server::start();
+    let (mut holder, mut waiter) = (server.client(), server.client());
+    let token = holder.ask("CACHE.GETORLOCK page LEASE 60000").token();
+    server.park(&mut waiter, "CACHE.GETORLOCK page BLOCK 0");
+    holder.run("DEL page");
+    leave(&mut holder, &server, -(100 << 10));
+    // Nothing was to be stored, so it does not matter that nothing can be.
+    let reply = holder.run(&format!("CACHE.FILL page {token} html"));
+    assert!(reply.is_nil(), "{reply:?}");
+    assert!(waiter.read().triple().is("HIT", Some("html")));
+}
+
+#[test]
+fn everything_but_storing_works_when_memory_is_full() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("CACHE.SET page html PX 600000");
+    client.run("CACHE.SET other html PX 600000");
+    let token = client.ask("CACHE.GETORLOCK other FORCE").token();
+    leave(&mut client, &server, -(100 << 10));
+    assert!(client.ask("CACHE.GETORLOCK page").is("HIT", Some("html")));
+    assert!(client.ask("CACHE.GET page").is("HIT", Some("html")));
+    assert!(client.run("CACHE.SET new html").error().starts_with("OOM "));
+    assert_eq!(client.run("EXISTS new").number(), 0);
+    assert!(client.run(&format!("CACHE.RENEW other {token} 5000")).number() > 0);
+    assert_eq!(client.run(&format!("CACHE.RELEASE other {token}")).number(), 1);
+    assert_eq!(client.run("CACHE.INVALIDATE page").number(), 1);
+}
+
+#[test]
+fn a_herd_that_would_not_fit_is_told_to_wait_and_evicts_nothing() {
+    const HERD: usize = 1000;
+    const KEYS: i64 = 5000;
+    raise_file_limit();
+    let server = Server::with(&["--save", "", "--maxmemory-policy", "allkeys-lru"]);
+    let mut holder = server.client();
+    holder.call(&[b"DEBUG", b"POPULATE", KEYS.to_string().as_bytes(), b"key", b"1000"]);
+    let token = holder.ask("CACHE.GETORLOCK page LEASE 300000").token();
+    let mut herd = server.clients(HERD);
+    for client in &mut herd {
+        assert_eq!(client.run("PING").text(), "PONG");
+    }
+    // Room for about a tenth of them.
+    leave(&mut holder, &server, 4 << 20);
+    for client in &mut herd {
+        client.send("CACHE.GETORLOCK page BLOCK 0");
+    }
+    eventually("everybody is parked or answered", || {
+        let answered = herd.iter().filter(|client| client.has_reply()).count();
+        answered + server.info("corral_waiters") as usize == HERD
+    });
+    let parked = server.info("corral_waiters");
+    eprintln!("{parked} of {HERD} fit below maxmemory");
+    assert!(parked > 0 && parked < HERD as i64 / 2);
+    assert_eq!(server.info("evicted_keys"), 0);
+    assert_eq!(holder.run("DBSIZE").number(), KEYS + 1);
+    assert!(holder.run(&format!("CACHE.FILL page {token} html")).is_ok());
+    let mut waited = 0;
+    for client in &mut herd {
+        let answer = client.read().triple();
+        match answer.state.as_str() {
+            "WAIT" => waited += 1,
+            _ => assert!(answer.is("HIT", Some("html")), "{answer:?}"),
+        }
+    }
+    assert_eq!(waited, HERD as i64 - parked);
+}

@@ -1,0 +1,93 @@
+//! The settings: their names, defaults and ranges, and that every one can be changed at run time.
+
+use std::path::Path;
+
+use crate::harness::{Client, Server};
+
+/// Name, default, what else is allowed, what is not.
+const SETTINGS: [(&str, &str, &[&str], &[&str]); 11] = [
+    ("lease-ms", "10000", &["1", "86400000"], &["0", "-1", "86400001", "ten", ""]),
+    ("lease-max-ms", "300000", &["1", "86400000"], &["0", "-1", "86400001", "1.5"]),
+    ("swr-ms", "0", &["0", "9007199254740991"], &["-1", "9007199254740992", "x"]),
+    ("sie-ms", "0", &["0", "9007199254740991"], &["-1", "9007199254740992", "x"]),
+    ("jitter-percent", "0", &["0", "100"], &["-1", "101", "5%"]),
+    ("early-beta", "0", &["0", "0.5", "1", "100"], &["-1", "101", "1e3", "nan", "inf", "one", ""]),
+    ("backoff-ms", "1000", &["0", "86400000"], &["-1", "86400001", "soon"]),
+    ("pass-ms", "60000", &["1", "9007199254740991"], &["0", "-1", "9007199254740992"]),
+    ("max-waiters", "10000", &["0", "1000000"], &["-1", "1000001", "all"]),
+    ("max-waiters-per-key", "10000", &["0", "1000000"], &["-1", "1000001", "all"]),
+    ("log-expired-leases", "yes", &["no", "yes"], &["maybe", "1", ""]),
+];
+
+#[test]
+fn every_setting_has_its_default_its_range_and_a_clear_error() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (name, default, allowed, refused) in SETTINGS {
+        let name = format!("corral.{name}");
+        let value = |client: &mut Client| client.run(&format!("CONFIG GET {name}")).field(&name).text();
+        assert_eq!(value(&mut client), default, "{name}");
+        for good in allowed {
+            assert!(client.run(&format!("CONFIG SET {name} {good}")).is_ok(), "{name} {good}");
+            assert_eq!(value(&mut client), *good, "{name}");
+        }
+        let last = value(&mut client);
+        for bad in refused {
+            let error = client.call(&[b"CONFIG", b"SET", name.as_bytes(), bad.as_bytes()]);
+            assert!(error.error().starts_with("ERR "), "{name} {bad}: {error:?}");
+            assert!(error.error().contains(name.trim_start_matches("corral.")), "{name} {bad}: {error:?}");
+            assert_eq!(value(&mut client), last, "{name} {bad}");
+        }
+    }
+    assert_eq!(client.run("CONFIG GET corral.*").list().len(), 2 * SETTINGS.len(), "there are no others");
+}
+
+#[test]
+fn the_configuration_file_that_comes_with_it_shows_every_setting_with_its_default() {
+    let file = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("redis.conf")).unwrap();
+    for (name, default, _, _) in SETTINGS {
+        let line = format!("# corral.{name} {default}");
+        assert!(file.lines().any(|found| found == line), "no line {line:?} in redis.conf");
+    }
+    let shown = file.lines().filter(|line| line.starts_with("# corral.")).count();
+    assert_eq!(shown, SETTINGS.len(), "and no others");
+}
+
+#[test]
+fn a_configuration_file_sets_them_and_rewrite_keeps_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("given.conf");
+    std::fs::write(&path, "save \"\"\ncorral.lease-ms 1234\ncorral.early-beta 0.5\ncorral.log-expired-leases no\n")
+        .unwrap();
+    let server = Server::with_file(&path);
+    let mut client = server.client();
+    let is = |client: &mut Client, name: &str, value: &str| {
+        client.run(&format!("CONFIG GET {name}")).field(name).text() == value
+    };
+    assert!(is(&mut client, "corral.lease-ms", "1234"));
+    assert!(is(&mut client, "corral.early-beta", "0.5"));
+    assert!(is(&mut client, "corral.log-expired-leases", "no"));
+    client.ask("CACHE.GETORLOCK page");
+    let wait = client.ask("CACHE.GETORLOCK page");
+    assert!((1..=1234).contains(&wait.number), "{wait:?}");
+
+    client.run("CONFIG SET corral.swr-ms 77 corral.early-beta 1.25");
+    assert!(client.run("CONFIG REWRITE").is_ok());
+    let again = Server::with_file(&path);
+    let mut client = again.client();
+    assert!(is(&mut client, "corral.lease-ms", "1234"));
+    assert!(is(&mut client, "corral.swr-ms", "77"));
+    assert!(is(&mut client, "corral.early-beta", "1.25"));
+}
+
+#[test]
+fn a_longest_lease_below_the_usual_one_shortens_that_too() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("CONFIG SET corral.lease-max-ms 500");
+    let token = client.ask("CACHE.GETORLOCK page").token();
+    let left = client.run("CACHE.INFO page").field("lease").field("left-ms").number();
+    assert!(left <= 500, "no call can make an unbounded lease: {left}");
+    assert!(client.run("CACHE.GETORLOCK other LEASE 501").error().contains("500"));
+    assert!(client.run(&format!("CACHE.FILL page {token} html")).is_ok());
+}
