@@ -98,3 +98,38 @@ fn a_herd_that_would_not_fit_is_told_to_wait_and_evicts_nothing() {
     }
     assert_eq!(waited, HERD as i64 - parked);
 }
+
+#[test]
+fn a_large_value_for_hundreds_of_waiters_is_copied_a_few_at_a_time_and_evicts_nothing() {
+    const WAITERS: usize = 400;
+    const VALUE_BYTES: usize = 1 << 20;
+    // SPEC.md: at most 128 MiB more for 1,000 waiters of 1 MiB each whose readers keep up.
+    const ROOM_BYTES: i64 = 128 << 20;
+    raise_file_limit();
+    let server = Server::with(&["--save", "", "--maxmemory-policy", "allkeys-lru"]);
+    let mut holder = server.client();
+    holder.run("DEBUG POPULATE 1000 key 1000");
+    let token = holder.ask("CACHE.GETORLOCK page LEASE 300000").token();
+    let mut waiters = server.clients(WAITERS);
+    server.park_all(&mut waiters, "CACHE.GETORLOCK page BLOCK 0");
+    let before = server.info("used_memory");
+    leave(&mut holder, &server, ROOM_BYTES);
+    assert!(holder.run("CONFIG RESETSTAT").is_ok());
+    let value = vec![b'x'; VALUE_BYTES];
+    assert!(holder.call(&[b"CACHE.FILL", b"page", token.to_string().as_bytes(), &value]).is_ok());
+    std::thread::scope(|scope| {
+        // As many readers at once as it takes to keep up.
+        for some in waiters.chunks_mut(WAITERS / 8) {
+            scope.spawn(|| {
+                for waiter in some {
+                    let hit = waiter.read().triple();
+                    assert!(hit.state == "HIT" && hit.value.is_some_and(|value| value.len() == VALUE_BYTES));
+                }
+            });
+        }
+    });
+    assert_eq!(server.info("evicted_keys"), 0);
+    // The server samples its peak ten times a second; evicted keys would tell of a shorter one.
+    eprintln!("{} MiB more at the peak", (server.info("used_memory_peak") - before) >> 20);
+    assert!(server.info("used_memory_peak") - before <= ROOM_BYTES);
+}

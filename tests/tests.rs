@@ -83,3 +83,9 @@ mod settings;
 
 /// Both protocols, pipelines, large values.
 mod protocol;
+
+/// Moments that meet: everybody is answered, and once.
+mod races;
+
+/// What operators see in INFO and in the log.
+mod statistics;

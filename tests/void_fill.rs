@@ -50,6 +50,43 @@ fn every_way_a_key_can_go_voids_its_lease() {
 }
 
 #[test]
+fn whichever_way_the_key_goes_those_who_joined_before_get_their_holders_value() {
+    let server = Server::start();
+    let ways: [&[&str]; 12] = [
+        &["DEL page"],
+        &["UNLINK page"],
+        &["PEXPIRE page 0"],
+        &["FLUSHALL"],
+        &["FLUSHDB ASYNC"],
+        &["RENAME page elsewhere"],
+        &["RENAME other page"],
+        &["MOVE page 1"],
+        &["CACHE.INVALIDATE page"],
+        &["SET page string"],
+        &["COPY other page REPLACE"],
+        // Evicted: no key may stay.
+        &["CONFIG SET maxmemory-policy allkeys-random maxmemory 1", "SET no room", "CONFIG SET maxmemory 0"],
+    ];
+    for way in ways {
+        let (mut holder, mut client) = (server.client(), server.client());
+        let mut waiters = server.clients(3);
+        client.run("FLUSHALL");
+        client.run("SET other string");
+        let token = holder.ask("CACHE.GETORLOCK page LEASE 60000").token();
+        server.park_all(&mut waiters, "CACHE.GETORLOCK page BLOCK 0");
+        for line in way {
+            client.run(line);
+        }
+        assert!(waiters.iter().all(|waiter| !waiter.has_reply()), "{way:?}");
+        assert!(holder.run(&format!("CACHE.FILL page {token} html")).is_nil(), "{way:?}");
+        for waiter in &mut waiters {
+            assert!(waiter.read().triple().is("HIT", Some("html")), "{way:?}");
+        }
+        assert!(!client.ask("CACHE.GET page").is("HIT", Some("html")), "{way:?}");
+    }
+}
+
+#[test]
 fn copies_and_renamed_entries_keep_the_value_and_not_the_lease() {
     let server = Server::start();
     let mut client = server.client();

@@ -1,0 +1,160 @@
+//! What operators see: every number of INFO counts what its name says.
+
+use std::collections::BTreeMap;
+
+use crate::harness::{eventually, Client, Server};
+
+/// The numbers of the module's section.
+fn numbers(client: &mut Client) -> BTreeMap<String, i64> {
+    let info = client.run("INFO corral").text();
+    info.lines()
+        .filter_map(|line| line.strip_prefix("corral_")?.split_once(':'))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?)))
+        .collect()
+}
+
+/// Runs `act` and asserts by how much each named number grew, and that no other of those that only count did.
+fn assert_counted(client: &mut Client, what: &str, expected: &[(&str, i64)], act: impl FnOnce(&mut Client)) {
+    /// These say how it is now, or how the work was cut up.
+    const NO_COUNTERS: [&str; 4] = ["waiters", "live_leases", "waiters_peak", "wake_batches"];
+    let before = numbers(client);
+    act(client);
+    let after = numbers(client);
+    let grown: BTreeMap<&str, i64> = after
+        .iter()
+        .map(|(name, value)| (name.as_str(), value - before[name]))
+        .filter(|(name, more)| *more != 0 && !NO_COUNTERS.contains(name) && !name.contains("_ms"))
+        .collect();
+    assert_eq!(grown, expected.iter().copied().collect(), "{what}");
+}
+
+#[test]
+fn every_outcome_is_counted_once_and_under_its_own_name() {
+    let server = Server::start();
+    let mut client = server.client();
+    let client = &mut client;
+    let mut token = 0;
+    assert_counted(client, "a miss", &[("misses", 1), ("leases_granted", 1)], |client| {
+        token = client.ask("CACHE.GETORLOCK page LEASE 60000").token();
+    });
+    assert_counted(client, "one more is not parked", &[("misses", 1)], |client| {
+        client.ask("CACHE.GETORLOCK page");
+    });
+    assert_counted(client, "another's token", &[("void_fills", 1)], |client| {
+        client.run("CACHE.FILL page 1 html");
+    });
+    assert_counted(client, "a fill", &[("fills", 1)], |client| {
+        client.run(&format!("CACHE.FILL page {token} html PX 600000 SWR 600000"));
+    });
+    assert_counted(client, "a hit", &[("hits", 1)], |client| {
+        client.ask("CACHE.GETORLOCK page");
+    });
+    assert_counted(client, "a purge", &[], |client| {
+        client.run("CACHE.INVALIDATE page");
+    });
+    assert_counted(client, "a refresh", &[("stale_hits", 1), ("leases_granted", 1)], |client| {
+        token = client.ask("CACHE.GETORLOCK page").token();
+    });
+    assert_counted(client, "an old value", &[("stale_hits", 1), ("rebuilds_saved", 1)], |client| {
+        client.ask("CACHE.GETORLOCK page");
+    });
+    assert_counted(client, "a failure", &[("failures", 1)], |client| {
+        client.run(&format!("CACHE.FAIL page {token} down BACKOFF 0"));
+    });
+    token = client.ask("CACHE.GETORLOCK page").token();
+    assert_counted(client, "a mark", &[("passes", 1)], |client| {
+        client.run(&format!("CACHE.PASS page {token}"));
+    });
+    assert_eq!(numbers(client)["panics_caught"], 0);
+}
+
+/// Its caller rebuilds, so it is no hit; the value is there, so it is no miss; and it is not old.
+#[test]
+fn a_forced_refresh_of_a_fresh_value_is_a_grant_and_nothing_else() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("CACHE.SET page html PX 600000");
+    assert_counted(&mut client, "a forced refresh", &[("leases_granted", 1)], |client| {
+        client.ask("CACHE.GETORLOCK page FORCE").token();
+    });
+}
+
+#[test]
+fn waiters_are_counted_when_they_come_and_when_they_go() {
+    let server = Server::start();
+    let (mut holder, mut operator) = (server.client(), server.client());
+    let mut waiters = server.clients(10);
+    let token = holder.ask("CACHE.GETORLOCK page LEASE 60000").token();
+    server.park_all(&mut waiters, "CACHE.GETORLOCK page BLOCK 0");
+    let now = numbers(&mut operator);
+    assert_eq!((now["waiters"], now["waiters_peak"], now["live_leases"]), (10, 10, 1));
+
+    // The holder is no waiter, and who is promoted did not save a rebuild.
+    holder.run(&format!("CACHE.RELEASE page {token}"));
+    let token = waiters[0].read().triple().token();
+    let now = numbers(&mut operator);
+    assert_eq!((now["waiters"], now["handovers"], now["rebuilds_saved"]), (9, 1, 0));
+    waiters.pop().unwrap().hang_up();
+    eventually("one less waits", || server.info("corral_waiters") == 8);
+    assert_eq!(numbers(&mut operator)["waiters_served"], 1);
+
+    holder.run(&format!("CACHE.FILL page {token} html"));
+    for waiter in &mut waiters[1..] {
+        assert!(waiter.read().triple().is("HIT", Some("html")));
+    }
+    let now = numbers(&mut operator);
+    assert_eq!((now["waiters"], now["waiters_peak"], now["live_leases"]), (0, 10, 0));
+    assert_eq!((now["waiters_served"], now["rebuilds_saved"], now["leases_granted"]), (9, 8, 2));
+}
+
+#[test]
+fn an_expired_lease_is_counted_and_told_in_the_log_with_its_key_and_holder() {
+    let server = Server::start();
+    let mut client = server.client();
+    let id = client.id();
+    client.ask("CACHE.GETORLOCK page%s LEASE 50");
+    eventually("the lease has run out", || server.info("corral_leases_expired") == 1);
+    eventually("the log tells", || server.log().contains("page%s"));
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains("page%s")).unwrap_or_default();
+    assert!(line.contains(" ms ") && line.contains(&format!("client {id}")), "{line}");
+
+    client.run("CONFIG SET corral.log-expired-leases no");
+    client.ask("CACHE.GETORLOCK quiet LEASE 50");
+    eventually("the lease has run out", || server.info("corral_leases_expired") == 2);
+    assert!(!server.log().contains("quiet"));
+}
+
+#[test]
+fn the_section_is_in_info_everything_and_its_names_are_fit_for_exporters() {
+    let server = Server::start();
+    let mut client = server.client();
+    let names: Vec<String> = numbers(&mut client).into_keys().collect();
+    let everything = client.run("INFO everything").text();
+    for name in &names {
+        assert!(everything.contains(&format!("corral_{name}:")), "{name}");
+        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'), "{name}");
+    }
+    for name in [
+        "hits",
+        "stale_hits",
+        "misses",
+        "leases_granted",
+        "live_leases",
+        "waiters",
+        "waiters_peak",
+        "waiters_served",
+        "rebuilds_saved",
+        "handovers",
+        "leases_expired",
+        "fills",
+        "void_fills",
+        "failures",
+        "passes",
+        "early_refreshes",
+        "wake_batches",
+        "panics_caught",
+    ] {
+        assert!(names.iter().any(|found| found == name), "SPEC.md names {name}");
+    }
+}
