@@ -35,7 +35,7 @@ test-matrix: build ## Run the integration tests on every supported server (slow;
 	@scripts/test-matrix $(FILTER)
 
 demo: build ## Show a cache stampede, and what ends it
-	cargo run --release -p corral-demo -- $(ARGS)
+	cargo run --profile demo -p corral-demo -- $(ARGS)
 
 build: setup ## Build the module: target/release/libcorral.so
 	cargo build --release -p corral --target-dir target

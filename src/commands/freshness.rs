@@ -118,8 +118,8 @@ mod tests {
 
     #[test]
     fn each_may_be_given_once_and_the_four_exclude_each_other() {
-        assert_eq!(parsed("EX 1 PX 1").unwrap_err(), "ERR syntax error: EX, PX, EXAT or PXAT may be given once");
-        assert_eq!(parsed("EX 1 SWR 1 swr 1").unwrap_err(), "ERR syntax error: SWR may be given once");
+        assert_eq!(parsed("EX 1 PX 1").unwrap_err(), "ERR syntax error: only one EX, PX, EXAT or PXAT may be given");
+        assert_eq!(parsed("EX 1 SWR 1 swr 1").unwrap_err(), "ERR syntax error: only one SWR may be given");
     }
 
     #[test]

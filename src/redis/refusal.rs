@@ -53,13 +53,13 @@ impl Refusal {
             Refusal::UnknownOption { given, allowed } => {
                 format!("ERR syntax error: unknown option '{given}', allowed are {allowed}")
             }
-            Refusal::Doubled { option } => format!("ERR syntax error: {option} may be given once"),
+            Refusal::Doubled { option } => format!("ERR syntax error: only one {option} may be given"),
             Refusal::Incomplete { option } => format!("ERR syntax error: {option} needs a value"),
             Refusal::Range { name, range } => format!("ERR {name} must be {range}"),
             Refusal::TooLong { name, limit } => format!("ERR {name} is longer than {limit} bytes"),
             Refusal::Needs { option, needed } => format!("ERR syntax error: {option} needs {needed}"),
             Refusal::KeyCount { given, found } => {
-                format!("ERR numkeys is {given}, but {found} arguments follow: it must be from 1 to that number")
+                format!("ERR numkeys must be the number of keys that follow: it is {given}, and {found} words follow")
             }
             Refusal::WrongType => return Cow::Borrowed(WRONG_TYPE),
             Refusal::OutOfMemory => {
