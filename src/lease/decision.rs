@@ -20,8 +20,19 @@ pub enum Decision {
     Behind { lease_left_ms: u64 },
     /// Grant the lease and answer LOCK.
     Lock,
-    /// Grant the lease and answer REFRESH; `early` if the value is fresh and nobody forced it.
-    Refresh { early: bool },
+    /// Grant the lease and answer REFRESH.
+    Refresh(Cause),
+}
+
+/// Why a value is refreshed while it serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// It is stale, within SWR.
+    Stale,
+    /// It is fresh, and XFetch's draw fell on this caller.
+    Early,
+    /// It is fresh, and the caller said FORCE.
+    Forced,
 }
 
 impl Entry {
@@ -37,10 +48,10 @@ impl Entry {
         if self.is_fresh(now) {
             if live_lease.is_none() && failure.is_none() {
                 if ask.force {
-                    return Decision::Refresh { early: false };
+                    return Decision::Refresh(Cause::Forced);
                 }
                 if ask.early_beta > 0.0 && self.is_due_early(ask.early_beta, now, random()) {
-                    return Decision::Refresh { early: true };
+                    return Decision::Refresh(Cause::Early);
                 }
             }
             return Decision::Hit { stale_in_ms: self.stale_in_ms(now) };
@@ -60,7 +71,7 @@ impl Entry {
             };
         }
         match serve_stale {
-            true => Decision::Refresh { early: false },
+            true => Decision::Refresh(Cause::Stale),
             false => Decision::Lock,
         }
     }

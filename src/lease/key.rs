@@ -171,7 +171,7 @@ impl Key<'_> {
             decision = self.entry.decide(ask, self.now, &mut *from.random);
         }
         let asked = match decision {
-            Decision::Lock | Decision::Refresh { .. } => {
+            Decision::Lock | Decision::Refresh(_) => {
                 Asked::Answer(self.grant_to(Grantee::Caller, ask, from, &mut step))
             }
             Decision::Behind { .. } => self.entry.behind(self.now),
@@ -251,9 +251,7 @@ impl Key<'_> {
         }
         while let Some((id, waiter)) = self.room.take_first(token) {
             let answer = match self.entry.decide(&waiter.ask, self.now, &mut *from.random) {
-                Decision::Lock | Decision::Refresh { .. } => {
-                    self.grant_to(Grantee::Waiter(id), &waiter.ask, from, step)
-                }
+                Decision::Lock | Decision::Refresh(_) => self.grant_to(Grantee::Waiter(id), &waiter.ask, from, step),
                 Decision::Behind { .. } => {
                     if let Some(lease) = self.entry.live_lease(self.now) {
                         self.room.join(lease.token, lease.deadline, id, waiter);
@@ -318,7 +316,7 @@ impl Entry {
                 Answer::Fail { message, retry_in_ms }
             }
             Decision::Behind { lease_left_ms } => Answer::Wait { lease_left_ms },
-            Decision::Lock | Decision::Refresh { .. } => {
+            Decision::Lock | Decision::Refresh(_) => {
                 Answer::Wait { lease_left_ms: self.live_lease(now).map_or(0, |lease| now.until(lease.deadline)) }
             }
         }

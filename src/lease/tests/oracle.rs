@@ -64,9 +64,13 @@ impl Oracle {
 
     pub fn put(&mut self, input: &Input) -> Expected {
         self.key.expire();
+        let before = self.key.clone();
         let mut told = Told::default();
         let reply = self.reply(input, &mut told);
-        self.key.expire();
+        if self.key.other.is_none() && self.key.is_gone() && self.key != before {
+            // What is stored is of use; a key that is not is deleted.
+            self.key.clear();
+        }
         let Told { mut wakes, refusals } = told;
         wakes.sort_by_key(|(id, _)| *id);
         Expected { reply, wakes, refusals }
@@ -174,9 +178,8 @@ impl Oracle {
                 Reply::Number(1)
             }
             Input::Delete => {
-                let was = !self.key.is_gone();
                 self.key.clear();
-                Reply::Number(u64::from(was))
+                Reply::Nobody
             }
             Input::Overwrite { value, freshness } => {
                 self.key.clear();

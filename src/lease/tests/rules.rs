@@ -41,13 +41,10 @@ impl Rules {
         self.parked.keys().copied()
     }
 
-    pub fn before(&self, stage: &Stage) -> Before {
-        let entry = match stage.entry.is_vacant(stage.now) {
-            true => Entry::vacant(),
-            false => stage.entry.clone(),
-        };
+    pub fn before(&self, stage: &mut Stage) -> Before {
+        stage.expire();
         let left = |id: &WaiterId| (*id, stage.room.lease_left_ms(*id, stage.now).unwrap());
-        Before { entry, left_ms: self.parked.keys().map(left).collect() }
+        Before { entry: stage.entry.clone(), left_ms: self.parked.keys().map(left).collect() }
     }
 
     pub fn check(&mut self, before: &Before, input: &Input, turn: &Turn, stage: &Stage) {

@@ -228,8 +228,19 @@ impl Story {
         } else if entry.is_vacant(now) {
             seen.push_str(" nothing");
         } else {
-            write!(seen, " kept for {}", left(now, entry.kept_until())).unwrap();
+            self.describe(&mut seen);
         }
+        let waiting: Vec<&str> = self.parked.values().map(String::as_str).collect();
+        if !waiting.is_empty() {
+            write!(seen, "; waiting: {}", waiting.join(" ")).unwrap();
+        }
+        self.tell(format_args!("{seen}"));
+    }
+
+    fn describe(&self, seen: &mut String) {
+        let Stage { entry, now, .. } = &self.stage;
+        let now = *now;
+        write!(seen, " kept for {}", left(now, entry.kept_until())).unwrap();
         if let Some(value) = entry.value() {
             let (fresh, built) = (left(now, entry.fresh_until()), entry.build_ms());
             write!(seen, ", {} fresh for {fresh}, built in {built}", text(value)).unwrap();
@@ -243,11 +254,6 @@ impl Story {
         if let Some(until) = entry.passing(now) {
             write!(seen, ", passes for {}", left(now, until)).unwrap();
         }
-        let waiting: Vec<&str> = self.parked.values().map(String::as_str).collect();
-        if !waiting.is_empty() {
-            write!(seen, "; waiting: {}", waiting.join(" ")).unwrap();
-        }
-        self.tell(format_args!("{seen}"));
     }
 
     fn reply_text(&self, reply: &Reply) -> String {

@@ -128,11 +128,25 @@ impl Stage {
 
     /// One input at the present moment.
     pub fn put(&mut self, input: Input) -> Turn {
-        self.forget_if_vacant();
+        self.expire();
         let turn = self.step_of(input);
         assert!(self.other.is_none() || self.entry.is_vacant(self.now), "a key of another type is left alone");
-        self.forget_if_vacant();
+        if turn.change > Change::Nothing && self.entry.is_vacant(self.now) {
+            self.entry = Entry::vacant();
+        }
         turn
+    }
+
+    /// What the key's own deadline in Redis does. A key is there through the last millisecond, of use or not.
+    pub fn expire(&mut self) {
+        let until = match &self.other {
+            Some(Other::Text { fresh_until, .. }) => *fresh_until,
+            Some(Other::Foreign) => UnixMs::NEVER,
+            None => self.entry.kept_until(),
+        };
+        if until < self.now {
+            (self.entry, self.other) = (Entry::vacant(), None);
+        }
     }
 
     /// The clock runs to `moment`, and the scheduler rings at each of the room's moments on the way.
@@ -144,7 +158,7 @@ impl Stage {
             assert!(!self.room.is_due(self.now), "after *advance* nothing is due: {:?}", self.room);
         }
         self.now = self.now.max(moment);
-        self.forget_if_vacant();
+        self.expire();
         turns
     }
 
@@ -192,12 +206,12 @@ impl Stage {
             }
             Input::Invalidate => Turn::new(self.step(|key, _| key.invalidate()), |was| Reply::Number(u64::from(was))),
             Input::Delete => {
-                let was = self.other.take().is_some() || !self.entry.is_vacant(now);
-                self.entry = Entry::vacant();
-                Turn::still(Reply::Number(u64::from(was)))
+                (self.entry, self.other) = (Entry::vacant(), None);
+                Turn::still(Reply::Nobody)
             }
             Input::Overwrite { value, freshness } => {
-                (self.entry, self.other) = (Entry::of_value(value, times(freshness)), None);
+                let entry = Entry::of_value(value, times(freshness));
+                (self.entry, self.other) = (if entry.is_vacant(now) { Entry::vacant() } else { entry }, None);
                 Turn::still(Reply::Nobody)
             }
             Input::Retype(other) => {
@@ -220,7 +234,7 @@ impl Stage {
         let decision = self.entry.decide(ask, now, || chance);
         let still = |reply| Step { reply, change: Change::Nothing, effects: Vec::new() };
         let Step { reply, change, effects } = match decision {
-            Decision::Lock | Decision::Refresh { .. } => self.step(|key, from| key.ask(ask, decision, from)),
+            Decision::Lock | Decision::Refresh(_) => self.step(|key, from| key.ask(ask, decision, from)),
             Decision::Behind { .. } => still(self.entry.behind(now)),
             other => still(Asked::Answer(self.entry.answer(other, now))),
         };
@@ -253,16 +267,6 @@ impl Stage {
         let now_us = now.get().unwrap() * 1000;
         let mut from = Sources { mint, now_us, random: &mut || *chance, db: 0 };
         step(&mut Key { entry, room, now: *now, other: other.clone() }, &mut from)
-    }
-
-    /// What the key's own deadline in Redis does.
-    fn forget_if_vacant(&mut self) {
-        if matches!(self.other, Some(Other::Text { fresh_until, .. }) if fresh_until <= self.now) {
-            self.other = None;
-        }
-        if self.entry.is_vacant(self.now) {
-            self.entry = Entry::vacant();
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use corral_lease::ask::{Answer, Ask};
 use corral_lease::freshness::{Freshness, SoftDeadline};
 use corral_lease::token::Token;
 
+#[derive(Clone, PartialEq)]
 pub struct PlainKey {
     pub now: u64,
     /// What every draw of a random number gives.
@@ -18,7 +19,7 @@ pub struct PlainKey {
     pub build_ms: u64,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Value {
     pub bytes: Vec<u8>,
     /// `u64::MAX`: for ever.
@@ -27,7 +28,7 @@ pub struct Value {
     sie_ms: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Lease {
     pub token: u64,
     pub deadline: u64,
@@ -35,12 +36,13 @@ pub struct Lease {
     pub length_ms: u64,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Failure {
     pub message: Vec<u8>,
     pub until: u64,
 }
 
+#[derive(Clone, PartialEq)]
 pub enum PlainOther {
     /// An ordinary string and its time to live.
     Text(Value),
@@ -154,22 +156,29 @@ impl PlainKey {
         self.value = self.value.take().filter(|value| self.now < value.end());
     }
 
+    /// Nothing here is of use any more.
     pub fn is_gone(&self) -> bool {
-        let now = self.now;
-        self.other.is_none()
-            && self.value.as_ref().is_none_or(|value| value.end() <= now)
-            && self.lease.is_none_or(|lease| lease.deadline + lease.length_ms <= now)
-            && self.failure.as_ref().is_none_or(|failure| failure.until <= now)
-            && self.pass_until <= now
+        self.end() <= self.now
     }
 
-    /// The key's own deadline in Redis.
+    /// The key's own deadline in Redis. A key is there through the last millisecond.
     pub fn expire(&mut self) {
-        if matches!(&self.other, Some(PlainOther::Text(text)) if text.fresh_until <= self.now) {
-            self.other = None;
-        }
-        if self.is_gone() {
+        if self.end() < self.now {
             self.clear();
+        }
+    }
+
+    /// "The later of the two windows, never before a lease's end", and a placeholder's one lease length after it.
+    fn end(&self) -> u64 {
+        match &self.other {
+            Some(PlainOther::Foreign) => u64::MAX,
+            Some(PlainOther::Text(text)) => text.fresh_until,
+            None => {
+                let value = self.value.as_ref().map_or(0, Value::end);
+                let lease = self.lease.map_or(0, |lease| lease.deadline + lease.length_ms);
+                let failure = self.failure.as_ref().map_or(0, |failure| failure.until);
+                value.max(lease).max(failure).max(self.pass_until)
+            }
         }
     }
 
