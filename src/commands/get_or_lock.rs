@@ -1,7 +1,7 @@
 //! `CACHE.GETORLOCK key [LEASE ms] [BLOCK ms] [NOSTALE] [FORCE] [EARLY beta] [TIED]`
 
 use corral_lease::ask::{Answer, Ask, State};
-use corral_lease::decision::Decision;
+use corral_lease::decision::{Cause, Decision};
 use corral_lease::entry::Entry;
 use corral_lease::key::Asked;
 use corral_lease::time::{UnixMs, MAX_MS};
@@ -156,7 +156,7 @@ pub fn look<H>(
             match decision {
                 Decision::Hit { stale_in_ms } => return Ok(Look::Hit(hit(entry, stale_in_ms))),
                 Decision::Behind { .. } => return Ok(Look::Asked(entry.behind(now))),
-                Decision::Lock | Decision::Refresh { .. } => decision,
+                Decision::Lock | Decision::Refresh(_) => decision,
                 other => return Ok(Look::Asked(Asked::Answer(entry.answer(other, now)))),
             }
         }
@@ -193,10 +193,10 @@ fn count(decision: Decision) {
             STATS.stale_hits.add(1);
             STATS.rebuilds_saved.add(1);
         }
-        Decision::Refresh { early } => {
-            STATS.stale_hits.add(u64::from(!early));
-            STATS.early_refreshes.add(u64::from(early));
-        }
+        Decision::Refresh(Cause::Stale) => STATS.stale_hits.add(1),
+        Decision::Refresh(Cause::Early) => STATS.early_refreshes.add(1),
+        // Counted as a lease granted, like every grant.
+        Decision::Refresh(Cause::Forced) => {}
         Decision::Lock | Decision::Behind { .. } | Decision::Pass { .. } | Decision::Fail { .. } => STATS.misses.add(1),
     }
 }
