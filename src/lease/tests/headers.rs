@@ -75,6 +75,20 @@ proptest! {
     }
 }
 
+/// Every single byte of a full header, changed to every other.
+#[test]
+fn one_changed_byte_is_refused_or_read_as_an_entry() {
+    let wire: Wire = (1, Some(None), Some(1 << 40), 500, 60_000, 250, 3, 9, Some((b"down".to_vec(), 7)), Some(LEASE));
+    let whole = written(&wire);
+    for at in 0..whole.len() {
+        for byte in 0..=255 {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            refused_or_an_entry(&bytes).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_message_that_claims_to_be_huge_is_refused_before_it_is_read() {
     for claimed in [MESSAGE_LIMIT as u64 + 1, HEADER_LIMIT as u64, 1 << 40, u64::MAX] {
@@ -131,6 +145,8 @@ type Wire = (
     Option<(Vec<u8>, u64)>,
     Option<(u64, u64, u64, u64, bool, u32)>,
 );
+
+const LEASE: (u64, u64, u64, u64, bool, u32) = (1_700_000_000_000_001, 1_700_000_000_000, 1 << 41, 10_000, true, 3);
 
 fn written(wire: &Wire) -> Vec<u8> {
     bincode::serde::encode_to_vec((VERSION, wire), bincode::config::standard()).unwrap()
