@@ -103,7 +103,7 @@ fn a_herd_that_would_not_fit_is_told_to_wait_and_evicts_nothing() {
 fn a_large_value_for_hundreds_of_waiters_is_copied_a_few_at_a_time_and_evicts_nothing() {
     const WAITERS: usize = 400;
     const VALUE_BYTES: usize = 1 << 20;
-    // SPEC.md: at most 128 MiB more for 1,000 waiters of 1 MiB each whose readers keep up.
+    // the contract: at most 128 MiB more for 1,000 waiters of 1 MiB each whose readers keep up.
     const ROOM_BYTES: i64 = 128 << 20;
     raise_file_limit();
     let server = Server::with(&["--save", "", "--maxmemory-policy", "allkeys-lru"]);

@@ -155,6 +155,6 @@ fn the_section_is_in_info_everything_and_its_names_are_fit_for_exporters() {
         "wake_batches",
         "panics_caught",
     ] {
-        assert!(names.iter().any(|found| found == name), "SPEC.md names {name}");
+        assert!(names.iter().any(|found| found == name), "the contract names {name}");
     }
 }

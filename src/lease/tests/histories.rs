@@ -1,5 +1,5 @@
 //! Any sequence of inputs on one key, with whatever the scheduler makes of the time between them. After every step the
-//! core has done what the oracle says, and SPEC's rules hold.
+//! core has done what the oracle says, and the contract's rules hold.
 
 use std::sync::Arc;
 

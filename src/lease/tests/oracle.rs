@@ -1,7 +1,7 @@
-//! What SPEC.md says should happen to one key: no groups, no shared values, no shortcuts. Everybody who waits stands in
+//! What the contract says should happen to one key: no groups, no shared values, no shortcuts. Everybody who waits stands in
 //! one list and is asked about one by one; times are plain numbers.
 //!
-//! Written from sections 2 and 3 of SPEC.md, not from the core.
+//! Written from the contract of the commands and the rules that always hold, not from the core.
 
 mod key;
 

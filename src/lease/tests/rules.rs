@@ -1,4 +1,4 @@
-//! SPEC.md section 3, rule by rule, checked from the outside after every step: what was granted, who is parked and what
+//! The rules that always hold, rule by rule, checked from the outside after every step: what was granted, who is parked and what
 //! was stored is noted here, and the core's own books are compared with it.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
-//! Runs the stories in `testdata/`. Each file opens with the part of SPEC.md it is about.
+//! Runs the stories in `testdata/`. Each file opens with the part of the contract it is about.
 //!
 //! `story NAME` begins with a missing key and the clock at 0, `then` goes on. Lines of input, `----`, what came of them.
 //! `REWRITE=1 cargo test -p corral-lease stories` writes down what happens now instead of comparing; what it wrote is
-//! to be read against SPEC.md before it is believed.
+//! to be read against the contract before it is believed.
 
 use std::collections::BTreeSet;
 

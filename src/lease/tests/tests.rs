@@ -12,11 +12,11 @@
 mod stage;
 // The language of the stories in testdata/. No tests of its own.
 mod script;
-// SPEC's decision table, and what becomes of a rebuild, told as data.
+// The contract's decision table, and what becomes of a rebuild, told as data.
 mod stories;
-// What SPEC says should happen, computed the slow and plain way. No tests of its own.
+// What the contract says should happen, computed the slow and plain way. No tests of its own.
 mod oracle;
-// SPEC's rules, as checks on what one step led to. No tests of its own.
+// The contract's rules, as checks on what one step led to. No tests of its own.
 mod rules;
 // Any sequence of inputs: the core does what the oracle says, and the rules hold after every step.
 mod histories;

@@ -1,4 +1,4 @@
-//! What one key holds, and how a call on it is decided: SPEC.md section 2.
+//! What one key holds, and how a call on it is decided: the contract of the commands.
 
 use corral_lease::ask::{Answer, Ask};
 use corral_lease::freshness::{Freshness, SoftDeadline};
@@ -69,7 +69,7 @@ impl PlainKey {
         })
     }
 
-    /// SPEC's decision, all rows.
+    /// the contract's decision, all rows.
     pub fn decide(&self, ask: &Ask) -> Decision {
         if let Some(decision) = self.row_1() {
             return decision;
