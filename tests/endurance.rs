@@ -1,22 +1,12 @@
 //! What persistence must bear: crash after crash, handovers in the log, large values.
 
-use crate::harness::{eventually, Client, Server};
+use crate::harness::Server;
 
 const AOF: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
 
 /// With an RDB preamble and with commands alone.
 fn both_kinds() -> [Server; 2] {
     ["yes", "no"].map(|preamble| Server::with(&[AOF.as_slice(), &["--aof-use-rdb-preamble", preamble]].concat()))
-}
-
-fn rewrite_the_aof(client: &mut Client) {
-    client.run("BGREWRITEAOF");
-    eventually("the AOF is rewritten", || {
-        let info = client.run("INFO persistence").text();
-        ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0", "aof_last_bgrewrite_status:ok"]
-            .iter()
-            .all(|line| info.contains(line))
-    });
 }
 
 #[test]
@@ -78,7 +68,7 @@ fn failure_back_off_with_an_old_value_comes_back() {
             assert!(client.ask("CACHE.GETORLOCK page").is("STALE", Some("old")), "rewritten: {rewritten}");
             let told = client.ask("CACHE.GETORLOCK page NOSTALE");
             assert!(told.is("FAIL", Some("down")) && told.number > 3_000_000, "rewritten: {rewritten}, {told:?}");
-            rewrite_the_aof(&mut client);
+            client.rewrite_the_aof();
         }
     }
 }
@@ -98,7 +88,7 @@ fn a_value_of_sixteen_megabytes_survives_everything() {
         is_back(&server, "reloaded");
         server.restart();
         is_back(&server, "restarted");
-        rewrite_the_aof(&mut server.client());
+        server.client().rewrite_the_aof();
         server.restart();
         is_back(&server, "rewritten");
     }

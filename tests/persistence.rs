@@ -35,16 +35,6 @@ fn goes_on(server: &Server, stock: &Stock) {
     assert!(client.ask("CACHE.GET forced").is("HIT", Some("html")));
 }
 
-fn rewrite_the_aof(client: &mut Client) {
-    client.run("BGREWRITEAOF");
-    eventually("the AOF is rewritten", || {
-        let info = client.run("INFO persistence").text();
-        ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0", "aof_last_bgrewrite_status:ok"]
-            .iter()
-            .all(|line| info.contains(line))
-    });
-}
-
 #[test]
 fn everything_comes_back_from_the_aof() {
     survives_a_power_cut(&AOF, |_| {});
@@ -52,12 +42,12 @@ fn everything_comes_back_from_the_aof() {
 
 #[test]
 fn everything_comes_back_from_a_rewritten_aof_with_an_rdb_preamble() {
-    survives_a_power_cut(&AOF, rewrite_the_aof);
+    survives_a_power_cut(&AOF, Client::rewrite_the_aof);
 }
 
 #[test]
 fn everything_comes_back_from_a_rewritten_aof_of_commands() {
-    survives_a_power_cut(&[AOF.as_slice(), &NO_PREAMBLE].concat(), rewrite_the_aof);
+    survives_a_power_cut(&[AOF.as_slice(), &NO_PREAMBLE].concat(), Client::rewrite_the_aof);
 }
 
 #[test]

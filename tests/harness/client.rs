@@ -110,6 +110,17 @@ impl Client {
         *self.id.get_or_init(|| id)
     }
 
+    /// Has the server write its AOF anew, and waits until it has.
+    pub fn rewrite_the_aof(&mut self) {
+        self.run("BGREWRITEAOF");
+        eventually("the AOF is rewritten", || {
+            let info = self.run("INFO persistence").text();
+            ["aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0", "aof_last_bgrewrite_status:ok"]
+                .iter()
+                .all(|line| info.contains(line))
+        });
+    }
+
     /// Closes the connection.
     pub fn hang_up(self) {
         let _ = self.stream.shutdown(Shutdown::Both);
