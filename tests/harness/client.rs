@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use super::{eventually, Reply, Triple, DEADLINE};
 
 pub struct Client {
-    stream: TcpStream,
-    reader: BufReader<TcpStream>,
+    /// One file per connection, read and written: thousands of these are held at once.
+    stream: BufReader<TcpStream>,
     parser: redis::Parser,
     id: OnceCell<i64>,
 }
@@ -19,9 +19,8 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("the server accepts connections");
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        // Thousands of these are held at once: small buffers.
-        let reader = BufReader::with_capacity(1024, stream.try_clone().unwrap());
-        Self { stream, reader, parser: redis::Parser::new(), id: OnceCell::new() }
+        // For the same reason, small buffers.
+        Self { stream: BufReader::with_capacity(1024, stream), parser: redis::Parser::new(), id: OnceCell::new() }
     }
 
     /// Runs one command, its words separated by blanks.
@@ -68,7 +67,7 @@ impl Client {
 
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.stream.get_mut().write_all(bytes).unwrap();
     }
 
     /// Several commands in one packet, which the server runs in one turn of its event loop.
@@ -82,7 +81,7 @@ impl Client {
 
     /// The next reply.
     pub fn read(&mut self) -> Reply {
-        match self.parser.parse_value(&mut self.reader) {
+        match self.parser.parse_value(&mut self.stream) {
             Ok(value) => value.into(),
             Err(error) if error.is_timeout() => panic!("no reply within {DEADLINE:?}"),
             Err(error) if error.is_io_error() || error.is_connection_dropped() => Reply::Closed,
@@ -92,12 +91,13 @@ impl Client {
 
     /// Whether a reply, or the end of the connection, has arrived.
     pub fn has_reply(&self) -> bool {
-        if !self.reader.buffer().is_empty() {
+        if !self.stream.buffer().is_empty() {
             return true;
         }
-        self.stream.set_nonblocking(true).unwrap();
-        let peeked = self.stream.peek(&mut [0]);
-        self.stream.set_nonblocking(false).unwrap();
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
         !matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
@@ -123,7 +123,7 @@ impl Client {
 
     /// Closes the connection.
     pub fn hang_up(self) {
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.stream.get_ref().shutdown(Shutdown::Both);
     }
 }
 
