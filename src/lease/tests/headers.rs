@@ -61,7 +61,9 @@ proptest! {
 
     /// The same behind a version that is read, where most arbitrary bytes do not get.
     #[test]
-    fn any_bytes_of_this_version_are_refused_or_read_as_an_entry(bytes in vec(prop_oneof![0..4u8, any::<u8>()], 0..80)) {
+    fn any_bytes_of_this_version_are_refused_or_read_as_an_entry(
+        bytes in vec(prop_oneof![0..4u8, any::<u8>()], 0..80),
+    ) {
         refused_or_an_entry(&[&[VERSION][..], &bytes].concat())?;
     }
 

@@ -1,5 +1,5 @@
-//! What the contract says should happen to one key: no groups, no shared values, no shortcuts. Everybody who waits stands in
-//! one list and is asked about one by one; times are plain numbers.
+//! What the contract says should happen to one key: no groups, no shared values, no shortcuts. Everybody who waits
+//! stands in one list and is asked about one by one; times are plain numbers.
 //!
 //! Written from the contract of the commands and the rules that always hold, not from the core.
 

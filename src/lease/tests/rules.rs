@@ -1,5 +1,5 @@
-//! The rules that always hold, rule by rule, checked from the outside after every step: what was granted, who is parked and what
-//! was stored is noted here, and the core's own books are compared with it.
+//! The rules that always hold, checked one by one from the outside after every step: what was granted, who is parked
+//! and what was stored is noted here, and the core's own books are compared with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Runs the stories in `testdata/`. Each file opens with the part of the contract it is about.
 //!
-//! `story NAME` begins with a missing key and the clock at 0, `then` goes on. Lines of input, `----`, what came of them.
+//! `story NAME` begins with a missing key and the clock at 0, `then` goes on. Input, `----`, what came of it.
 //! `REWRITE=1 cargo test -p corral-lease stories` writes down what happens now instead of comparing; what it wrote is
 //! to be read against the contract before it is believed.
 

@@ -104,7 +104,9 @@ proptest! {
 
     /// Kept exactly as long as it is of use: a moment before the end something is there, at the end nothing.
     #[test]
-    fn an_entry_ends_when_it_says(now in moment(), freshness in freshness(), chance in chance(), lease_ms in lease_ms()) {
+    fn an_entry_ends_when_it_says(
+        now in moment(), freshness in freshness(), chance in chance(), lease_ms in lease_ms(),
+    ) {
         let mut stage = set(now, freshness, chance);
         stage.put(Input::Ask { ask: Ask { force: true, ..ask(lease_ms) }, block_ms: None });
         let end = stage.entry.kept_until();
@@ -165,7 +167,9 @@ proptest! {
 
     /// Marks and back-offs end, too.
     #[test]
-    fn no_mark_and_no_back_off_is_for_ever(now in moment(), freshness in freshness(), for_ms in ms(), fails in any::<bool>()) {
+    fn no_mark_and_no_back_off_is_for_ever(
+        now in moment(), freshness in freshness(), for_ms in ms(), fails in any::<bool>(),
+    ) {
         let mut stage = set(now, freshness, 1.0);
         let asked = stage.put(Input::Ask { ask: Ask { force: true, ..ask(1000) }, block_ms: None });
         let Reply::Answer(answer) = asked.reply else { panic!("without BLOCK a call is answered") };
@@ -182,7 +186,7 @@ proptest! {
         }
     }
 
-    /// The windows of what is invalidated begin now at the latest: it is never fresh after, nor kept longer than before.
+    /// The windows of what is invalidated begin now at the latest: it is not fresh after, nor kept longer than before.
     #[test]
     fn invalidation_only_shortens(now in moment(), freshness in freshness(), chance in chance(), later in ms()) {
         let mut stage = set(now, freshness, chance);

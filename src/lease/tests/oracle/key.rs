@@ -69,7 +69,7 @@ impl PlainKey {
         })
     }
 
-    /// the contract's decision, all rows.
+    /// The contract's decision, all rows.
     pub fn decide(&self, ask: &Ask) -> Decision {
         if let Some(decision) = self.row_1() {
             return decision;
