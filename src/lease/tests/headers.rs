@@ -172,7 +172,8 @@ fn refused_or_an_entry(bytes: &[u8]) -> Result<(), TestCaseError> {
 
 fn wire() -> impl Strategy<Value = Wire> {
     let times = (prop::option::weighted(0.7, ms()), ms(), ms());
-    let failure = prop::option::of((vec(any::<u8>(), 0..=MESSAGE_LIMIT), ms()));
+    let message = prop_oneof![8 => vec(any::<u8>(), 0..30), 1 => Just(vec![b'x'; MESSAGE_LIMIT])];
+    let failure = prop::option::of((message, ms()));
     let lease = prop::option::of((1..=Token::MAX, ms(), ms(), ms(), any::<bool>(), any::<u32>()));
     let key_deadline = prop::option::of(prop::option::of(ms()));
     (0..3u8, key_deadline, times, any::<u32>(), any::<u32>(), ms(), failure, lease).prop_map(
