@@ -15,12 +15,18 @@ pub struct Client {
 
 impl Client {
     pub fn connect(port: u16) -> Self {
+        Self::try_connect(port).expect("the server accepts connections")
+    }
+
+    /// As [`Client::connect`], for a server that may not be there yet.
+    pub fn try_connect(port: u16) -> std::io::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("the server accepts connections");
+        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         // For the same reason, small buffers.
-        Self { stream: BufReader::with_capacity(1024, stream), parser: redis::Parser::new(), id: OnceCell::new() }
+        let stream = BufReader::with_capacity(1024, stream);
+        Ok(Self { stream, parser: redis::Parser::new(), id: OnceCell::new() })
     }
 
     /// Runs one command, its words separated by blanks.

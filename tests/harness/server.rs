@@ -1,13 +1,13 @@
 //! A server of a test's own, with the module loaded.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{eventually, Client};
+use super::{eventually, Client, Reply};
 
 pub struct Server {
     process: Option<Child>,
@@ -133,7 +133,15 @@ impl Server {
         line.unwrap_or_else(|| panic!("no {field} in INFO")).trim().parse().unwrap()
     }
 
+    /// Starts the server, on another port if somebody else took this one meanwhile.
     fn launch(&mut self) {
+        while !self.listens_on_its_port() {
+            self.port = free_port();
+        }
+    }
+
+    fn listens_on_its_port(&mut self) -> bool {
+        let told_before = self.log().len();
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let program = std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
         let mut command = Command::new(&program);
@@ -155,12 +163,24 @@ impl Server {
             command.arg("--loadmodule").arg(module());
         }
         self.process = Some(command.spawn().unwrap_or_else(|error| panic!("{program} cannot be started: {error}")));
-        let port = self.port;
+        let mut port_is_taken = false;
         eventually("the server answers", || {
-            assert!(self.is_alive(), "the server ended: {}", self.log());
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-                && !matches!(Client::connect(port).run("PING"), super::Reply::Error(_))
+            if !self.is_alive() {
+                port_is_taken = self.log()[told_before..].contains("Address already in use");
+                assert!(port_is_taken, "the server ended: {}", self.log());
+            }
+            port_is_taken || self.answers()
         });
+        !port_is_taken
+    }
+
+    /// Whether this very server answers: another can have been first to the port, and be gone in a moment.
+    fn answers(&self) -> bool {
+        let Ok(mut client) = Client::try_connect(self.port) else { return false };
+        let Reply::Text(info) = client.run("INFO server") else { return false };
+        let own = self.process.as_ref().map(|process| format!("process_id:{}\r", process.id()));
+        own.is_some_and(|own| String::from_utf8_lossy(&info).contains(&own))
+            && client.run("PING") == Reply::Word("PONG".to_owned())
     }
 
     fn kill(&mut self) {
