@@ -13,6 +13,14 @@ fn numbers(client: &mut Client) -> BTreeMap<String, i64> {
         .collect()
 }
 
+/// A percentile of the module's section, in milliseconds.
+fn milliseconds(client: &mut Client, name: &str) -> f64 {
+    let info = client.run("INFO corral").text();
+    let field = format!("corral_{name}:");
+    let value = info.lines().find_map(|line| line.strip_prefix(&field)).unwrap_or_else(|| panic!("no {field}"));
+    value.trim().parse().unwrap()
+}
+
 /// Runs `act` and asserts by how much each named number grew, and that no other of those that only count did.
 fn assert_counted(client: &mut Client, what: &str, expected: &[(&str, i64)], act: impl FnOnce(&mut Client)) {
     /// These say how it is now, or how the work was cut up.
@@ -23,7 +31,7 @@ fn assert_counted(client: &mut Client, what: &str, expected: &[(&str, i64)], act
     let grown: BTreeMap<&str, i64> = after
         .iter()
         .map(|(name, value)| (name.as_str(), value - before[name]))
-        .filter(|(name, more)| *more != 0 && !NO_COUNTERS.contains(name) && !name.contains("_ms"))
+        .filter(|(name, more)| *more != 0 && !NO_COUNTERS.contains(name) && !name.ends_with("_measured"))
         .collect();
     assert_eq!(grown, expected.iter().copied().collect(), "{what}");
 }
@@ -135,6 +143,11 @@ fn the_section_is_in_info_everything_and_its_names_are_fit_for_exporters() {
         assert!(everything.contains(&format!("corral_{name}:")), "{name}");
         assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'), "{name}");
     }
+    for time in ["build", "wait"] {
+        for figure in ["p50", "p99", "p999", "max"] {
+            assert!(everything.contains(&format!("corral_{time}_ms_{figure}:0.000")), "{time} {figure}");
+        }
+    }
     for name in [
         "hits",
         "stale_hits",
@@ -157,4 +170,83 @@ fn the_section_is_in_info_everything_and_its_names_are_fit_for_exporters() {
     ] {
         assert!(names.iter().any(|found| found == name), "the contract names {name}");
     }
+}
+
+#[test]
+fn build_and_wait_times_are_measured() {
+    let server = Server::start();
+    let mut holder = server.client();
+    let mut waiters = server.clients(3);
+    let token = holder.ask("CACHE.GETORLOCK page LEASE 60000").token();
+    server.park_all(&mut waiters, "CACHE.GETORLOCK page BLOCK 0");
+    let built_ms = || server.client().run("CACHE.INFO page").field("lease").field("age-ms").number();
+    eventually("the build takes a while", || built_ms() > 100);
+    // A wait that its client gave up is a wait, too.
+    waiters.pop().unwrap().hang_up();
+    eventually("one less waits", || server.info("corral_waiters") == 2);
+    assert_eq!(server.info("corral_waits_measured"), 1);
+    holder.run(&format!("CACHE.FILL page {token} html"));
+    for waiter in &mut waiters {
+        assert!(waiter.read().triple().is("HIT", Some("html")));
+    }
+    assert_eq!((server.info("corral_builds_measured"), server.info("corral_waits_measured")), (1, 3));
+    let build = milliseconds(&mut holder, "build_ms_max");
+    assert!(build > 100.0);
+    for (name, at_most) in [("build_ms_p50", build), ("build_ms_p99", build), ("wait_ms_p50", build + 1.0)] {
+        let figure = milliseconds(&mut holder, name);
+        assert!(figure > 0.0 && figure <= at_most, "{name} is {figure}, the build took {build} ms");
+    }
+}
+
+#[test]
+fn resetstat_begins_the_figures_anew() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut waiter = server.client();
+    let build = |client: &mut Client| {
+        let token = client.ask("CACHE.GETORLOCK page LEASE 60000").token();
+        client.run(&format!("CACHE.FILL page {token} html"));
+        client.ask("CACHE.GETORLOCK page");
+        client.run("DEL page");
+    };
+    for round in 1..=3 {
+        build(&mut client);
+        assert_eq!((numbers(&mut client)["hits"], numbers(&mut client)["builds_measured"]), (1, 1), "{round}");
+        let token = client.ask("CACHE.GETORLOCK other LEASE 60000").token();
+        server.park(&mut waiter, "CACHE.GETORLOCK other BLOCK 0");
+        client.run("CONFIG RESETSTAT");
+        let now = numbers(&mut client);
+        for (name, value) in &now {
+            let still = i64::from(["waiters", "waiters_peak", "live_leases"].contains(&name.as_str()));
+            assert_eq!(*value, still, "{name} in round {round}");
+        }
+        client.run(&format!("CACHE.RELEASE other {token}"));
+        waiter.read();
+        client.run("DEL other");
+        client.run("CONFIG RESETSTAT");
+        // The mark of the statistics is set again by the server's housekeeping.
+        let is_marked = || server.client().run("INFO commandstats").text().contains("cmdstat_CACHE.LEASES");
+        eventually("the reset can be noticed again", is_marked);
+    }
+    // Counted after a reset that nobody has looked at yet, at least not before it.
+    assert_eq!(numbers(&mut client)["hits"], 0);
+    client.run("CONFIG RESETSTAT");
+    build(&mut client);
+    assert_eq!((numbers(&mut client)["hits"], numbers(&mut client)["builds_measured"]), (1, 1));
+}
+
+#[test]
+fn refused_waiters_are_told_in_the_log_once_a_second_with_the_reason() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.ask("CACHE.GETORLOCK page%s LEASE 60000");
+    client.run("CONFIG SET corral.max-waiters-per-key 0");
+    for _ in 0..100 {
+        client.ask("CACHE.GETORLOCK page%s BLOCK 60000");
+    }
+    assert_eq!(server.info("corral_waiters_refused"), 100);
+    let log = server.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("waiter refused")).collect();
+    assert!(lines[0].contains("page%s") && lines[0].contains("corral.max-waiters-per-key"), "{}", lines[0]);
+    assert!(lines.len() < 50, "{} lines", lines.len());
 }

@@ -62,7 +62,11 @@ impl Command for GetOrLock {
             Look::Asked(Asked::Behind { token, deadline }) => {
                 let parked = block_ms.is_some_and(|block_ms| {
                     let gives_up = if block_ms == 0 { UnixMs::NEVER } else { now.plus(block_ms) };
-                    parking::park(context, name, &Wish { token, deadline, ask, now, gives_up })
+                    parking::park(
+                        context,
+                        name,
+                        &Wish { token, deadline, ask, now, gives_up, since_us: context::monotonic_us() },
+                    )
                 });
                 if !parked {
                     context.reply_answer(&Answer::Wait { lease_left_ms: now.until(deadline) });

@@ -6,16 +6,16 @@ use super::args::{Once, Words, MS};
 use super::info::holder;
 use crate::redis::ledger::Line;
 use crate::redis::refusal::Refusal;
-use crate::redis::state;
 use crate::redis::sys::command::{Arg, Command, Keys, Kind, Spec};
 use crate::redis::sys::key::OpenKey;
 use crate::redis::sys::{context, Argv, Context};
+use crate::redis::{resets, state};
 
 pub struct Leases;
 
 impl Command for Leases {
     const SPEC: Spec = Spec {
-        name: c"CACHE.LEASES",
+        name: resets::MARK,
         flags: c"readonly",
         arity: -1,
         keys: Keys::None,
@@ -26,6 +26,7 @@ impl Command for Leases {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
+        resets::mark_seen();
         let wanted = Wanted::parse(args.from(0))?;
         let now = UnixMs::new(context::now_ms());
         let mut lines: Vec<Line> = state::with(|state| state.ledger.lines().cloned().collect());

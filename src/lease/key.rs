@@ -64,7 +64,7 @@ pub enum Effect {
     /// A lease was renewed.
     Renewed { lease: Lease },
     /// A lease ended.
-    Ended { token: Token, end: LeaseEnd },
+    Ended { lease: Lease, end: LeaseEnd },
 }
 
 /// Who was granted a lease.
@@ -103,6 +103,11 @@ impl LeaseEnd {
     /// Whether the holder does not know yet that its lease is void, and builds on.
     pub const fn leaves_holder_building(self) -> bool {
         matches!(self, LeaseEnd::Replaced | LeaseEnd::Invalidated)
+    }
+
+    /// Whether the rebuild succeeded.
+    pub const fn is_with_value(self) -> bool {
+        matches!(self, LeaseEnd::Filled | LeaseEnd::Touched)
     }
 
     pub const fn word(self) -> &'static str {
@@ -204,12 +209,12 @@ impl Key<'_> {
 
     /// Takes the lease from the entry if `token` is its current one.
     pub(crate) fn end_lease<R>(&mut self, token: Token, end: LeaseEnd, step: &mut Step<R>) -> bool {
-        let held = self.entry.lease().is_some_and(|lease| lease.token == token);
-        if held && self.entry.void_lease() {
+        let Some(lease) = self.entry.lease().copied().filter(|lease| lease.token == token) else { return false };
+        if self.entry.void_lease() {
             step.raise(Change::Lease);
-            step.effects.push(Effect::Ended { token, end });
+            step.effects.push(Effect::Ended { lease, end });
         }
-        held
+        true
     }
 
     /// Takes whatever lease there is: its holder's fill will not be stored.

@@ -2,9 +2,12 @@
 
 use super::sys::event::Event;
 use super::sys::Context;
-use super::{scheduler, state};
+use super::{resets, scheduler, state};
 
 pub fn on(context: &Context, event: Event) {
+    if event == Event::Housekeeping {
+        return resets::watch(context);
+    }
     state::with(|state| match event {
         Event::ClientGone { id } => {
             let tied = state.ties.take(id);
@@ -17,6 +20,7 @@ pub fn on(context: &Context, event: Event) {
             state.ledger.flush(Some(first));
             state.ledger.flush(Some(second));
         }
+        Event::Housekeeping => {}
     });
     scheduler::arm(context);
 }

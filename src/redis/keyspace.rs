@@ -9,7 +9,6 @@ use corral_lease::codec::{self, Header, ValuePart};
 use corral_lease::entry::{Entry, Lease};
 use corral_lease::key::{Change, Effect, Grantee, Key, LeaseEnd, Other, Sources, Step};
 use corral_lease::time::UnixMs;
-use corral_lease::token::Token;
 
 use super::refusal::WRONG_TYPE;
 use super::scheduler;
@@ -154,7 +153,7 @@ fn carry_out(context: &Context, name: KeyName, db: u32, effects: Vec<Effect>) {
         match effect {
             Effect::Granted { lease, to } => granted(context, name, db, lease, to),
             Effect::Renewed { lease } => renewed(context, name, db, lease),
-            Effect::Ended { token, end } => ended(name, db, token, end),
+            Effect::Ended { lease, end } => ended(name, db, &lease, end),
             Effect::Refuse { waiters } => state::with(|state| state.wakes.push(waiters, Outcome::Error(WRONG_TYPE))),
             Effect::Wake { waiters, answer } if answer.granted().is_some() => {
                 // A grant does not queue behind others' answers: it is the next rebuild.
@@ -195,12 +194,16 @@ fn renewed(context: &Context, name: KeyName, db: u32, lease: Lease) {
     }
 }
 
-fn ended(name: KeyName, db: u32, token: Token, end: LeaseEnd) {
+fn ended(name: KeyName, db: u32, lease: &Lease, end: LeaseEnd) {
+    let now = UnixMs::new(context::now_ms());
     let line = state::with(|state| {
         if !end.leaves_holder_building() {
-            state.ties.untie(token);
+            state.ties.untie(lease.token);
         }
-        state.ledger.end(db, name.bytes(), token)
+        if end.is_with_value() {
+            state.builds.record(lease.granted_at.until(now).saturating_mul(1000));
+        }
+        state.ledger.end(db, name.bytes(), lease.token)
     });
     // Taken over a moment before the scheduler noticed: told as it would have.
     if let (LeaseEnd::Expired, Some(line)) = (end, line) {

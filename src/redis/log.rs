@@ -8,6 +8,29 @@ use super::sys::context;
 const WARNING: &CStr = c"warning";
 const NOTICE: &CStr = c"notice";
 
+/// Keeps lines of one kind from flooding the log: one a second, which says how many were left out since the last.
+#[derive(Default, Debug)]
+pub struct Throttle {
+    /// When the last line was written, in ms since the epoch.
+    last_ms: u64,
+    left_out: u64,
+}
+
+impl Throttle {
+    const EVERY_MS: u64 = 1000;
+
+    /// Whether a line may be written now; if so, how many were left out before it.
+    pub fn admit(&mut self, now_ms: u64) -> Option<u64> {
+        // Also after a clock that was set back: silence until it has caught up would hide what happens now.
+        if now_ms >= self.last_ms && now_ms - self.last_ms < Self::EVERY_MS {
+            self.left_out += 1;
+            return None;
+        }
+        self.last_ms = now_ms;
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
 pub fn loaded() {
     write(NOTICE, &format!("version {} loaded", env!("CARGO_PKG_VERSION")));
 }
@@ -26,9 +49,21 @@ pub fn unreadable_entry(why: &str) {
 
 /// One expired lease, with how many more lines like it were left out since the last.
 pub fn lease_expired(db: u32, key: &[u8], age_ms: u64, holder: &str, left_out: u64) {
-    let more = if left_out == 0 { String::new() } else { format!(" ({left_out} more since the last such line)") };
-    let key = legible(key);
+    let (key, more) = (legible(key), more(left_out));
     write(WARNING, &format!("lease expired: key '{key}' in db {db}, held for {age_ms} ms by {holder}{more}"));
+}
+
+/// One caller that was not parked, and `why`.
+pub fn waiter_refused(db: u32, key: &[u8], why: &str, left_out: u64) {
+    let (key, more) = (legible(key), more(left_out));
+    write(WARNING, &format!("waiter refused: key '{key}' in db {db}, {why}; it was told WAIT{more}"));
+}
+
+fn more(left_out: u64) -> String {
+    if left_out == 0 {
+        return String::new();
+    }
+    format!(" ({left_out} more since the last such line)")
 }
 
 fn write(level: &CStr, line: &str) {

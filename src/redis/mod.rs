@@ -13,16 +13,20 @@
 //! | [`ledger`], [`ties`] | the leases known on this node and who holds them; which end with a connection |
 //! | [`parking`] | what the server does with a parked client, and what we say |
 //! | [`events`] | what the server tells us: connections closed, roles changed |
-//! | [`settings`], [`stats`], [`info`], [`log`], [`refusal`] | what operators set and see, what callers are refused |
+//! | [`settings`] | what operators set |
+//! | [`stats`], [`latencies`], [`resets`], [`info`], [`log`] | what operators see: counters, percentiles, INFO, the log |
+//! | [`refusal`] | what callers are refused with |
 
 pub mod events;
 pub mod guard;
 pub mod info;
 pub mod keyspace;
+pub mod latencies;
 pub mod ledger;
 pub mod log;
 pub mod parking;
 pub mod refusal;
+pub mod resets;
 pub mod scheduler;
 pub mod settings;
 pub mod state;

@@ -11,12 +11,12 @@
 use corral_lease::ask::Answer;
 use corral_lease::time::UnixMs;
 
-use super::stats::STATS;
+use super::stats::{STATS, WAITERS_PEAK};
 use super::sys::blocked::{self, Handle, Parked, Seat};
 use super::sys::{context, Context, KeyName};
-use super::waiting::Wish;
+use super::waiting::{ParkedClient, Wish};
 use super::wakes::{Delivery, Outcome};
-use super::{scheduler, settings, state};
+use super::{log, scheduler, settings, state};
 
 /// Clients parked by CACHE.GETORLOCK.
 pub struct Seated;
@@ -36,9 +36,17 @@ pub fn park(context: &Context, name: KeyName, wish: &Wish) -> bool {
     }
     let db = context.db();
     let (total, here) = state::with(|state| (state.waiting.len(), state.waiting.len_at(db, name.bytes())));
-    let full = total as u64 >= settings::MAX_WAITERS.get() || here as u64 >= settings::MAX_WAITERS_PER_KEY.get();
-    if full || !has_memory_for_one(context) {
-        STATS.waiters_refused.add(1);
+    let refused = if total as u64 >= settings::MAX_WAITERS.get() {
+        Some("corral.max-waiters is reached")
+    } else if here as u64 >= settings::MAX_WAITERS_PER_KEY.get() {
+        Some("corral.max-waiters-per-key is reached")
+    } else if !has_memory_for_one(context) {
+        Some("one more could push memory over maxmemory")
+    } else {
+        None
+    };
+    if let Some(why) = refused {
+        refuse(db, name, why);
         return false;
     }
     let client_id = context.client_id();
@@ -48,10 +56,18 @@ pub fn park(context: &Context, name: KeyName, wish: &Wish) -> bool {
         if flags.is_cluster() {
             state.next_probe.get_or_insert(wish.now.plus(scheduler::OWNERSHIP_MS));
         }
-        STATS.waiters_peak.raise_to(state.waiting.len() as u64);
+        WAITERS_PEAK.raise_to(state.waiting.len() as u64);
     });
     scheduler::arm(context);
     true
+}
+
+fn refuse(db: u32, name: KeyName, why: &str) {
+    STATS.waiters_refused.add(1);
+    let now_ms = context::now_ms();
+    if let Some(left_out) = state::with(|state| state.refusal_lines.admit(now_ms)) {
+        log::waiter_refused(db, name.bytes(), why, left_out);
+    }
 }
 
 /// Parking must never push the server over `maxmemory`: a herd must not evict the data set.
@@ -102,6 +118,7 @@ impl Parked for Seated {
     fn time_out(context: &Context, seat: Seat) -> Option<Handle> {
         let now = UnixMs::new(context::now_ms());
         let (_, client, lease_left_ms) = state::with(|state| state.waiting.leave(seat, now))?;
+        measure(&client);
         context.reply_answer(&Answer::Wait { lease_left_ms });
         STATS.waiters_timed_out.add(1);
         Some(client.handle)
@@ -109,8 +126,16 @@ impl Parked for Seated {
 
     fn leave(_context: &Context, seat: Seat) -> Option<Handle> {
         let now = UnixMs::new(context::now_ms());
-        state::with(|state| state.waiting.leave(seat, now)).map(|(_, client, _)| client.handle)
+        let (_, client, _) = state::with(|state| state.waiting.leave(seat, now))?;
+        measure(&client);
+        Some(client.handle)
     }
+}
+
+/// Enters how long a wait took that has come to its end, whatever ended it: no wait is invisible.
+pub fn measure(client: &ParkedClient) {
+    let now_us = context::monotonic_us();
+    state::with(|state| state.waits.record(now_us.saturating_sub(client.since_us)));
 }
 
 fn count(answer: &Answer) {

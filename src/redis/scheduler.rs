@@ -38,9 +38,6 @@ const TURN_US: u64 = 1500;
 /// Expired leases struck off per turn: a microsecond each, and a million can share a deadline.
 const EXPIRIES_PER_TURN: usize = 1000;
 
-/// Log lines for expired leases: one in this time.
-const LOG_EVERY_MS: u64 = 1000;
-
 /// Sees to it that the timer rings when something is next due. Cheap when it already does.
 pub fn arm(context: &Context) {
     arm_at(context, UnixMs::EPOCH);
@@ -231,15 +228,7 @@ pub fn tell_expired(line: &Line) {
         return;
     }
     let now_ms = context::now_ms();
-    let left_out = state::with(|state| {
-        if now_ms.saturating_sub(state.logged_expiry_ms) < LOG_EVERY_MS {
-            state.unlogged_expiries += 1;
-            return None;
-        }
-        state.logged_expiry_ms = now_ms;
-        Some(std::mem::take(&mut state.unlogged_expiries))
-    });
-    if let Some(left_out) = left_out {
+    if let Some(left_out) = state::with(|state| state.expiry_lines.admit(now_ms)) {
         let age_ms = line.lease.granted_at.until(UnixMs::new(now_ms));
         log::lease_expired(line.place.db, &line.place.key, age_ms, &line.holder(), left_out);
     }

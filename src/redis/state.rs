@@ -10,7 +10,10 @@ use corral_lease::time::UnixMs;
 use corral_lease::token::{Mint, Token};
 use lazy_static::lazy_static;
 
+use super::latencies::Latencies;
 use super::ledger::Ledger;
+use super::log::Throttle;
+use super::resets::Resets;
 use super::sys::timer::Timer;
 use super::ties::Ties;
 use super::waiting::Waiting;
@@ -43,9 +46,13 @@ pub struct State {
     pub role_changed: bool,
     /// In a cluster: when the waiters' slots are looked after again.
     pub next_probe: Option<UnixMs>,
-    /// When an expired lease was last written to the log, in ms since the epoch, and how many were not since.
-    pub logged_expiry_ms: u64,
-    pub unlogged_expiries: u64,
+    /// From grant to fill, of the rebuilds that ended with a value.
+    pub builds: Latencies,
+    /// From parking to the end of the wait, whatever ended it.
+    pub waits: Latencies,
+    pub resets: Resets,
+    pub expiry_lines: Throttle,
+    pub refusal_lines: Throttle,
 }
 
 lazy_static! {

@@ -4,37 +4,91 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that only the main thread changes: a load and a store, where `fetch_add` would lock the bus on every hit.
 #[derive(Debug)]
-pub struct Counter(AtomicU64);
+pub struct Counter {
+    /// Since the module was loaded.
+    total: AtomicU64,
+    /// The total when it was last looked whether the server's statistics began anew (see `resets`).
+    at_last_look: AtomicU64,
+    /// The total that counts as none.
+    base: AtomicU64,
+}
+
+/// The most there was at once.
+#[derive(Debug)]
+pub struct Peak(AtomicU64);
 
 impl Counter {
-    pub const fn new() -> Self {
-        Self(AtomicU64::new(0))
+    const fn new() -> Self {
+        Self { total: AtomicU64::new(0), at_last_look: AtomicU64::new(0), base: AtomicU64::new(0) }
     }
 
     #[inline]
     pub fn add(&self, more: u64) {
-        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+        self.total.store(self.total().wrapping_add(more), Ordering::Relaxed);
     }
 
+    pub fn get(&self) -> u64 {
+        self.total().wrapping_sub(self.base.load(Ordering::Relaxed))
+    }
+
+    /// What was counted before the last look counts no more.
+    fn begin_anew(&self) {
+        self.base.store(self.at_last_look.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    fn look(&self) {
+        self.at_last_look.store(self.total(), Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+}
+
+impl Peak {
     pub fn raise_to(&self, level: u64) {
         self.0.store(self.get().max(level), Ordering::Relaxed);
     }
 
-    #[inline]
+    pub fn begin_anew(&self, level: u64) {
+        self.0.store(level, Ordering::Relaxed);
+    }
+
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
+/// The most clients parked at once.
+pub static WAITERS_PEAK: Peak = Peak(AtomicU64::new(0));
+
 macro_rules! stats {
     ($($(#[doc = $doc:literal])+ $name:ident)*) => {
-        /// Counted since the server started.
+        /// Counted since the server started, or since CONFIG RESETSTAT.
         #[derive(Debug)]
         pub struct Stats {
             $($(#[doc = $doc])+ pub $name: Counter,)*
         }
 
         pub static STATS: Stats = Stats { $($name: Counter::new(),)* };
+
+        impl Stats {
+            /// What was counted before the last look counts no more.
+            pub fn begin_anew(&self) {
+                $(self.$name.begin_anew();)*
+            }
+
+            /// Remembers what was counted by now.
+            pub fn look(&self) {
+                $(self.$name.look();)*
+            }
+
+            /// A number that differs when anything was counted meanwhile.
+            pub fn sum(&self) -> u64 {
+                [$(self.$name.total()),*].into_iter().fold(0, u64::wrapping_add)
+            }
+        }
     };
 }
 
@@ -47,8 +101,6 @@ stats! {
     misses
     /// Leases granted, to callers and by handover.
     leases_granted
-    /// Most clients parked at once.
-    waiters_peak
     /// Parked clients that were given an answer other than WAIT.
     waiters_served
     /// Parked clients whose own BLOCK limit passed.

@@ -16,6 +16,8 @@ pub struct ParkedClient {
     pub handle: Handle,
     pub client_id: u64,
     pub place: Arc<Place>,
+    /// When it was parked, by the monotonic clock, in microseconds.
+    pub since_us: u64,
 }
 
 /// Every waiting room and every parked client.
@@ -47,6 +49,8 @@ pub struct Wish {
     pub now: UnixMs,
     /// The caller's own limit.
     pub gives_up: UnixMs,
+    /// The moment by the monotonic clock, in microseconds.
+    pub since_us: u64,
 }
 
 impl Waiting {
@@ -85,7 +89,7 @@ impl Waiting {
         open.room.join(wish.token, wish.deadline, id, waiter);
         self.seats.insert(handle.seat(), id);
         let place = open.place.clone();
-        self.clients.insert(id, ParkedClient { handle, client_id, place });
+        self.clients.insert(id, ParkedClient { handle, client_id, place, since_us: wish.since_us });
         self.settle(db, key);
     }
 

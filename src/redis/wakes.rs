@@ -13,7 +13,7 @@ use corral_lease::ask::Answer;
 use corral_lease::room::WaiterId;
 use corral_lease::token::Token;
 
-use super::parking::Seated;
+use super::parking::{self, Seated};
 use super::state::{self, Place};
 use super::stats::STATS;
 use super::sys::{context, Context};
@@ -157,6 +157,7 @@ impl Budget {
 
 /// Releases one client with its answer.
 pub fn release(client: super::waiting::ParkedClient, outcome: Outcome) {
+    parking::measure(&client);
     let grant = outcome.granted().map(|token| (client.place.clone(), token));
     let delivery = Delivery { outcome, grant, client_id: client.client_id, delivered: false };
     client.handle.release::<Seated>(delivery);

@@ -81,8 +81,8 @@ impl Rules {
         let mut grants = 0;
         for effect in &turn.effects {
             match effect {
-                Effect::Ended { token, .. } => {
-                    assert_eq!(self.out.take().map(|lease| lease.token), Some(*token), "what is not out does not end");
+                Effect::Ended { lease, .. } => {
+                    assert_eq!(self.out.take(), Some(*lease), "what is not out does not end");
                 }
                 Effect::Renewed { lease } => {
                     assert_eq!(self.out.replace(*lease).map(|lease| lease.token), Some(lease.token));

@@ -211,8 +211,8 @@ impl Story {
                     let (token, ends) = (self.name(lease.token), START.until(lease.deadline));
                     self.tell(format_args!("{token} renewed until {ends}"));
                 }
-                Effect::Ended { token, end } => {
-                    let token = self.name(*token);
+                Effect::Ended { lease, end } => {
+                    let token = self.name(lease.token);
                     self.tell(format_args!("{token} {}", end.word()));
                 }
             }

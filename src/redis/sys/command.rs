@@ -13,6 +13,7 @@ use super::context::OK;
 use super::{call, has, recover, Argv, Context};
 use crate::redis::guard::{catch, guarded};
 use crate::redis::refusal::{Refusal, INTERNAL};
+use crate::redis::resets;
 
 /// One command: what the server is told of it, and what it does.
 pub trait Command {
@@ -133,6 +134,7 @@ pub fn register<C: Command>(context: &Context) -> Result<(), String> {
             return Err(format!("the server declined the ACL categories of {}", spec.name.to_string_lossy()));
         }
     }
+    resets::register(spec.name);
     Ok(())
 }
 

@@ -204,14 +204,18 @@ impl Context {
 
     /// A field of INFO's memory section, in bytes. Tens of microseconds: the server renders the section.
     pub fn memory_info(&self, field: &CStr) -> Option<u64> {
-        let info = call!(RedisModule_GetServerInfo(self.raw, c"memory".as_ptr()));
-        if info.is_null() {
-            return None;
-        }
+        let info = ServerInfo::of(c"memory")?;
         let mut missing = 0;
-        let bytes = call!(RedisModule_ServerInfoGetFieldUnsigned(info, field.as_ptr(), &mut missing));
-        call!(RedisModule_FreeServerInfo(self.raw, info));
+        let bytes = call!(RedisModule_ServerInfoGetFieldUnsigned(info.0, field.as_ptr(), &mut missing));
         (missing == OK).then_some(bytes)
+    }
+
+    /// Runs a command without arguments, for its effect.
+    pub fn run(&self, command: &CStr) {
+        let reply = call!(RedisModule_Call(self.raw, command.as_ptr(), c"".as_ptr()));
+        if !reply.is_null() {
+            call!(RedisModule_FreeCallReply(reply));
+        }
     }
 
     /// The name a connected client gave itself.
@@ -239,6 +243,39 @@ impl Drop for OwnedString {
     }
 }
 
+/// One rendered section of INFO, freed on drop.
+struct ServerInfo(*mut raw::RedisModuleServerInfoData);
+
+impl ServerInfo {
+    fn of(section: &CStr) -> Option<Self> {
+        // A null context: nothing to register it with for automatic freeing.
+        let info = call!(RedisModule_GetServerInfo(std::ptr::null_mut(), section.as_ptr()));
+        (!info.is_null()).then_some(Self(info))
+    }
+}
+
+impl Drop for ServerInfo {
+    fn drop(&mut self) {
+        call!(RedisModule_FreeServerInfo(std::ptr::null_mut(), self.0));
+    }
+}
+
+/// How often the server says it has run each of these commands since its statistics began. Tens of microseconds.
+pub fn calls_of(commands: &[&CStr]) -> Vec<u64> {
+    let Some(info) = ServerInfo::of(c"commandstats") else { return Vec::new() };
+    let calls = commands.iter().map(|command| {
+        let field = [b"cmdstat_", command.to_bytes_with_nul()].concat();
+        let text = call!(RedisModule_ServerInfoGetFieldC(info.0, field.as_ptr().cast()));
+        if text.is_null() {
+            return None;
+        }
+        // SAFETY: the server's own NUL-terminated text, which lives as long as `info`.
+        let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+        text.strip_prefix("calls=")?.split(',').next()?.parse().ok()
+    });
+    calls.map(Option::unwrap_or_default).collect()
+}
+
 /// Microseconds since the epoch, from the server's clock.
 pub fn now_us() -> u64 {
     let us = if has!(RedisModule_Microseconds) {
@@ -252,6 +289,11 @@ pub fn now_us() -> u64 {
 /// Milliseconds since the epoch, from the server's clock.
 pub fn now_ms() -> u64 {
     u64::try_from(call!(RedisModule_Milliseconds())).unwrap_or(0)
+}
+
+/// Microseconds of a clock that is never set, for differences.
+pub fn monotonic_us() -> u64 {
+    call!(RedisModule_MonotonicMicroseconds())
 }
 
 /// A draw from 0..1, 53 bits of the server's random source.

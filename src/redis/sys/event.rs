@@ -23,6 +23,8 @@ pub enum Event {
     Flushed { db: Option<u32> },
     /// Two databases changed places.
     Swapped { first: u32, second: u32 },
+    /// The server's housekeeping came round, some ten times a second.
+    Housekeeping,
 }
 
 const EVENT_VERSION: u64 = 1;
@@ -34,6 +36,7 @@ pub fn subscribe(context: &Context) {
         raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
         raw::REDISMODULE_EVENT_FLUSHDB,
         raw::REDISMODULE_EVENT_SWAPDB,
+        raw::REDISMODULE_EVENT_CRON_LOOP,
     ];
     for id in ids {
         let event = raw::RedisModuleEvent { id, dataver: EVENT_VERSION };
@@ -63,6 +66,7 @@ guarded! {
                     let first = u32::try_from(swap.dbnum_first).ok()?;
                     Some(Event::Swapped { first, second: u32::try_from(swap.dbnum_second).ok()? })
                 }),
+                raw::REDISMODULE_EVENT_CRON_LOOP => Some(Event::Housekeeping),
                 _ => None,
             }
         };
