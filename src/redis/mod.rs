@@ -1,5 +1,5 @@
-//! The shell: everything that talks to the server. The decisions are `corral_lease`'s; what is here brings it the clock,
-//! the chance and the key, and carries out what it says.
+//! The shell: everything that talks to the server. The decisions are `corral_lease`'s; what is here brings it the
+//! clock, the chance and the key, and carries out what it says.
 //!
 //! | room | what |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | [`parking`] | what the server does with a parked client, and what we say |
 //! | [`events`] | what the server tells us: connections closed, roles changed |
 //! | [`settings`] | what operators set |
-//! | [`stats`], [`latencies`], [`resets`], [`info`], [`log`] | what operators see: counters, percentiles, INFO, the log |
+//! | [`stats`], [`latencies`], [`resets`], [`info`], [`log`] | what operators see: counters, percentiles, the log |
 //! | [`refusal`] | what callers are refused with |
 
 pub mod events;

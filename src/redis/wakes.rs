@@ -2,8 +2,8 @@
 //!
 //! Releasing a client costs the server some 8 µs, most of it in write(2) at the end of the turn, and copies the reply
 //! into the client's buffer. Ten thousand at once would stall everybody else for 80 ms; a thousand times 1 MiB would
-//! fill memory and evict the data set. So a bounded number of clients and bytes is released in a turn of the event loop,
-//! however many commands it runs, and a burst of large values waits for its readers.
+//! fill memory and evict the data set. So a bounded number of clients and bytes is released in a turn of the event
+//! loop, however many commands it runs, and a burst of large values waits for its readers.
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -35,8 +35,8 @@ pub struct Delivery {
     pub delivered: bool,
 }
 
-/// Clients released per turn, or per millisecond of a turn that takes longer: about 2 ms of the server's time, callbacks and writes included. Half as many take longer
-/// in all, since a timer gives at most a thousand turns a second.
+/// Clients released per turn, or per millisecond of a turn that takes longer: about 2 ms of the server's time, callbacks
+/// and writes included. Half as many take longer in all, since a timer gives at most a thousand turns a second.
 const CLIENTS_PER_TURN: usize = 256;
 
 /// Bytes released likewise: as many as a loopback or a fast network takes in the same 2 ms.
@@ -187,7 +187,7 @@ fn is_held_back(context: &Context) -> bool {
 }
 
 impl Burst {
-    /// Whether `used` bytes of memory call for waiting. Readers that take nothing for [`PATIENCE_MS`] get no more of it.
+    /// Whether `used` bytes of memory call for waiting. Readers that take nothing for [`PATIENCE_MS`] get no more.
     fn holds(&mut self, used: u64, now_ms: u64) -> bool {
         if used <= self.baseline.saturating_add(BYTES_IN_FLIGHT) {
             self.held = None;

@@ -3,8 +3,8 @@
 //! # Safety contract
 //!
 //! The server gives a handle for each parked client and asks for exactly one RM_UnblockClient: none leaks 35 KB, two
-//! are a use after free. [`Handle`] is not `Clone`, and releasing consumes it; so whoever owns the handle decides, once.
-//! A handle that is dropped (on the way out of a panic, say) lets its client go with an error.
+//! are a use after free. [`Handle`] is not `Clone`, and releasing consumes it; so whoever owns the handle decides,
+//! once. A handle that is dropped (on the way out of a panic, say) lets its client go with an error.
 //! The callbacks find the owner by the handle's address ([`Seat`]), which is unique until the handle is released and
 //! the server has freed it. A callback for a handle that nobody owns any more has nothing to do.
 //!
