@@ -49,7 +49,7 @@ impl Command for MGetOrLock {
                 return Err(Refusal::WrongType);
             }
         }
-        let now_us = context::now_us();
+        let now_us = context::command_us();
         let now = UnixMs::from_micros(now_us);
         let answers: Result<Vec<Answer>, Refusal> = names()
             .map(|name| {

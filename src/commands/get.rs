@@ -27,7 +27,7 @@ impl Command for Get {
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
         let Some(name) = args.key(0) else { return Ok(()) };
         let mut key = OpenKey::read(context, name);
-        let now = UnixMs::new(context::now_ms());
+        let now = UnixMs::from_micros(context::command_us());
         let answer = match key.entry() {
             Some(entry) => entry.peek(now),
             None => match key.kind() {

@@ -54,7 +54,7 @@ impl Command for GetOrLock {
             let number = stale_in_ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
             context.reply_triple(State::Hit, entry.value().map(|value| &**value), number);
         };
-        let now_us = context::now_us();
+        let now_us = context::command_us();
         let now = UnixMs::from_micros(now_us);
         match look(context, now_us, name, &ask, reply_hit)? {
             Look::Hit(()) => {}

@@ -286,6 +286,15 @@ pub fn now_us() -> u64 {
     u64::try_from(us).unwrap_or(0)
 }
 
+/// When the running command began, in microseconds since the epoch. The server has read the clock for that already,
+/// where it says so (7.2), and in a script or transaction it is the one moment that all of its commands see.
+pub fn command_us() -> u64 {
+    if !has!(RedisModule_CachedMicroseconds) {
+        return now_us();
+    }
+    u64::try_from(call!(RedisModule_CachedMicroseconds())).unwrap_or(0)
+}
+
 /// Milliseconds since the epoch, from the server's clock.
 pub fn now_ms() -> u64 {
     u64::try_from(call!(RedisModule_Milliseconds())).unwrap_or(0)
