@@ -7,6 +7,8 @@ PORT = 6379
 ARGS =
 # `make test-matrix FILTER=waiting`
 FILTER =
+# `make soak MINUTES=60`
+MINUTES = 10
 MODULE = target/release/libcorral.so
 
 # With a shell that is not make's default, 3.81 looks commands up in the PATH set here.
@@ -16,7 +18,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix demo build check clean setup setup-lints port-free
+.PHONY: help run test test-matrix soak demo build check clean setup setup-lints port-free
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -33,6 +35,9 @@ test: build ## Run every test
 
 test-matrix: build ## Run the integration tests on every supported server (slow; fetches them with pip)
 	@scripts/test-matrix $(FILTER)
+
+soak: build ## A hundred clients and everything that can go wrong, at once (MINUTES=10)
+	MINUTES=$(MINUTES) cargo test -p corral --test tests in_minutes_of_everything -- --ignored --nocapture
 
 demo: build ## Show a cache stampede, and what ends it
 	cargo run --profile demo -p corral-demo -- $(ARGS)

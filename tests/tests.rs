@@ -89,3 +89,6 @@ mod races;
 
 /// What operators see in INFO and in the log.
 mod statistics;
+
+/// Everything at once, for as long as one likes.
+mod soak;

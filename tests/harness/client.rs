@@ -46,6 +46,15 @@ impl Client {
         self.run(line).triple()
     }
 
+    /// As [`Client::run`], on a connection that may be closed already.
+    pub fn attempt(&mut self, line: &str) -> Reply {
+        let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
+        match self.try_send_raw(&packed(&words)) {
+            Ok(()) => self.read(),
+            Err(_) => Reply::Closed,
+        }
+    }
+
     /// Asks until the answer has this state: how time passes in a test. With a CACHE.GET, it changes nothing.
     pub fn until(&mut self, line: &str, state: &str) -> Triple {
         let mut answer = self.ask(line);
@@ -73,7 +82,12 @@ impl Client {
 
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        self.stream.get_mut().write_all(bytes).unwrap();
+        self.try_send_raw(bytes).unwrap();
+    }
+
+    /// The same, on a connection that may be closed already.
+    pub fn try_send_raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
     }
 
     /// Several commands in one packet, which the server runs in one turn of its event loop.

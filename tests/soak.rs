@@ -1,0 +1,244 @@
+//! Everything at once: a hundred clients with commands of all kinds, on a master with a replica, while connections are
+//! killed, the server is paused, reloaded and rewritten, and its process is killed. `make soak` does so for minutes.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use self::scene::Scene;
+use self::visitor::Visitor;
+use crate::harness::{eventually, picture, Client, Reply, Server};
+
+mod own;
+mod scene;
+mod visitor;
+
+const VISITORS: usize = 100;
+
+/// What the memory of an emptied server may differ from that of a new one.
+const MEMORY_SLACK: i64 = 512 << 10;
+
+#[test]
+fn nothing_is_lost_or_left_hanging_or_leaked_in_twenty_seconds_of_everything() {
+    soak(Duration::from_secs(20));
+}
+
+#[test]
+#[ignore = "takes MINUTES, 10 unless told: make soak"]
+fn nothing_is_lost_or_left_hanging_or_leaked_in_minutes_of_everything() {
+    let minutes = std::env::var("MINUTES").map_or(10, |minutes| minutes.parse().expect("MINUTES is a number"));
+    soak(Duration::from_secs(minutes * 60));
+}
+
+/// A seed of one's own is given by SEED.
+fn soak(length: Duration) {
+    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("SEED is a number"));
+    eprintln!("seed {seed}");
+    // A histogram for every command that was ever used would look like a leak.
+    let no_histograms = ["--latency-tracking", "no"];
+    let options = ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0"];
+    let mut master = Server::with(&[options.as_slice(), &no_histograms].concat());
+    let replica = master.replica_with(&no_histograms);
+    warm_up(&master);
+    let start = [memory(&master), memory(&replica)];
+    let scene = Scene::new(seed, VISITORS, master.port);
+    std::thread::scope(|scope| {
+        let _curtain = scene.curtain();
+        for number in 0..VISITORS {
+            let visitor = Visitor::new(&scene, number);
+            let scene = &scene;
+            scope.spawn(move || {
+                let _curtain = scene.curtain();
+                visitor.visit();
+                // Only a panic ends the scene before its end.
+                std::mem::forget(_curtain);
+            });
+        }
+        let chance = fastrand::Rng::with_seed(seed);
+        let director = Director { scene: &scene, chance, start, served_by_this_process: 0, done: Done::default() };
+        director.direct(&mut master, &replica, length);
+    });
+    scene.print();
+    for log in [master.log(), replica.log()] {
+        for sign in ["BUG REPORT", "crashed by signal", "ASSERTION", "panicked", "unreadable"] {
+            assert!(!log.contains(sign), "seed {seed}: the log says {sign}: {log}");
+        }
+    }
+}
+
+/// Has the server make what it keeps for those who are parked: that is no leak.
+fn warm_up(server: &Server) {
+    let (mut holder, mut waiters) = (server.client(), server.clients(VISITORS));
+    holder.ask("CACHE.GETORLOCK warm LEASE 60000").token();
+    server.park_all(&mut waiters, "CACHE.GETORLOCK warm BLOCK 0");
+    holder.run("CACHE.SET warm value");
+    assert!(waiters.iter_mut().all(|waiter| waiter.read().triple().state == "HIT"));
+    drop(waiters);
+    holder.run("FLUSHALL");
+    // The server gives back some of it, a little ten times a second.
+    let mut before = i64::MAX;
+    eventually("memory has settled", || {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = memory(server);
+        std::mem::replace(&mut before, now) == now
+    });
+}
+
+/// Memory that the data and the module take, without what connections, the log and the link need for a while.
+fn memory(server: &Server) -> i64 {
+    let passing = ["mem_replication_backlog", "mem_clients_slaves", "mem_clients_normal", "mem_aof_buffer"];
+    server.info("used_memory") - passing.map(|field| server.info(field)).iter().sum::<i64>()
+}
+
+struct Director<'a> {
+    scene: &'a Scene,
+    chance: fastrand::Rng,
+    /// The memory of master and replica when they were new.
+    start: [i64; 2],
+    served_by_this_process: i64,
+    done: Done,
+}
+
+#[derive(Default, Debug)]
+struct Done {
+    rounds: u32,
+    restarts: u32,
+    kills: u32,
+    pauses: u32,
+    rewrites: u32,
+    reloads: u32,
+    links_cut: u32,
+    waiters_served: i64,
+    keys_compared: usize,
+}
+
+impl Director<'_> {
+    fn direct(mut self, master: &mut Server, replica: &Server, length: Duration) {
+        // The same process is looked at twice: once soon after its start, once later.
+        let round = (length / 4).min(Duration::from_secs(15));
+        let started = Instant::now();
+        while started.elapsed() < length {
+            let round_ends = Instant::now() + round;
+            self.disturb_until(round_ends - round / 2, master);
+            if self.done.rounds % 2 == 0 {
+                self.count_served(master);
+                assert_eq!(master.info("corral_panics_caught"), 0);
+                master.restart();
+                self.served_by_this_process = 0;
+                self.scene.move_to(master.port);
+                let port = master.port.to_string();
+                // The same port again, unless somebody else was faster.
+                replica.client().run(&format!("REPLICAOF 127.0.0.1 {port}"));
+                self.done.restarts += 1;
+            }
+            self.disturb_until(round_ends, master);
+            self.take_stock(master, replica);
+            self.done.rounds += 1;
+        }
+        eprintln!("{:.0?}: {:?}", started.elapsed(), self.done);
+    }
+
+    /// Something unpleasant every now and then.
+    fn disturb_until(&mut self, end: Instant, master: &Server) {
+        let mut client = master.client();
+        while Instant::now() < end && !self.scene.is_over() {
+            std::thread::sleep(Duration::from_millis(self.chance.u64(20..300)));
+            match self.chance.u32(0..100) {
+                0..60 => {
+                    let connection = &self.scene.connections[self.chance.usize(0..VISITORS)];
+                    tell(master, &mut client, &format!("CLIENT KILL ID {}", connection.load(Ordering::Relaxed)));
+                    self.done.kills += 1;
+                }
+                60..75 => {
+                    let kind = if self.chance.bool() { "WRITE" } else { "ALL" };
+                    let _nobody_unblocks = self.scene.pause.write().unwrap();
+                    let pause = self.chance.u64(10..600);
+                    tell(master, &mut client, &format!("CLIENT PAUSE {pause} {kind}"));
+                    // No UNPAUSE: a pause of ALL holds back that, too.
+                    std::thread::sleep(Duration::from_millis(pause + 50));
+                    self.done.pauses += 1;
+                }
+                75..82 => {
+                    let preamble = if self.chance.bool() { "yes" } else { "no" };
+                    tell(master, &mut client, &format!("CONFIG SET aof-use-rdb-preamble {preamble}"));
+                    tell(master, &mut client, "BGREWRITEAOF");
+                    self.done.rewrites += 1;
+                }
+                82..87 => {
+                    tell(master, &mut client, "DEBUG RELOAD");
+                    self.done.reloads += 1;
+                }
+                87..90 => {
+                    tell(master, &mut client, "CLIENT KILL TYPE replica");
+                    self.done.links_cut += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends everybody home and looks at what is left.
+    fn take_stock(&mut self, master: &Server, replica: &Server) {
+        let seed = self.scene.seed;
+        self.scene.rest(true);
+        eventually("everybody is home", || {
+            self.scene.resting.load(Ordering::SeqCst) == VISITORS || self.scene.is_over()
+        });
+        assert!(!self.scene.is_over(), "a visitor failed, see above");
+        eventually("nobody waits", || master.info("corral_waiters") == 0 && master.info("blocked_clients") == 0);
+        assert_eq!([master, replica].map(|server| server.info("corral_panics_caught")), [0, 0], "seed {seed}");
+
+        self.count_served(master);
+        self.done.keys_compared += self.compare(master, replica);
+
+        assert!(master.client().run("FLUSHALL").is_ok());
+        replica.catch_up_with(master);
+        let mut left = [0, 0];
+        eventually("memory returns", || {
+            left = [memory(master) - self.start[0], memory(replica) - self.start[1]];
+            left.iter().all(|left| *left < MEMORY_SLACK)
+        });
+        assert_eq!([master, replica].map(|server| server.info("corral_live_leases")), [0, 0], "seed {seed}");
+        eprintln!("round {}: emptied, master and replica hold {left:?} bytes more than when new", self.done.rounds);
+        self.scene.rest(false);
+        eventually("everybody is back", || self.scene.resting.load(Ordering::SeqCst) == 0 || self.scene.is_over());
+    }
+
+    fn count_served(&mut self, master: &Server) {
+        let served = master.info("corral_waiters_served");
+        self.done.waiters_served += served - self.served_by_this_process;
+        self.served_by_this_process = served;
+    }
+
+    /// Every key of every database has the same digest and deadline on both sides. Says how many there are.
+    fn compare(&self, master: &Server, replica: &Server) -> usize {
+        let (mut ours, mut theirs) = (master.client(), replica.client());
+        let mut pictures = Vec::new();
+        eventually("both sides hold the same", || {
+            replica.catch_up_with(master);
+            pictures = [&mut ours, &mut theirs].map(whole_picture).to_vec();
+            let same = pictures[0] == pictures[1];
+            if !same {
+                // What expired between the two looks.
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            same
+        });
+        pictures[0].len()
+    }
+}
+
+/// Runs one command, though somebody's errand may be to kill this very connection.
+fn tell(server: &Server, client: &mut Client, line: &str) {
+    while client.attempt(line) == Reply::Closed {
+        *client = server.client();
+    }
+}
+
+fn whole_picture(client: &mut Client) -> Vec<String> {
+    let mut all = Vec::new();
+    for db in 0..3 {
+        client.run(&format!("SELECT {db}"));
+        all.extend(picture(client).into_iter().map(|key| format!("{db} {key}")));
+    }
+    all
+}
