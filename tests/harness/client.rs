@@ -37,7 +37,7 @@ impl Client {
 
     /// Runs one command of any bytes.
     pub fn call(&mut self, words: &[&[u8]]) -> Reply {
-        self.send_raw(&packed(words));
+        self.send_bytes(words);
         self.read()
     }
 
@@ -72,6 +72,11 @@ impl Client {
     pub fn send(&mut self, line: &str) {
         let words: Vec<&[u8]> = line.split_whitespace().map(str::as_bytes).collect();
         self.send_raw(&packed(&words));
+    }
+
+    /// As [`Client::send`], for words of any bytes.
+    pub fn send_bytes(&mut self, words: &[&[u8]]) {
+        self.send_raw(&packed(words));
     }
 
     /// As [`Client::send`], for words with blanks in them.
