@@ -62,8 +62,8 @@ fn everything_but_storing_works_when_memory_is_full() {
 
 #[test]
 fn a_herd_that_would_not_fit_is_told_to_wait_and_evicts_nothing() {
-    const HERD: usize = 1000;
-    const KEYS: i64 = 5000;
+    const HERD: usize = 3000;
+    const KEYS: i64 = 50_000;
     raise_file_limit();
     let server = Server::with(&["--save", "", "--maxmemory-policy", "allkeys-lru"]);
     let mut holder = server.client();
@@ -74,7 +74,7 @@ fn a_herd_that_would_not_fit_is_told_to_wait_and_evicts_nothing() {
         assert_eq!(client.run("PING").text(), "PONG");
     }
     // Room for about a tenth of them.
-    leave(&mut holder, &server, 4 << 20);
+    leave(&mut holder, &server, 10 << 20);
     for client in &mut herd {
         client.send("CACHE.GETORLOCK page BLOCK 0");
     }

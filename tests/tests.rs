@@ -78,6 +78,9 @@ mod keyspace;
 /// When memory is short.
 mod memory;
 
+/// Entries and leases that memory has no room for.
+mod eviction;
+
 /// Settings: names, defaults, ranges.
 mod settings;
 
