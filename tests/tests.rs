@@ -81,6 +81,18 @@ mod memory;
 /// Entries and leases that memory has no room for.
 mod eviction;
 
+/// What COMMAND says of every command.
+mod documentation;
+
+/// ACL: by key, by command, by category.
+mod access;
+
+/// SLOWLOG, LATENCY, MONITOR, CLIENT: what operators see in Redis's own ways.
+mod observation;
+
+/// MODULE LIST, LOAD and UNLOAD.
+mod module;
+
 /// Settings: names, defaults, ranges.
 mod settings;
 

@@ -110,6 +110,11 @@ impl From<Value> for Reply {
             }
             Value::SimpleString(word) => Reply::Word(word),
             Value::Okay => Reply::Word("OK".to_owned()),
+            // Out of band, in RESP3: its kind, then what it says.
+            Value::Push { kind, data } => {
+                let kind = Reply::Word(kind.to_string());
+                Reply::List(std::iter::once(kind).chain(data.into_iter().map(Reply::from)).collect())
+            }
             Value::ServerError(error) => {
                 Reply::Error(format!("{} {}", error.code(), error.details().unwrap_or_default()))
             }

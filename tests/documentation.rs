@@ -1,0 +1,172 @@
+//! What COMMAND says of every command: redis-cli's hints, proxies and cluster clients live by it.
+
+use crate::harness::{Client, Reply, Server};
+
+/// Every command: its syntax, its flags, where its keys are and what it does to them.
+const COMMANDS: [(&str, &str, &str, &str); 14] = [
+    (
+        "CACHE.GETORLOCK key [LEASE ms] [BLOCK ms] [NOSTALE] [FORCE] [EARLY beta] [TIED]",
+        "write module blocking fast",
+        "1 1 1",
+        "RW access update",
+    ),
+    (
+        "CACHE.MGETORLOCK numkeys key [key ...] [LEASE ms] [NOSTALE] [FORCE] [EARLY beta] [TIED]",
+        "write module fast movablekeys",
+        "0 0 0",
+        "RW access update",
+    ),
+    ("CACHE.FILL key token value TIMES", "write module fast", "1 1 1", "RW access update"),
+    ("CACHE.TOUCH key token TIMES", "write module fast", "1 1 1", "RW access update"),
+    ("CACHE.FAIL key token message [BACKOFF ms]", "write module fast", "1 1 1", "RW access update"),
+    ("CACHE.PASS key token [PX ms]", "write module fast", "1 1 1", "RW access update"),
+    ("CACHE.RENEW key token ms", "write module fast", "1 1 1", "RW access update"),
+    ("CACHE.RELEASE key token", "write module fast", "1 1 1", "RW access update"),
+    ("CACHE.SET key value TIMES", "write denyoom module fast", "1 1 1", "OW update"),
+    ("CACHE.INVALIDATE key [key ...]", "write module fast", "1 -1 1", "RW access update"),
+    ("CACHE.GET key", "readonly module fast", "1 1 1", "RO access"),
+    ("CACHE.INFO key", "readonly module fast", "1 1 1", "RO access"),
+    ("CACHE.LEASES [COUNT n] [MINAGE ms]", "readonly module", "0 0 0", ""),
+    ("CACHE.APPLY key header [value]", "write module", "1 1 1", "RW access update"),
+];
+
+const TIMES: &str = "[EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]";
+
+fn name(syntax: &str) -> &str {
+    syntax.split(' ').next().unwrap()
+}
+
+/// The arguments as COMMAND DOCS has them, written as redis-cli writes its hints.
+fn syntax(name: &str, docs: &Reply) -> String {
+    let arguments = docs.field("arguments").list().iter().map(written);
+    std::iter::once(name.to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+fn written(argument: &Reply) -> String {
+    let has = |field: &str| argument.list().chunks(2).any(|pair| pair[0].text() == field);
+    let flags: Vec<String> = match has("flags") {
+        true => argument.field("flags").list().iter().map(Reply::text).collect(),
+        false => Vec::new(),
+    };
+    let is = |flag: &str| flags.iter().any(|given| given == flag);
+    let name = short(&argument.field("name").text());
+    let token = if has("token") { argument.field("token").text() } else { String::new() };
+    let mut text = match argument.field("type").text().as_str() {
+        "pure-token" => token,
+        "oneof" => argument.field("arguments").list().iter().map(written).collect::<Vec<_>>().join(" | "),
+        _ if token.is_empty() => name.clone(),
+        _ => format!("{token} {name}"),
+    };
+    if is("multiple") {
+        text += &format!(" [{name} ...]");
+    }
+    match is("optional") {
+        true => format!("[{text}]"),
+        false => text,
+    }
+}
+
+/// The documents' short words for what hints spell out.
+fn short(name: &str) -> String {
+    match name {
+        "seconds" => "s",
+        "unix-time-seconds" => "unix-s",
+        "unix-time-milliseconds" => "unix-ms",
+        "count" => "n",
+        name if name.ends_with("milliseconds") => "ms",
+        name => name,
+    }
+    .to_owned()
+}
+
+fn docs(client: &mut Client, name: &str) -> Reply {
+    let reply = client.run(&format!("COMMAND DOCS {name}"));
+    assert_eq!(reply.list()[0].text().to_uppercase(), name);
+    reply.list()[1].clone()
+}
+
+#[test]
+fn every_command_is_listed_and_documented_and_the_hints_show_its_syntax() {
+    let server = Server::start();
+    let mut client = server.client();
+    let listed = client.run("COMMAND LIST FILTERBY MODULE corral");
+    let mut listed: Vec<String> = listed.list().iter().map(|name| name.text().to_uppercase()).collect();
+    let mut wanted: Vec<&str> = COMMANDS.iter().map(|(syntax, ..)| name(syntax)).collect();
+    listed.sort();
+    wanted.sort_unstable();
+    assert_eq!(listed, wanted);
+    for (wanted, ..) in COMMANDS {
+        let docs = docs(&mut client, name(wanted));
+        assert_eq!(syntax(name(wanted), &docs), wanted.replace("TIMES", TIMES));
+        assert!(docs.field("summary").text().len() > 15, "{docs:?}");
+        assert!(docs.field("complexity").text().starts_with("O("), "{docs:?}");
+        assert_eq!(docs.field("since").text(), "0.1.0");
+        assert_eq!(docs.field("module").text(), "corral");
+        assert_eq!(docs.field("group").text(), "module");
+    }
+}
+
+#[test]
+fn the_readmes_table_of_commands_has_the_same_syntax() {
+    let readme = include_str!("../README.md");
+    for (syntax, ..) in COMMANDS.iter().filter(|(syntax, ..)| name(syntax) != "CACHE.APPLY") {
+        let line = format!("`{}`", syntax.replace("TIMES", "[times]"));
+        assert!(readme.contains(&line), "README.md has no {line}");
+    }
+    // There in lines of its own width.
+    assert!(readme.split_whitespace().collect::<Vec<_>>().join(" ").contains(&format!("`{TIMES}`")));
+}
+
+#[test]
+fn command_info_has_the_arity_the_flags_and_the_keys() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (syntax, flags, positions, access) in COMMANDS {
+        let name = name(syntax);
+        let info = client.run(&format!("COMMAND INFO {name}")).list()[0].clone();
+        let info = info.list();
+        let words = |reply: &Reply| reply.list().iter().map(Reply::text).collect::<Vec<_>>();
+        let mandatory = syntax.replace("TIMES", "").split(" [").next().unwrap().trim().split(' ').count() as i64;
+        let is_open = syntax.contains('[') || syntax.contains("TIMES");
+        assert_eq!(info[1].number(), if is_open { -mandatory } else { mandatory }, "arity of {name}");
+        let (mut found, mut wanted) = (words(&info[2]), flags.split(' ').collect::<Vec<_>>());
+        found.sort();
+        wanted.sort_unstable();
+        assert_eq!(found, wanted, "flags of {name}");
+        let found = info[3..6].iter().map(|place| place.number().to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(found, positions, "keys of {name}");
+        let specs = info[8].list();
+        assert_eq!(specs.len(), usize::from(!access.is_empty()), "key specs of {name}");
+        if let Some(spec) = specs.first() {
+            assert_eq!(words(spec.field("flags")).join(" "), access, "access of {name}");
+        }
+    }
+}
+
+#[test]
+fn command_getkeys_finds_the_keys_of_every_command() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (syntax, _, _, access) in COMMANDS {
+        let (call, keys): (String, &[&str]) = match name(syntax) {
+            "CACHE.MGETORLOCK" => ("CACHE.MGETORLOCK 3 a b c LEASE 5000 TIED".to_owned(), &["a", "b", "c"]),
+            "CACHE.INVALIDATE" => ("CACHE.INVALIDATE a b c".to_owned(), &["a", "b", "c"]),
+            "CACHE.LEASES" => ("CACHE.LEASES COUNT 1".to_owned(), &[]),
+            name => {
+                let mandatory = syntax.split(" [").next().unwrap().split(' ').skip(2).filter(|word| *word != "TIMES");
+                (format!("{name} a {}", mandatory.map(|_| "1").collect::<Vec<_>>().join(" ")), &["a"])
+            }
+        };
+        if keys.is_empty() {
+            assert!(client.run(&format!("COMMAND GETKEYS {call}")).error().contains("no key arguments"), "{call}");
+            continue;
+        }
+        let found: Vec<String> =
+            client.run(&format!("COMMAND GETKEYS {call}")).list().iter().map(Reply::text).collect();
+        assert_eq!(found, keys, "{call}");
+        for key in client.run(&format!("COMMAND GETKEYSANDFLAGS {call}")).list() {
+            let flags: Vec<String> = key.list()[1].list().iter().map(Reply::text).collect();
+            assert_eq!(flags.join(" "), access, "{call}");
+        }
+    }
+}

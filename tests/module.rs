@@ -1,0 +1,53 @@
+//! MODULE LIST, LOAD and UNLOAD.
+
+use crate::harness::{Client, Reply, Server};
+
+fn listed(client: &mut Client) -> Vec<(String, i64, String)> {
+    let list = client.run("MODULE LIST");
+    let own = list.list().iter().filter(|module| module.field("name").text() == "corral");
+    own.map(|module| (module.field("name").text(), module.field("ver").number(), module.field("path").text())).collect()
+}
+
+#[test]
+fn the_module_is_listed_with_its_version_and_its_file() {
+    let server = Server::start();
+    let found = listed(&mut server.client());
+    assert!(matches!(found.as_slice(), [(_, 1, path)] if path.ends_with(".so")), "{found:?}");
+}
+
+#[test]
+fn a_second_load_is_refused_and_the_first_goes_on() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("CACHE.SET page html");
+    let path = listed(&mut client).remove(0).2;
+    let reply = client.run(&format!("MODULE LOAD {path}"));
+    assert!(matches!(reply, Reply::Error(_)), "{reply:?}");
+    assert!(client.ask("CACHE.GETORLOCK page").is("HIT", Some("html")));
+    assert_eq!(listed(&mut client).len(), 1);
+}
+
+/// A server does not let go of a module with a data type, whether a key of the type exists or not.
+#[test]
+fn an_unload_is_refused_with_and_without_entries_and_everything_goes_on() {
+    let mut server = Server::start();
+    let (mut client, mut waiter) = (server.client(), server.client());
+    for filled in [false, true] {
+        if filled {
+            client.run("CACHE.SET page html PX 600000");
+        }
+        for _ in 0..3 {
+            let reply = client.run("MODULE UNLOAD corral");
+            assert!(matches!(reply, Reply::Error(_)), "{reply:?}");
+        }
+        assert_eq!(listed(&mut client).len(), 1);
+    }
+    let token = client.ask("CACHE.GETORLOCK other LEASE 60000").token();
+    server.park(&mut waiter, "CACHE.GETORLOCK other BLOCK 0");
+    assert!(matches!(client.run("MODULE UNLOAD corral"), Reply::Error(_)));
+    assert!(!waiter.has_reply());
+    assert!(client.run(&format!("CACHE.FILL other {token} html")).is_ok());
+    assert!(waiter.read().triple().is("HIT", Some("html")));
+    assert!(client.ask("CACHE.GETORLOCK page").is("HIT", Some("html")));
+    assert!(server.is_alive());
+}
