@@ -1,5 +1,7 @@
 //! What persistence must bear: crash after crash, handovers in the log, large values.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::harness::Server;
 
 const AOF: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
@@ -104,5 +106,60 @@ fn memory_usage_grows_with_the_value() {
         let usage = client.run("MEMORY USAGE page").number();
         assert!(usage > before && usage >= bytes as i64, "{bytes} bytes take {usage} after {before}");
         before = usage;
+    }
+}
+
+/// Each rewrite takes a picture of the keys while they change, and what changes meanwhile goes into the next file.
+#[test]
+fn rewrites_of_the_aof_under_load_lose_nothing_that_was_acknowledged() {
+    const WRITERS: usize = 8;
+    const KEYS: usize = 50;
+    const REWRITES: usize = 4;
+    for mut server in both_kinds() {
+        // Enough to make a rewrite take a while.
+        let mut client = server.client();
+        for index in 0..20_000 {
+            client.send(&format!("CACHE.SET old{index} value PX 3600000 SWR 5000"));
+        }
+        assert!((0..20_000).all(|_| client.read().is_ok()));
+        let ends = AtomicBool::new(false);
+        let (written, tokens) = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|writer| {
+                    let (mut client, ends) = (server.client(), &ends);
+                    scope.spawn(move || {
+                        let mut version = 0;
+                        while !ends.load(Ordering::Relaxed) {
+                            version += 1;
+                            for key in 0..KEYS {
+                                let key = format!("page{writer}:{key}");
+                                let token = client.ask(&format!("CACHE.GETORLOCK {key} FORCE LEASE 60000")).token();
+                                let fill = format!("CACHE.FILL {key} {token} {version} PX 3600000");
+                                assert!(client.run(&fill).is_ok());
+                            }
+                        }
+                        // And a lease that is out when the server is killed.
+                        (version, client.ask(&format!("CACHE.GETORLOCK held{writer} LEASE 300000")).token())
+                    })
+                })
+                .collect();
+            for _ in 0..REWRITES {
+                client.rewrite_the_aof();
+            }
+            ends.store(true, Ordering::Relaxed);
+            writers.into_iter().map(|writer| writer.join().unwrap()).unzip::<_, _, Vec<u64>, Vec<i64>>()
+        });
+        eprintln!("{written:?} rounds of {KEYS} fills during {REWRITES} rewrites");
+        server.restart();
+        let mut client = server.client();
+        for (writer, version) in written.iter().enumerate() {
+            for key in 0..KEYS {
+                let hit = client.ask(&format!("CACHE.GET page{writer}:{key}"));
+                assert!(hit.is("HIT", Some(&version.to_string())), "page{writer}:{key}: {hit:?}, not {version}");
+            }
+            let fill = format!("CACHE.FILL held{writer} {} html", tokens[writer]);
+            assert!(client.run(&fill).is_ok(), "the lease of writer {writer}");
+        }
+        assert_eq!(client.run("DBSIZE").number() as usize, 20_000 + WRITERS * KEYS + WRITERS);
     }
 }

@@ -1,6 +1,6 @@
 //! Entries under Redis's own commands: as for any key, except that a live lease does not travel.
 
-use crate::harness::{eventually, Client, Reply, Server, Stock};
+use crate::harness::{eventually, now_ms, Client, Reply, Server, Stock};
 
 /// A fresh value with its lease out, and the token.
 fn forced(client: &mut Client) -> i64 {
@@ -163,4 +163,160 @@ fn a_lease_moves_with_its_key_to_another_server() {
     assert!(there.ask("CACHE.GET passed").is("PASS", None));
     assert!(there.ask("CACHE.GETORLOCK nothing").token() > stock.forced, "tokens grow");
     eventually("nobody waits", || to.info("blocked_clients") == 0);
+}
+
+#[test]
+fn a_flush_of_any_kind_takes_entries_and_leases_of_its_databases_and_no_others() {
+    for flush in ["FLUSHALL SYNC", "FLUSHALL ASYNC", "FLUSHDB SYNC", "FLUSHDB ASYNC"] {
+        let server = Server::start();
+        let (mut client, mut other, mut waiter) = (server.client(), server.client(), server.client());
+        other.run("SELECT 1");
+        let elsewhere = forced(&mut other);
+        let token = forced(&mut client);
+        for index in 0..2000 {
+            client.send(&format!("CACHE.SET page{index} html PX 600000"));
+        }
+        assert!((0..2000).all(|_| client.read().is_ok()));
+        client.call(&[b"CACHE.SET", b"large", &vec![b'x'; 8 << 20]]);
+        let held = client.ask("CACHE.GETORLOCK held LEASE 60000").token();
+        server.park(&mut waiter, "CACHE.GETORLOCK held BLOCK 0");
+        assert!(client.run(flush).is_ok());
+        assert_eq!(client.run("DBSIZE").number(), 0, "{flush}");
+        let all = flush.starts_with("FLUSHALL");
+        let leases = client.run("CACHE.LEASES");
+        assert_eq!(leases.list().len(), usize::from(!all), "{flush}: {leases:?}");
+        assert!(client.run(&format!("CACHE.FILL page {token} late")).is_nil(), "{flush}");
+        assert_eq!(other.run(&format!("CACHE.FILL page {elsewhere} html")).is_nil(), all, "{flush}");
+        assert!(client.run(&format!("CACHE.FILL held {held} html")).is_nil(), "{flush}");
+        assert!(waiter.read().triple().is("HIT", Some("html")), "{flush}");
+        eventually("memory returns", || server.info("used_memory") < 4 << 20);
+    }
+}
+
+#[test]
+fn object_and_copy_answer_for_entries_as_for_any_key() {
+    let server = Server::start();
+    let (mut client, mut other) = (server.client(), server.client());
+    other.run("SELECT 1");
+    forced(&mut client);
+    assert_eq!(client.run("OBJECT REFCOUNT page").number(), 1);
+    assert_eq!(client.run("OBJECT ENCODING page").text(), "raw");
+    assert!(client.run("OBJECT FREQ page").error().contains("LFU"));
+    client.run("CONFIG SET maxmemory-policy allkeys-lfu");
+    client.run("CACHE.SET used html");
+    let before = client.run("OBJECT FREQ used").number();
+    for _ in 0..200 {
+        client.ask("CACHE.GETORLOCK used");
+    }
+    assert!(client.run("OBJECT FREQ used").number() > before);
+    assert!(client.run("OBJECT IDLETIME used").error().contains("LFU"));
+
+    assert_eq!(client.run("COPY page page DB 1").number(), 1);
+    assert!(other.ask("CACHE.GET page").is("HIT", Some("html")));
+    assert!(other.run("CACHE.INFO page").field("lease").is_nil());
+    assert_eq!(client.run("RENAMENX page used").number(), 0);
+    assert!(!client.run("CACHE.INFO page").field("lease").is_nil(), "nothing was renamed");
+    assert_eq!(client.run("RENAMENX page elsewhere").number(), 1);
+    assert!(client.run("CACHE.INFO elsewhere").field("lease").is_nil());
+}
+
+/// What EXPIRE says about the key holds: the conditions compare with the key's own deadline.
+#[test]
+fn the_conditions_of_expire_compare_with_the_keys_own_deadline() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("CACHE.SET page html PX 60000 SWR 40000");
+    for (line, done) in [
+        ("EXPIRE page 10 NX", 0),
+        ("EXPIRE page 90 GT", 0),
+        ("EXPIRE page 110 LT", 0),
+        ("EXPIRE page 110 GT", 1),
+        ("PEXPIRE page 30000 XX", 1),
+    ] {
+        assert_eq!(client.run(line).number(), done, "{line}");
+    }
+    assert!((29_000..=30_000).contains(&client.run("PTTL page").number()));
+    assert!(client.ask("CACHE.GETORLOCK page").is("HIT", Some("html")));
+    let at = now_ms() + 50_000;
+    assert_eq!(client.run(&format!("PEXPIREAT page {at}")).number(), 1);
+    assert_eq!(client.run("PEXPIRETIME page").number() as u64, at);
+    assert_eq!(client.run("EXPIRE page -1").number(), 1);
+    assert_eq!(client.run("EXISTS page").number(), 0);
+}
+
+#[test]
+fn every_change_has_its_keyspace_event_and_hits_have_none() {
+    let server = Server::with(&["--notify-keyspace-events", "KEAd"]);
+    let (mut client, mut listener) = (server.client(), server.client());
+    listener.run("PSUBSCRIBE __key*__:*");
+    let mut told_of = |client: &mut Client, line: &str| -> (Reply, Vec<String>) {
+        let reply = client.run(line);
+        client.run("PUBLISH __key__:end end");
+        let mut told = Vec::new();
+        loop {
+            let message = listener.read();
+            let (channel, text) = (message.list()[2].text(), message.list()[3].text());
+            match channel.as_str() {
+                "__key__:end" => return (reply, told),
+                "__keyspace@0__:page" => told.push(text),
+                // The same once more, under the event's name; Redis may say more, that a key is new or gone.
+                channel => assert!(channel.starts_with("__keyevent@0__:") && text == "page", "{channel} {text}"),
+            }
+        }
+    };
+    let ours = |told: &[String]| told.iter().filter(|event| event.starts_with("cache.")).cloned().collect::<Vec<_>>();
+    for (line, event) in [
+        ("CACHE.SET page html PX 600000", "cache.fill"),
+        ("CACHE.GETORLOCK page", ""),
+        ("CACHE.GET page", ""),
+        ("CACHE.INFO page", ""),
+        ("CACHE.FILL page 1 late", ""),
+        ("CACHE.GETORLOCK page FORCE", "cache.lock"),
+        ("CACHE.RENEW page <token> 20000", ""),
+        ("CACHE.TOUCH page <token> PX 600000", "cache.fill"),
+        ("CACHE.GETORLOCK page FORCE", "cache.lock"),
+        ("CACHE.FAIL page <token> down BACKOFF 1", "cache.fail"),
+        ("CACHE.INVALIDATE page", "cache.invalidate"),
+        ("DEL page", ""),
+        ("CACHE.INVALIDATE page", ""),
+        ("CACHE.GETORLOCK page", "cache.lock"),
+        ("CACHE.PASS page <token>", "cache.pass"),
+        ("DEL page", ""),
+        ("CACHE.GETORLOCK page", "cache.lock"),
+        ("CACHE.FILL page <token> html PX 600000", "cache.fill"),
+    ] {
+        let token = client.run("CACHE.LEASES");
+        let token = token.list().first().map_or(0, |lease| lease.field("token").number());
+        let (reply, told) = told_of(&mut client, &line.replace("<token>", &token.to_string()));
+        assert!(!matches!(reply, Reply::Error(_)), "{line}: {reply:?}");
+        assert_eq!(ours(&told).join(" "), event, "{line}: {told:?}");
+    }
+    // The class has a letter of its own.
+    client.run("CONFIG SET notify-keyspace-events KEg");
+    let (_, told) = told_of(&mut client, "CACHE.SET page html");
+    assert_eq!(ours(&told), [""; 0]);
+}
+
+#[test]
+fn in_resp3_what_changes_a_value_is_pushed_to_whoever_got_it() {
+    let server = Server::start();
+    let mut other = server.client();
+    for mode in ["CLIENT TRACKING ON", "CLIENT TRACKING ON BCAST PREFIX pa", "CLIENT TRACKING ON OPTIN"] {
+        let mut client = server.client();
+        client.run("HELLO 3");
+        let token = forced(&mut other);
+        assert!(client.run(mode).is_ok());
+        if mode.ends_with("OPTIN") {
+            client.run("CLIENT CACHING YES");
+        }
+        assert!(client.ask("CACHE.GET page").is("HIT", Some("html")));
+        // Hits change nothing.
+        other.ask("CACHE.GETORLOCK page");
+        assert!(!client.has_reply(), "{mode}");
+        assert!(other.run(&format!("CACHE.FILL page {token} newer PX 600000")).is_ok());
+        let push = client.read();
+        assert_eq!(push.list()[0].text(), "invalidate", "{mode}: {push:?}");
+        assert_eq!(push.list()[1].list()[0].text(), "page", "{mode}: {push:?}");
+        assert!(client.ask("CACHE.GET page").is("HIT", Some("newer")));
+    }
 }
