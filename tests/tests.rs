@@ -54,6 +54,9 @@ mod jitter;
 /// The README's session against the server.
 mod readme;
 
+/// Documents that name tests.
+mod references;
+
 /// Calls that are refused, as data: a clear error, and nothing changed.
 mod bad_input;
 
