@@ -47,10 +47,10 @@ fn soak(length: Duration) {
             let visitor = Visitor::new(&scene, number);
             let scene = &scene;
             scope.spawn(move || {
-                let _curtain = scene.curtain();
+                let curtain = scene.curtain();
                 visitor.visit();
-                // Only a panic ends the scene before its end.
-                std::mem::forget(_curtain);
+                // The scene was ended by another already, or this visitor panicked and does not come here.
+                std::mem::forget(curtain);
             });
         }
         let chance = fastrand::Rng::with_seed(seed);
@@ -107,6 +107,7 @@ struct Done {
     rewrites: u32,
     reloads: u32,
     links_cut: u32,
+    limits: u32,
     waiters_served: i64,
     keys_compared: usize,
 }
@@ -150,7 +151,7 @@ impl Director<'_> {
                 }
                 60..75 => {
                     let kind = if self.chance.bool() { "WRITE" } else { "ALL" };
-                    let _nobody_unblocks = self.scene.pause.write().unwrap();
+                    let _quiet = self.scene.quiet.write().unwrap();
                     let pause = self.chance.u64(10..600);
                     tell(master, &mut client, &format!("CLIENT PAUSE {pause} {kind}"));
                     // No UNPAUSE: a pause of ALL holds back that, too.
@@ -171,9 +172,20 @@ impl Director<'_> {
                     tell(master, &mut client, "CLIENT KILL TYPE replica");
                     self.done.links_cut += 1;
                 }
+                // Two limits, for a moment. Nothing is evicted.
+                90..93 => self.limit(master, &mut client, "maxmemory", 1, 0),
+                93..96 => self.limit(master, &mut client, "corral.max-waiters", 5, 10_000),
                 _ => {}
             }
         }
+    }
+
+    fn limit(&mut self, master: &Server, client: &mut Client, setting: &str, narrow: u32, usual: u32) {
+        let _quiet = self.scene.quiet.write().unwrap();
+        tell(master, client, &format!("CONFIG SET {setting} {narrow}"));
+        std::thread::sleep(Duration::from_millis(self.chance.u64(10..300)));
+        tell(master, client, &format!("CONFIG SET {setting} {usual}"));
+        self.done.limits += 1;
     }
 
     /// Sends everybody home and looks at what is left.

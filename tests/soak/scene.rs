@@ -20,9 +20,10 @@ pub struct Scene {
     pub compared: AtomicU64,
     /// Calls whose connection ended.
     pub closed: AtomicU64,
+    /// Visitors who unblock or kill others read; the director writes when it pauses the server or narrows its memory.
     /// Redis 7.0, without any module, aborts on CLIENT UNBLOCK of a client that CLIENT PAUSE holds back, or answers it
-    /// twice: whoever unblocks reads, whoever pauses writes.
-    pub pause: RwLock<()>,
+    /// twice. And a visitor that is killed just when its fill finds memory full cannot know what came of the fill.
+    pub quiet: RwLock<()>,
     answers: Mutex<BTreeMap<String, u64>>,
     errors: Mutex<BTreeMap<String, u64>>,
 }
@@ -40,7 +41,7 @@ impl Scene {
             acknowledged: AtomicU64::new(0),
             compared: AtomicU64::new(0),
             closed: AtomicU64::new(0),
-            pause: RwLock::default(),
+            quiet: RwLock::default(),
             answers: Mutex::default(),
             errors: Mutex::default(),
         }

@@ -171,8 +171,8 @@ impl<'a> Visitor<'a> {
         }
         let fill = format!("CACHE.FILL {name} {} {value}", lease.token());
         let mut reply = self.run(&fill);
-        let interrupted = matches!(reply, Reply::Closed | Reply::Error(_));
-        while matches!(reply, Reply::Closed | Reply::Error(_)) && !self.scene.is_over() {
+        let interrupted = must_be_repeated(&reply);
+        while must_be_repeated(&reply) && !self.scene.is_over() {
             // The same token counts after a restart.
             if self.client.is_none() {
                 self.connect();
@@ -251,8 +251,9 @@ impl<'a> Visitor<'a> {
         let id = connection.load(Ordering::Relaxed).to_string();
         let (key, other, value) = (self.shared_key(), self.shared_key(), "v".repeat(self.chance.usize(1..2000)));
         let scene = self.scene;
-        let unpaused = scene.pause.try_read();
-        if errand.starts_with("CLIENT UNBLOCK") && unpaused.is_err() {
+        let strikes = errand.starts_with("CLIENT UNBLOCK") || errand.starts_with("CLIENT KILL");
+        let unquiet = strikes.then(|| scene.quiet.try_read());
+        if matches!(unquiet, Some(Err(_))) {
             return;
         }
         for line in errand.split('|') {
@@ -308,5 +309,13 @@ impl<'a> Visitor<'a> {
         if let Some(client) = self.client.take() {
             client.hang_up();
         }
+    }
+}
+
+/// Whether nobody knows what came of a call. One that found memory full has ended: nothing is stored.
+fn must_be_repeated(reply: &Reply) -> bool {
+    match reply {
+        Reply::Error(sentence) => !sentence.starts_with("OOM "),
+        reply => *reply == Reply::Closed,
     }
 }
