@@ -59,7 +59,7 @@ fn soak(length: Duration) {
     });
     scene.print();
     for log in [master.log(), replica.log()] {
-        for sign in ["BUG REPORT", "crashed by signal", "ASSERTION", "panicked", "unreadable"] {
+        for sign in ["BUG REPORT", "crashed by signal", "ASSERTION", "panic caught", "panicked", "cannot be read"] {
             assert!(!log.contains(sign), "seed {seed}: the log says {sign}: {log}");
         }
     }
