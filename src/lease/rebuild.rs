@@ -147,12 +147,12 @@ impl Key<'_> {
     ///
     /// A failure's back-off stays: it protects the source, which is no healthier for it.
     pub fn invalidate(&mut self) -> Step<bool> {
-        let mut step = Step::new(false);
-        if self.entry.is_vacant(self.now) {
+        let mut step = Step::new(!self.entry.is_vacant(self.now));
+        // Also in the key's last millisecond: a late fill would still count in it.
+        self.void_lease(LeaseEnd::Invalidated, &mut step);
+        if !step.reply {
             return step;
         }
-        step.reply = true;
-        self.void_lease(LeaseEnd::Invalidated, &mut step);
         if self.entry.value().is_some() {
             let times = self.entry.times();
             self.entry.fresh_until = times.fresh_until.min(self.now);

@@ -167,10 +167,12 @@ impl Oracle {
                 Reply::Ok
             }
             Input::Invalidate => {
-                if self.key.other.is_some() || self.key.is_gone() {
+                let held = self.key.other.is_none() && !self.key.is_gone();
+                self.key.lease = None;
+                if !held {
                     return Reply::Number(0);
                 }
-                (self.key.lease, self.key.pass_until) = (None, 0);
+                self.key.pass_until = 0;
                 if let Some(value) = &mut self.key.value {
                     value.fresh_until = value.fresh_until.min(self.key.now);
                 }
