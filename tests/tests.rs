@@ -110,3 +110,13 @@ mod statistics;
 
 /// Everything at once, for as long as one likes.
 mod soak;
+/// Random schedules of many clients, and what the core's oracle says of each reply.
+mod simulation;
+
+// What the core's own tests say should happen, here told of a real server.
+#[allow(dead_code, reason = "what the scheduler does is known by its effects here")]
+#[path = "../src/lease/tests/oracle/mod.rs"]
+mod oracle;
+#[allow(dead_code, reason = "the words for inputs and replies are needed, the core on its stage is not")]
+#[path = "../src/lease/tests/stage.rs"]
+mod stage;

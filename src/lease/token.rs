@@ -25,7 +25,7 @@ impl Token {
 ///
 /// The clock half keeps them growing over a restart without anything on disk; the other half keeps them growing when
 /// the clock stands still, steps back, or lags behind the master this server took over from.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Mint {
     last: u64,
 }
