@@ -20,9 +20,10 @@ pub struct Scene {
     pub compared: AtomicU64,
     /// Calls whose connection ended.
     pub closed: AtomicU64,
-    /// Visitors who unblock or kill others read; the director writes when it pauses the server or narrows its memory.
-    /// Redis 7.0, without any module, aborts on CLIENT UNBLOCK of a client that CLIENT PAUSE holds back, or answers it
-    /// twice. And a visitor that is killed just when its fill finds memory full cannot know what came of the fill.
+    /// Visitors who unblock or kill others read; whoever pauses the server, flushes or narrows its memory writes.
+    /// Redis, without any module, aborts on CLIENT UNBLOCK of a client that is held back by CLIENT PAUSE (7.0, which
+    /// may also answer it twice) or by a FLUSHDB of its own (7.4). And a visitor that is killed just when its fill
+    /// finds memory full cannot know what came of the fill.
     pub quiet: RwLock<()>,
     answers: Mutex<BTreeMap<String, u64>>,
     errors: Mutex<BTreeMap<String, u64>>,

@@ -253,7 +253,8 @@ impl<'a> Visitor<'a> {
         let scene = self.scene;
         let strikes = errand.starts_with("CLIENT UNBLOCK") || errand.starts_with("CLIENT KILL");
         let unquiet = strikes.then(|| scene.quiet.try_read());
-        if matches!(unquiet, Some(Err(_))) {
+        let quiet = (errand == "FLUSHDB").then(|| scene.quiet.try_write());
+        if matches!(unquiet, Some(Err(_))) || matches!(quiet, Some(Err(_))) {
             return;
         }
         for line in errand.split('|') {
