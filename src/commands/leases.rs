@@ -49,13 +49,15 @@ impl Command for Leases {
     }
 }
 
-struct Wanted {
+/// What was asked for.
+#[derive(Debug)]
+pub struct Wanted {
     count: usize,
     min_age_ms: u64,
 }
 
 impl Wanted {
-    fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, Refusal> {
+    pub fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, Refusal> {
         let mut words = Words::new(words, "COUNT, MINAGE");
         let (mut count, mut min_age) = (Once::new("COUNT"), Once::new("MINAGE"));
         while let Some(word) = words.option() {

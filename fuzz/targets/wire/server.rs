@@ -1,0 +1,144 @@
+//! The server under test, and the operator's connection to it.
+
+use std::io::{BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use redis::Value;
+
+pub struct Server {
+    process: Child,
+    pub port: u16,
+    operator: Connection,
+    directory: tempfile::TempDir,
+    sessions: u64,
+}
+
+/// One connection that is read.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+    parser: redis::Parser,
+}
+
+/// How long the server may take for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Server {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let directory = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(directory.path().join("server.log")).unwrap();
+        let program = std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let module = std::env::var_os("CORRAL_MODULE").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/libcorral.so"),
+            PathBuf::from,
+        );
+        let process = Command::new(&program)
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--enable-debug-command", "local"])
+            .args(["--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru", "--busy-reply-threshold", "100"])
+            // Anything that Corral has to do with, and most of the rest: not what ends, stops or takes over a server.
+            .args(["--user", "default on nopass ~* &* +@all -@admin -@dangerous -@scripting +restore +swapdb +flushdb +client|unblock +client|no-evict"])
+            .args(["--user", "operator on nopass ~* &* +@all"])
+            .arg("--dir")
+            .arg(directory.path())
+            .arg("--loadmodule")
+            .arg(module)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
+        let started = Instant::now();
+        let operator = loop {
+            if let Some(mut connection) = Connection::open(port) {
+                if connection.call(&["AUTH", "operator", "x"]) == Some(Value::Okay) {
+                    break connection;
+                }
+            }
+            assert!(started.elapsed() < PATIENCE, "the server does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        Self { process, port, operator, directory, sessions: 0 }
+    }
+
+    /// Runs a command of the operator's.
+    pub fn operate(&mut self, words: &[&str]) -> Value {
+        match self.operator.call(words) {
+            Some(reply) => reply,
+            None => self.give_up(&format!("no reply to {words:?}")),
+        }
+    }
+
+    /// Ends this process, and with it the search, if the session did harm.
+    pub fn must_be_well(&mut self) {
+        if self.operate(&["PING"]) != Value::SimpleString("PONG".to_owned()) {
+            self.give_up("PING is not answered with PONG");
+        }
+        if self.field("corral_panics_caught") != 0 {
+            self.give_up("a panic was caught");
+        }
+        let started = Instant::now();
+        while self.field("corral_waiters") != 0 {
+            if started.elapsed() > PATIENCE {
+                self.give_up("clients are left parked although every connection is closed");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // A fresh start now and then; most sessions meet what earlier ones left behind.
+        self.sessions += 1;
+        if self.sessions % 64 == 0 {
+            self.operate(&["FLUSHALL"]);
+        }
+        if self.sessions % 512 == 0 {
+            let reloaded = self.operate(&["DEBUG", "RELOAD"]);
+            // Not everywhere allowed; where it is, everything comes back.
+            if let Value::ServerError(error) = &reloaded {
+                if !format!("{error:?}").contains("not allowed") {
+                    self.give_up(&format!("DEBUG RELOAD: {reloaded:?}"));
+                }
+            }
+        }
+    }
+
+    fn field(&mut self, name: &str) -> u64 {
+        let Value::BulkString(info) = self.operate(&["INFO", "corral"]) else { self.give_up("INFO is not answered") };
+        let info = String::from_utf8_lossy(&info).into_owned();
+        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| self.give_up(&format!("no {name} in INFO")))
+    }
+
+    fn give_up(&mut self, why: &str) -> ! {
+        let ended = self.process.try_wait();
+        let log = std::fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default();
+        panic!("{why}; the process: {ended:?}; its log:\n{log}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Connection {
+    fn open(port: u16) -> Option<Self> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream: BufReader::new(stream), parser: redis::Parser::new() })
+    }
+
+    fn call(&mut self, words: &[&str]) -> Option<Value> {
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        self.stream.get_mut().write_all(&command.get_packed_command()).ok()?;
+        self.parser.parse_value(&mut self.stream).ok()
+    }
+}
