@@ -176,8 +176,10 @@ guarded! {
         recover(context);
         OK
     } {
-        // SAFETY: context and arguments of this callback.
-        let (context, args) = unsafe { (Context::new(context), Argv::new(argv, argc)) };
+        // SAFETY: the context of this callback.
+        let context = unsafe { Context::new(context) };
+        // SAFETY: the arguments of this callback, which outlive it.
+        let args = unsafe { Argv::new(argv, argc) };
         let given = argc;
         let fits = if C::SPEC.arity < 0 { given >= -C::SPEC.arity } else { given == C::SPEC.arity };
         if !fits {

@@ -51,24 +51,28 @@ guarded! {
         subevent: u64,
         data: *mut c_void,
     ), else { recover(context) } {
-        // SAFETY: the file's contract.
-        let event = unsafe {
-            match event.id {
-                raw::REDISMODULE_EVENT_CLIENT_CHANGE if subevent == raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED => {
-                    data.cast::<raw::RedisModuleClientInfo>().as_ref().map(|client| Event::ClientGone { id: client.id })
-                }
-                raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED => Some(Event::RoleChanged),
-                raw::REDISMODULE_EVENT_FLUSHDB => data
-                    .cast::<raw::RedisModuleFlushInfo>()
-                    .as_ref()
-                    .map(|flush| Event::Flushed { db: u32::try_from(flush.dbnum).ok() }),
-                raw::REDISMODULE_EVENT_SWAPDB => data.cast::<raw::RedisModuleSwapDbInfo>().as_ref().and_then(|swap| {
+        let event = match event.id {
+            raw::REDISMODULE_EVENT_CLIENT_CHANGE if subevent == raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED => {
+                // SAFETY: the file's contract.
+                let client = unsafe { data.cast::<raw::RedisModuleClientInfo>().as_ref() };
+                client.map(|client| Event::ClientGone { id: client.id })
+            }
+            raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED => Some(Event::RoleChanged),
+            raw::REDISMODULE_EVENT_FLUSHDB => {
+                // SAFETY: the file's contract.
+                let flush = unsafe { data.cast::<raw::RedisModuleFlushInfo>().as_ref() };
+                flush.map(|flush| Event::Flushed { db: u32::try_from(flush.dbnum).ok() })
+            }
+            raw::REDISMODULE_EVENT_SWAPDB => {
+                // SAFETY: the file's contract.
+                let swap = unsafe { data.cast::<raw::RedisModuleSwapDbInfo>().as_ref() };
+                swap.and_then(|swap| {
                     let first = u32::try_from(swap.dbnum_first).ok()?;
                     Some(Event::Swapped { first, second: u32::try_from(swap.dbnum_second).ok()? })
-                }),
-                raw::REDISMODULE_EVENT_CRON_LOOP => Some(Event::Housekeeping),
-                _ => None,
+                })
             }
+            raw::REDISMODULE_EVENT_CRON_LOOP => Some(Event::Housekeeping),
+            _ => None,
         };
         if let Some(event) = event {
             // SAFETY: the context of this callback.

@@ -14,8 +14,10 @@ pub fn load(
     guard::install_hook();
     let strings: Vec<*mut raw::RedisModuleString> = arguments.iter().map(|argument| argument.inner).collect();
     let started = guard::catch("load", || {
-        // SAFETY: the context of RedisModule_OnLoad, and its arguments, which outlive this call.
-        let (context, arguments) = unsafe { (Context::new(context.ctx), Argv::whole(&strings)) };
+        // SAFETY: the context of RedisModule_OnLoad.
+        let context = unsafe { Context::new(context.ctx) };
+        // SAFETY: its arguments, which outlive this call.
+        let arguments = unsafe { Argv::whole(&strings) };
         start(&context, arguments)
     });
     match started {
