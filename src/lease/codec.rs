@@ -27,6 +27,10 @@ pub const HEADER_LIMIT: usize = 4096;
 /// The longest failure message, in bytes.
 pub const MESSAGE_LIMIT: usize = 1024;
 
+/// The header of an entry with nothing in it: what stands in a file for one that could not be written, so that the
+/// rest of the file can be read.
+pub const NOTHING: [u8; 12] = [VERSION, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// Where an entry's value is.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub enum ValuePart {

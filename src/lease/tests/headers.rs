@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use corral_lease::codec::{decode, encode, Header, Malformed, ValuePart, HEADER_LIMIT, MESSAGE_LIMIT, VERSION};
+use corral_lease::codec::{
+    decode, encode, Header, Malformed, ValuePart, HEADER_LIMIT, MESSAGE_LIMIT, NOTHING, VERSION,
+};
 use corral_lease::time::{UnixMs, MAX_MS};
 use corral_lease::token::Token;
 use proptest::collection::vec;
@@ -220,4 +222,13 @@ fn damage() -> impl Strategy<Value = Damage> {
         (any::<Index>(), byte()).prop_map(|(at, byte)| Damage::Added(at, byte)),
         any::<Index>().prop_map(Damage::Torn),
     ]
+}
+
+#[test]
+fn nothing_is_read_as_an_entry_with_nothing_in_it() {
+    let header = decode(&NOTHING).unwrap();
+    let (part, expire_at) = (header.value, header.expire_at);
+    let entry = header.into_entry(None);
+    assert!(entry.is_vacant(UnixMs::EPOCH));
+    assert_eq!(encode(&entry, part, expire_at), NOTHING);
 }

@@ -17,7 +17,7 @@ use redis_module::raw;
 
 use super::argv::{bytes, KeyName};
 use super::{call, has, Context};
-use crate::redis::guard::guarded;
+use crate::redis::guard::{catch, guarded};
 use crate::redis::{ledger, log};
 
 /// Nine characters, as the server demands; what TYPE and SCAN TYPE call an entry.
@@ -100,7 +100,11 @@ fn load(io: *mut raw::RedisModuleIO, version: c_int) -> Result<Entry, String> {
 }
 
 guarded! {
-    fn rdb_save(io: *mut raw::RedisModuleIO, value: *mut c_void), else {} {
+    // A file in which nothing stood for the entry could not be read at all.
+    fn rdb_save(io: *mut raw::RedisModuleIO, value: *mut c_void), else {
+        let nothing = &codec::NOTHING;
+        catch("rdb_save", || call!(RedisModule_SaveStringBuffer(io, nothing.as_ptr().cast(), nothing.len())));
+    } {
         if let Some(entry) = entry(value) {
             let (part, value) = stored(entry);
             let header = codec::encode(entry, part, None);
