@@ -125,6 +125,14 @@ guarded! {
         _argv: *mut *mut raw::RedisModuleString,
         _argc: c_int,
     ) -> c_int, else {
+        catch("time_out", || {
+            // SAFETY: the context of this callback.
+            let context = unsafe { Context::new(context) };
+            // Nobody else answers this client any more.
+            context.reply_error(INTERNAL);
+            let seat = Seat(call!(RedisModule_GetBlockedClientHandle(context.raw)) as usize);
+            drop(P::leave(&context, seat));
+        });
         recover(context);
         0
     } {
