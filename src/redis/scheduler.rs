@@ -87,6 +87,8 @@ impl Alarm for Scheduler {
     }
 
     fn recover(context: &Context) {
+        // The alarm that rang may still be noted, and would pass for one that is to come.
+        state::with(|state| state.alarm = None);
         arm_at(context, UnixMs::new(context::now_ms()).plus(RETRY_MS));
     }
 }
