@@ -200,6 +200,13 @@ impl Drop for Server {
         if std::thread::panicking() {
             eprintln!("--- log of the server on port {} ---\n{}", self.port, self.log());
         }
+        // A memory checker looks for leaks when the server ends by itself.
+        if std::env::var_os("CORRAL_END_GENTLY").is_some() && self.is_alive() {
+            if let Ok(mut client) = Client::try_connect(self.port) {
+                client.send("SHUTDOWN NOSAVE");
+                eventually("the server ends", || !self.is_alive());
+            }
+        }
         self.kill();
     }
 }
