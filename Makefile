@@ -9,6 +9,8 @@ ARGS =
 FILTER =
 # `make soak MINUTES=60`
 MINUTES = 10
+# `make fuzz TIME=600`
+TIME = 60
 MODULE = target/release/libcorral.so
 
 # With a shell that is not make's default, 3.81 looks commands up in the PATH set here.
@@ -18,7 +20,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix soak demo build check clean setup setup-lints port-free
+.PHONY: help run test test-matrix test-faults memcheck fuzz deny soak demo build check clean setup setup-lints \
+    port-free
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -38,6 +41,19 @@ test-matrix: build ## Run the integration tests on every supported server (slow;
 
 soak: build ## A hundred clients and everything that can go wrong, at once (MINUTES=10)
 	MINUTES=$(MINUTES) cargo test -p corral --test tests in_minutes_of_everything -- --ignored --nocapture
+test-faults: setup ## Have every function that the server calls panic, and see that nobody notices much
+	@echo 'The module with the feature faults, in a directory of its own: target/faults'
+	cargo build -p corral --features faults --target-dir target/faults
+	CORRAL_MODULE=$(CURDIR)/target/faults/debug/libcorral.so cargo test -p corral --test tests -- faults:: --ignored
+
+memcheck: build ## Run tests under valgrind: no invalid access, no leak of ours (slow)
+	@scripts/memcheck $(FILTER)
+
+fuzz: build ## Feed arbitrary bytes to codec, arguments and a server, TIME=60 seconds each
+	@scripts/fuzz $(TIME)
+
+deny: ## Check the dependencies: licences, sources, versions and, with a network, advisories
+	@scripts/deny
 
 demo: build ## Show a cache stampede, and what ends it
 	cargo run --profile demo -p corral-demo -- $(ARGS)
@@ -57,7 +73,7 @@ check: setup-lints ## What CI runs besides the tests: formatting, lints, the dir
 	scripts/purity --self-test
 
 clean: ## Remove everything that was built
-	rm -rf target demo-report.html
+	rm -rf target fuzz/target fuzz/artifacts demo-report.html
 
 setup: ## Install what the build and the tests need and this machine lacks
 	@scripts/setup

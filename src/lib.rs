@@ -57,6 +57,8 @@ fn start(context: &Context, arguments: Argv) -> Result<(), String> {
     module::register_parts(context)?;
     redis::settings::register(context, arguments)?;
     add_acl_category(context);
+    #[cfg(feature = "faults")]
+    register::<commands::fault::Fault>(context)?;
 
     register::<commands::get_or_lock::GetOrLock>(context)?;
     register::<commands::batch::MGetOrLock>(context)?;

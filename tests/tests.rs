@@ -105,6 +105,12 @@ mod protocol;
 /// Moments that meet: everybody is answered, and once.
 mod races;
 
+/// A panic in every callback, in a build that can be told to.
+mod faults;
+
+/// The users of SECURITY.md: who may do what.
+mod security;
+
 /// What operators see in INFO and in the log.
 mod statistics;
 

@@ -4,6 +4,8 @@ pub mod apply;
 pub mod args;
 pub mod batch;
 pub mod fail;
+#[cfg(feature = "faults")]
+pub mod fault;
 pub mod fill;
 pub mod freshness;
 pub mod get;

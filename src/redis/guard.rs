@@ -36,6 +36,11 @@ pub(super) use guarded;
 pub(super) fn catch<R>(place: &'static str, body: impl FnOnce() -> R) -> Option<R> {
     // Unwind safety: what a panic may leave half done is the module's own memory. `scheduler::distrust` has every
     // waiter answered with an error on the next turn, so none depends on it.
+    let body = || {
+        #[cfg(feature = "faults")]
+        super::faults::strike(place);
+        body()
+    };
     match panic::catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => Some(result),
         Err(payload) => {

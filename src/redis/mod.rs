@@ -4,7 +4,7 @@
 //! | room | what |
 //! |---|---|
 //! | [`sys`] | the server's API behind safe functions: the only unsafe code |
-//! | [`guard`] | no panic crosses to the server |
+//! | [`guard`] | no panic crosses to the server (and `faults`, in test builds, sees that it holds) |
 //! | [`keyspace`] | one step on one key: look, decide, store, replicate, wake |
 //! | [`state`] | the module's own memory, in one place |
 //! | [`waiting`] | waiting rooms and the clients parked in them |
@@ -18,6 +18,8 @@
 //! | [`refusal`] | what callers are refused with |
 
 pub mod events;
+#[cfg(feature = "faults")]
+pub mod faults;
 pub mod guard;
 pub mod info;
 pub mod keyspace;

@@ -63,7 +63,11 @@ lazy_static! {
 #[allow(clippy::panic, reason = "a call from within itself is a bug, and the guard is the place to end it")]
 pub fn with<R>(body: impl FnOnce(&mut State) -> R) -> R {
     match lock() {
-        Some(mut state) => body(&mut state),
+        Some(mut state) => {
+            #[cfg(feature = "faults")]
+            super::faults::strike("state");
+            body(&mut state)
+        }
         None => panic!("the module's memory is used from within itself"),
     }
 }
