@@ -20,8 +20,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix test-faults memcheck fuzz deny soak demo build check clean setup setup-lints \
-    port-free
+.PHONY: help run test test-matrix test-clients test-faults memcheck fuzz deny soak demo build check clean setup \
+    setup-lints port-free \
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -54,6 +54,8 @@ fuzz: build ## Feed arbitrary bytes to codec, arguments and a server, TIME=60 se
 
 deny: ## Check the dependencies: licences, sources, versions and, with a network, advisories
 	@scripts/deny
+test-clients: build ## Run the examples of every language against a server (needs their toolchains)
+	@scripts/test-clients $(FILTER)
 
 demo: build ## Show a cache stampede, and what ends it
 	cargo run --profile demo -p corral-demo -- $(ARGS)
