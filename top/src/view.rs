@@ -10,7 +10,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, BorderType, Paragraph, Wrap};
+use ratatui::widgets::{Block, BorderType, Padding, Paragraph, Wrap};
 use ratatui::Frame;
 
 use crate::amount;
@@ -64,7 +64,7 @@ fn header(frame: &mut Frame, area: Rect, history: &History) {
     let right = match (&history.trouble, &history.last) {
         (None, None) => Line::from("connecting").dim(),
         (None, Some(_)) => Line::from(vec!["live".green(), "  q quits ".dim()]),
-        (Some(_), _) => Line::from(vec!["no reading, trying again".red().bold(), "  q quits ".dim()]),
+        (Some(_), _) => Line::from(vec!["no answer, trying again".red().bold(), "  q quits ".dim()]),
     };
     frame.render_widget(Line::from(left), area);
     // Over the left part, if the terminal is too narrow for both.
@@ -88,6 +88,7 @@ fn panel(title: &str) -> Block<'_> {
         .border_type(BorderType::Rounded)
         .border_style(Style::new().fg(Color::DarkGray))
         .title(Span::from(format!(" {title} ")).bold())
+        .padding(Padding::horizontal(1))
 }
 
 /// The height of a frame that shows every lease, within reason.
@@ -119,5 +120,5 @@ const WIDE: u16 = 108;
 const BUILDS_WIDTH: u16 = 44;
 
 #[cfg(test)]
-#[allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

@@ -33,7 +33,7 @@ pub(super) fn rebuilds(frame: &mut Frame, area: Rect, reading: &Reading) {
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let [left, _gap, right] =
-        Layout::horizontal([Constraint::Fill(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
+        Layout::horizontal([Constraint::Fill(1), Constraint::Length(3), Constraint::Fill(1)]).areas(inner);
     figures(
         frame,
         left,
@@ -105,8 +105,8 @@ fn figures(frame: &mut Frame, area: Rect, reading: &Reading, lines: &[(&str, &st
             (Kind::Notable, _) => Style::new().fg(Color::Yellow),
             (Kind::Bad, _) => Style::new().fg(Color::Red),
         };
-        frame.render_widget(Line::from(format!(" {label}")), row);
-        let number = Line::from(format!("{} ", amount::count(number))).style(style);
+        frame.render_widget(Line::from(*label), row);
+        let number = Line::from(amount::count(number)).style(style);
         frame.render_widget(number.alignment(Alignment::Right), row);
     }
 }

@@ -45,9 +45,9 @@ fn requests(frame: &mut Frame, area: Rect, history: &History) {
     // As many as there is room for, the answers to requests first.
     for (row, (name, of, colour)) in inner.rows().zip(KINDS) {
         let [label, number, chart] =
-            Layout::horizontal([Constraint::Length(8), Constraint::Length(11), Constraint::Min(0)]).areas(row);
+            Layout::horizontal([Constraint::Length(6), Constraint::Length(12), Constraint::Min(0)]).areas(row);
         let shown = now.map_or_else(|| "-".to_owned(), |span| amount::rate(of(&span)));
-        frame.render_widget(Words::raw(format!(" {name}")), label);
+        frame.render_widget(Words::raw(name), label);
         frame.render_widget(Line::from(format!("{shown}  ").fg(colour)).alignment(Alignment::Right), number);
         spark(frame, chart, history, |span| Some((of(span) * 10.0).round() as u64), None, colour);
     }
