@@ -12,6 +12,11 @@ MINUTES = 10
 # `make fuzz TIME=600`
 TIME = 60
 MODULE = target/release/libcorral.so
+# `make install PREFIX=/usr`. DESTDIR is for packagers: the root of what they pack.
+PREFIX = /usr/local
+DESTDIR =
+# `make top URL=redis://user:password@host:6379`
+URL = redis://127.0.0.1:6379
 
 # With a shell that is not make's default, 3.81 looks commands up in the PATH set here.
 SHELL := bash
@@ -20,8 +25,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix test-clients test-faults memcheck fuzz deny soak demo build check clean setup \
-    setup-lints port-free \
+.PHONY: help run test test-matrix test-clients test-faults memcheck fuzz deny soak demo top build install uninstall \
+    dist check clean setup setup-lints port-free \
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -35,6 +40,7 @@ run: port-free build ## Start redis-server with the module, in the foreground (P
 
 test: build ## Run every test
 	cargo test --workspace
+	MAKE='$(MAKE)' scripts/test-install '$(MODULE)'
 
 test-matrix: build ## Run the integration tests on every supported server (slow; fetches them with pip)
 	@scripts/test-matrix $(FILTER)
@@ -60,9 +66,22 @@ test-clients: build ## Run the examples of every language against a server (need
 demo: build ## Show a cache stampede, and what ends it
 	cargo run --profile demo -p corral-demo -- $(ARGS)
 
+top: setup ## Watch a server's leases, waiters and rebuilds, live (URL=redis://127.0.0.1:6379)
+	@CORRAL_URL='$(URL)' cargo run --quiet --profile demo -p corral-top -- $(ARGS)
+
 build: setup ## Build the module: target/release/libcorral.so
 	cargo build --release -p corral --target-dir target
 	@scripts/place-module $(MODULE)
+
+# Builds nothing: what root builds in somebody's clone stays root's.
+install: ## Copy the built module to $(DESTDIR)$(PREFIX)/lib/redis/modules (PREFIX=/usr/local)
+	@scripts/install '$(MODULE)' '$(PREFIX)' '$(DESTDIR)'
+
+uninstall: ## Remove what `make install` copied
+	@scripts/install --remove '$(PREFIX)' '$(DESTDIR)'
+
+dist: build ## Pack a release: target/dist/corral-VERSION-SYSTEM.tar.gz and its sha256
+	@scripts/dist '$(MODULE)' target/dist
 
 check: setup-lints ## What CI runs besides the tests: formatting, lints, the direction of imports
 	@echo '==> Formatting: every file is as rustfmt writes it'
