@@ -26,10 +26,10 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// Milliseconds in the unit that keeps the number short: `0.12 ms`, `480 ms`, `2.3 s`, `4 min 10 s`.
+/// Milliseconds in the unit that keeps the number short: `0.12 ms`, `3 ms`, `480 ms`, `2.3 s`, `4 min 10 s`.
 pub(crate) fn time(ms: f64) -> String {
     match ms {
-        ms if ms < 10.0 => format!("{ms:.2} ms"),
+        ms if ms < 10.0 && ms.fract() > 0.0 => format!("{ms:.2} ms"),
         ms if ms < 1_000.0 => format!("{ms:.0} ms"),
         ms if ms < 60_000.0 => format!("{:.1} s", ms / 1_000.0),
         ms => {
@@ -70,10 +70,10 @@ mod tests {
 
     #[test]
     fn times_keep_two_digits_or_so() {
-        let times = [0.0, 0.123, 9.99, 10.0, 999.4, 1_500.0, 250_000.0, 7_260_000.0, 180_000_000.0].map(time);
+        let times = [0.0, 0.123, 3.0, 9.99, 10.0, 999.4, 1_500.0, 250_000.0, 7_260_000.0, 180_000_000.0].map(time);
         assert_eq!(
             times,
-            ["0.00 ms", "0.12 ms", "9.99 ms", "10 ms", "999 ms", "1.5 s", "4 min 10 s", "2 h 1 min", "2 d 2 h"]
+            ["0 ms", "0.12 ms", "3 ms", "9.99 ms", "10 ms", "999 ms", "1.5 s", "4 min 10 s", "2 h 1 min", "2 d 2 h"]
         );
     }
 

@@ -117,7 +117,7 @@ pub(crate) fn plain(buffer: &Buffer) -> String {
 
 /// From here on the boxes lie side by side; narrower, the times get a row of their own.
 const WIDE: u16 = 108;
-const BUILDS_WIDTH: u16 = 44;
+const BUILDS_WIDTH: u16 = 36;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]

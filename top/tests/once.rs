@@ -20,7 +20,7 @@ fn a_frame_shows_the_lease_that_is_out_and_what_was_counted() {
         run("CACHE.GETORLOCK warm", &mut connection);
     }
     run("CACHE.GETORLOCK report:cold LEASE 60000", &mut connection);
-    let output = top(&[&server.url(""), "--once", "--interval-ms", "100"]);
+    let output = top(&[&server.url(""), "--once", "--interval-ms", "100", "--columns", "130"]);
     let frame = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{frame}{}", String::from_utf8_lossy(&output.stderr));
     let lease = frame.lines().find(|line| line.contains("report:cold")).unwrap_or_else(|| panic!("{frame}"));

@@ -20,12 +20,12 @@ pub(super) fn leases(frame: &mut Frame, area: Rect, reading: &Reading) {
     };
     let heads = [left("key"), right("db"), right("age"), right("left"), right("waiters"), left("holder")];
     let widths = [
-        Constraint::Fill(3),
+        Constraint::Fill(1),
         Constraint::Length(3),
-        Constraint::Length(10),
-        Constraint::Length(10),
+        Constraint::Length(9),
+        Constraint::Length(9),
         Constraint::Length(7),
-        Constraint::Fill(2),
+        Constraint::Fill(1),
     ];
     let table = Table::new(leases.iter().map(lease_row), widths).header(Row::new(heads).dim());
     frame.render_widget(table.block(panel(&title)), area);
@@ -61,7 +61,7 @@ fn holder(holder: Option<&Holder>) -> String {
 
 pub(super) fn builds(frame: &mut Frame, area: Rect, history: &History) {
     let heads = [left("key"), right("db"), right("at least"), left("")];
-    let widths = [Constraint::Fill(1), Constraint::Length(3), Constraint::Length(10), Constraint::Length(7)];
+    let widths = [Constraint::Fill(1), Constraint::Length(3), Constraint::Length(9), Constraint::Length(7)];
     let builds = history.longest_builds();
     let rows = builds.iter().take(usize::from(area.height)).map(|build| build_row(build));
     let table = Table::new(rows, widths).header(Row::new(heads).dim());

@@ -41,7 +41,7 @@ fn a_wide_frame_has_every_number() {
     for words in [
         "Redis 7.0.15  up 1 min 31 s",
         "90.0 % now",
-        "1,000 in all",
+        "1,000 requests",
         "build   11 ms   1.5 s   2.1 s   4.0 s",
         "wait  0.25 ms",
         "Live leases: 1",

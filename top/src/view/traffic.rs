@@ -36,9 +36,9 @@ fn ratio(frame: &mut Frame, area: Rect, history: &History, reading: &Reading) {
 
 fn requests(frame: &mut Frame, area: Rect, history: &History) {
     let now = history.now();
-    let block = panel("Requests per second");
+    let block = panel("Per second, each on its own scale");
     let all = now.map_or_else(|| "-".to_owned(), |span| amount::rate(span.requests()));
-    let block = block.title(Line::from(format!(" {all} in all ")).alignment(Alignment::Right).dim());
+    let block = block.title(Line::from(format!(" {all} requests ")).alignment(Alignment::Right).dim());
     let inner = block.inner(area);
     frame.render_widget(block, area);
 
