@@ -13,6 +13,6 @@ FROM ${SERVER}
 # Not where the image keeps modules of its own: what lies there may be loaded unasked, and then a second time.
 COPY --from=build /corral/target/release/libcorral.so /opt/corral/libcorral.so
 COPY LICENSE LICENSE-MIT LICENSE-APACHE /opt/corral/
-# With other options give the whole command: docker run redis-corral redis-server --loadmodule ... --maxmemory 1gb.
-# Valkey's images have the program under this name, too.
+# With other options, or on an image of Valkey, give the whole command:
+# docker run redis-corral valkey-server --loadmodule /opt/corral/libcorral.so --maxmemory 1gb
 CMD ["redis-server", "--loadmodule", "/opt/corral/libcorral.so"]

@@ -56,7 +56,9 @@ fn boxes(frame: &mut Frame, area: Rect, history: &History, reading: &Reading) {
 
 fn header(frame: &mut Frame, area: Rect, history: &History) {
     let mut left = vec![" Corral ".black().on_cyan().bold(), Span::raw(format!(" {}", history.address))];
-    if let Some(reading) = &history.last {
+    // Of a server that is merely away the last numbers stay.
+    let shows_numbers = matches!(history.trouble, None | Some(Trouble::Unreachable(_)));
+    if let Some(reading) = history.last.as_ref().filter(|_| shows_numbers) {
         left.push(format!("  {}", reading.server()).dim());
         let up = reading.text("uptime_in_seconds").and_then(|seconds| seconds.parse::<f64>().ok());
         left.extend(up.map(|seconds| format!("  up {}", amount::time(seconds * 1_000.0)).dim()));
@@ -64,7 +66,10 @@ fn header(frame: &mut Frame, area: Rect, history: &History) {
     let right = match (&history.trouble, &history.last) {
         (None, None) => Line::from("connecting").dim(),
         (None, Some(_)) => Line::from(vec!["live".green(), "  q quits ".dim()]),
-        (Some(_), _) => Line::from(vec!["no answer, trying again".red().bold(), "  q quits ".dim()]),
+        (Some(Trouble::Unreachable(_)), Some(_)) => {
+            Line::from(vec!["no answer, numbers are of before".red().bold(), "  q quits ".dim()])
+        }
+        (Some(_), _) => Line::from(vec!["trying again".red().bold(), "  q quits ".dim()]),
     };
     frame.render_widget(Line::from(left), area);
     // Over the left part, if the terminal is too narrow for both.

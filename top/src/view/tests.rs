@@ -78,7 +78,7 @@ fn a_lost_server_leaves_its_last_numbers_and_another_trouble_replaces_them() {
     let mut history = busy();
     history.add(Duration::from_secs(2), Err(Trouble::Unreachable("refused".to_owned())));
     let shown = frame(120, 24, &history);
-    assert!(shown.contains("no answer") && shown.contains("4,321"), "{shown}");
+    assert!(shown.contains("no answer, numbers are of before") && shown.contains("4,321"), "{shown}");
     history.add(Duration::from_secs(3), Err(Trouble::NoModule));
     let shown = frame(120, 24, &history);
     assert!(shown.contains("does not have the Corral module") && !shown.contains("4,321"), "{shown}");
