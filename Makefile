@@ -11,6 +11,8 @@ FILTER =
 MINUTES = 10
 # `make fuzz TIME=600`
 TIME = 60
+# `make simulate SCHEDULES=300`
+SCHEDULES = 10000
 MODULE = target/release/libcorral.so
 # `make install PREFIX=/usr`. DESTDIR is for packagers: the root of what they pack.
 PREFIX = /usr/local
@@ -25,8 +27,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix test-clients test-faults memcheck fuzz deny soak demo top build install uninstall \
-    dist check clean setup setup-lints port-free \
+.PHONY: help run test test-matrix test-clients test-faults memcheck fuzz deny soak demo top build check clean model \
+    mutants simulate setup setup-lints port-free install uninstall \
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -92,6 +94,15 @@ check: setup-lints ## What CI runs besides the tests: formatting, lints, the dir
 	scripts/purity
 	@echo '==> Purity, self-test: the check catches each violation'
 	scripts/purity --self-test
+
+model: ## Check the rules in every state that a model of clients, clock and failover can reach (minutes)
+	cargo run --profile demo -p corral-model --bin corral-model
+
+mutants: ## Break the core on purpose, and see that the model catches each mistake (minutes)
+	cargo run --profile demo -p corral-model --bin mutants
+
+simulate: build ## Play random schedules of many clients on a real server (SCHEDULES=10000; slow)
+	SCHEDULES=$(SCHEDULES) cargo test -p corral --test tests simulation -- --nocapture
 
 clean: ## Remove everything that was built
 	rm -rf target fuzz/target fuzz/artifacts demo-report.html

@@ -43,9 +43,18 @@ pub const RENEW_MS: u64 = 2;
 pub const BACKOFF_MS: u64 = 1;
 pub const PASS_MS: u64 = 1;
 
-/// The thorough search: everything that can be reached. Minutes, in release mode.
+/// The thorough search: minutes, in release mode. To the end where there is one within reach.
 pub fn thorough() -> Vec<Run> {
-    quick().into_iter().map(|run| Run { depth: None, ..run }).collect()
+    let deeper = |run: Run| {
+        let depth = match run.name {
+            "invalidation" => None,
+            "verdicts" => Some(15),
+            "handover" => Some(20),
+            _ => Some(18),
+        };
+        Run { depth, ..run }
+    };
+    quick().into_iter().map(deeper).collect()
 }
 
 /// The bounded search of the ordinary tests: seconds.
