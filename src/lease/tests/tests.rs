@@ -20,6 +20,8 @@ mod oracle;
 mod rules;
 // Any sequence of inputs: the core does what the oracle says, and the rules hold after every step.
 mod histories;
+// Moments and their sums, to the ends of their range and beyond.
+mod moments;
 // Soft deadline, windows, jitter, lease, early refresh: no combination loses a value or immortalises it.
 mod times;
 // What is stored and replicated: read back as written, refused if damaged, never a panic.
