@@ -17,7 +17,7 @@ pub struct MGetOrLock;
 impl Command for MGetOrLock {
     const SPEC: Spec = Spec {
         name: c"CACHE.MGETORLOCK",
-        flags: c"write fast",
+        flags: c"write fast getkeys-api",
         arity: -3,
         keys: Keys::Counted(Access::Update),
         summary: c"GETORLOCK for many keys at once, each decided and leased on its own; never blocks",

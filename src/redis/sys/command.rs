@@ -112,7 +112,8 @@ impl Arg {
 pub fn register<C: Command>(context: &Context) -> Result<(), String> {
     let spec = &C::SPEC;
     let (first, last, step) = match spec.keys {
-        // A counted list's keys are found by the key spec below; the old form can only say where they begin.
+        // The old form cannot describe a counted list. Its keys are found by the key spec below, and for a cluster's
+        // redirects, which look at the old form alone, by asking the command itself: `getkeys-api` and `tell_keys`.
         Keys::None | Keys::Counted(_) => (0, 0, 0),
         Keys::One(_) => (1, 1, 1),
         Keys::All(_) => (1, -1, 1),
@@ -180,6 +181,10 @@ guarded! {
         let context = unsafe { Context::new(context) };
         // SAFETY: the arguments of this callback, which outlive it.
         let args = unsafe { Argv::new(argv, argc) };
+        if matches!(C::SPEC.keys, Keys::Counted(_)) && call!(RedisModule_IsKeysPositionRequest(context.raw)) == 1 {
+            tell_keys(&context, args);
+            return OK;
+        }
         let given = argc;
         let fits = if C::SPEC.arity < 0 { given >= -C::SPEC.arity } else { given == C::SPEC.arity };
         if !fits {
@@ -188,6 +193,17 @@ guarded! {
             context.reply_error(&refusal.sentence());
         }
         OK
+    }
+}
+
+/// Says where the keys of a counted list are, of a call that may be anything. Of a wrong count there are no keys to tell:
+/// the command itself refuses it.
+fn tell_keys(context: &Context, args: Argv) {
+    let count = args.get(0).and_then(|word| std::str::from_utf8(word).ok()?.parse::<usize>().ok());
+    let Some(count) = count.filter(|count| *count < args.len()) else { return };
+    // After the command's name and the count.
+    for position in (2..).take(count) {
+        call!(RedisModule_KeyAtPos(context.raw, position));
     }
 }
 
