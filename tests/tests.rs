@@ -126,3 +126,11 @@ mod oracle;
 #[allow(dead_code, reason = "the words for inputs and replies are needed, the core on its stage is not")]
 #[path = "../src/lease/tests/stage.rs"]
 mod stage;
+/// Redis Cluster: redirects, slots that move, masters that change.
+mod cluster;
+
+/// New masters: by hand, in step with the old one, elected by Sentinels.
+mod failover;
+
+/// When the server holds its writes back: CLIENT PAUSE, FAILOVER, SHUTDOWN.
+mod pauses;

@@ -1,14 +1,18 @@
 //! What every test stands on: a server of its own, clients that can be parked, and waiting with a deadline.
 
 mod client;
+mod cluster;
 mod reply;
+mod sentinel;
 mod server;
 mod stock;
 
 use std::time::{Duration, Instant};
 
 pub use client::Client;
+pub use cluster::{key_in, slot_of, Cluster};
 pub use reply::{Reply, Triple};
+pub use sentinel::Sentinels;
 pub use server::Server;
 pub use stock::{picture, Stock};
 

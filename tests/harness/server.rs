@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use super::{eventually, Client, Reply};
 
@@ -16,6 +17,7 @@ pub struct Server {
     options: Vec<String>,
     /// The configuration file.
     file: Option<PathBuf>,
+    environment: Vec<(String, String)>,
 }
 
 impl Server {
@@ -29,21 +31,54 @@ impl Server {
         Self::prepared(options, None)
     }
 
+    /// A server whose clock runs beside the machine's, by libfaketime. None if the two do not go together.
+    pub fn behind(library: &str, offset: &str) -> Option<Self> {
+        let fake = [("LD_PRELOAD", library), ("FAKETIME", offset), ("DONT_FAKE_MONOTONIC", "1")];
+        // With an allocator of its own, a server can hang before it begins.
+        let mut trial = Command::new(program())
+            .arg("--version")
+            .envs(fake)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} cannot be started: {error}", program()));
+        let started = Instant::now();
+        let ended = loop {
+            match trial.try_wait().unwrap() {
+                None if started.elapsed() < TRIAL => std::thread::sleep(Duration::from_millis(10)),
+                ended => break ended,
+            }
+        };
+        let _ = trial.kill();
+        let _ = trial.wait();
+        ended.is_some_and(|status| status.success()).then(|| {
+            let mut server = Self::idle(&["--save", "", "--appendonly", "no"], None);
+            server.environment = fake.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+            server.launch();
+            server
+        })
+    }
+
     /// A server with a configuration file.
     pub fn with_file(file: &Path) -> Self {
         Self::prepared(&[], Some(file.to_owned()))
     }
 
     fn prepared(options: &[&str], file: Option<PathBuf>) -> Self {
-        let mut server = Self {
+        let mut server = Self::idle(options, file);
+        server.launch();
+        server
+    }
+
+    fn idle(options: &[&str], file: Option<PathBuf>) -> Self {
+        Self {
             process: None,
             port: free_port(),
             directory: tempfile::tempdir().unwrap(),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             file,
-        };
-        server.launch();
-        server
+            environment: Vec::new(),
+        }
     }
 
     /// A replica of this server, which has taken over all that it holds.
@@ -71,6 +106,12 @@ impl Server {
         });
     }
 
+    /// Waits until this server counts its replica as one that follows.
+    pub fn knows_its_replica(&self) {
+        let mut client = self.client();
+        eventually("the replica is online", || client.run("INFO replication").text().contains("state=online"));
+    }
+
     pub fn client(&self) -> Client {
         Client::connect(self.port)
     }
@@ -89,6 +130,23 @@ impl Server {
         self.kill();
         change(self.directory.path());
         self.launch();
+    }
+
+    /// Ends the server as a power cut would.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Stops the process where it stands: a server that lags, without a closed connection. Until [`Server::thaw`].
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal("CONT");
     }
 
     /// Whether the server is still running.
@@ -143,7 +201,7 @@ impl Server {
     fn listens_on_its_port(&mut self) -> bool {
         let told_before = self.log().len();
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let program = std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let program = program();
         let mut command = Command::new(&program);
         command
             // The server takes a file as its first argument only.
@@ -154,6 +212,7 @@ impl Server {
             .arg("--dir")
             .arg(self.directory.path())
             .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
@@ -183,11 +242,10 @@ impl Server {
             && client.run("PING") == Reply::Word("PONG".to_owned())
     }
 
-    fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+    fn signal(&self, name: &str) {
+        let pid = self.process.as_ref().expect("the server runs").id();
+        let told = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().unwrap();
+        assert!(told.success(), "kill -{name}: {told}");
     }
 
     fn log_path(&self) -> PathBuf {
@@ -211,10 +269,13 @@ impl Drop for Server {
     }
 }
 
+/// How long a server may take to say its version.
+const TRIAL: Duration = Duration::from_secs(5);
+
 /// A port that was free a moment ago. Below those that the system gives to outgoing connections: among thousands of
 /// clients, one of them would sooner or later come from the very port that a server is about to take, and a client that
 /// knocks at a free port of that range can even find itself there.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     const PORTS: RangeInclusive<u16> = 10_000..=29_999;
     // Tests of this process never try the same one; other processes begin elsewhere.
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -225,6 +286,11 @@ fn free_port() -> u16 {
     });
     let mut free = candidates.take(PORTS.len()).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     free.next().expect("a port is free")
+}
+
+/// The server that the tests run on.
+pub fn program() -> String {
+    std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
 fn module() -> PathBuf {
