@@ -339,3 +339,23 @@ fn a_manual_failover_tells_every_waiter_and_the_lease_lives_on() {
     assert!(next > last, "{next} after {last}");
     assert_unharmed(&mut cluster);
 }
+
+#[test]
+fn when_the_cluster_is_down_waiters_are_told_and_once() {
+    let mut cluster = Cluster::with(3, 0, 1500);
+    let key = cluster.key_at(0);
+    let token = lease(&mut cluster.client(0), &key);
+    let mut waiters = cluster.nodes[0].clients(PARKED);
+    cluster.nodes[0].park_all(&mut waiters, &format!("CACHE.GETORLOCK {key} BLOCK 0"));
+    // Alone, the third serves nobody: the majority might have given its slots away.
+    cluster.nodes.drain(1..);
+    for waiter in &mut waiters {
+        let told = waiter.read();
+        let code = told.error().split(' ').next().unwrap_or_default();
+        assert!(matches!(code, "TRYAGAIN" | "CLUSTERDOWN"), "{told:?}");
+        assert_eq!(waiter.run("PING").text(), "PONG", "no second answer");
+        let refused = waiter.run(&format!("CACHE.FILL {key} {token} html"));
+        assert!(refused.error().starts_with("CLUSTERDOWN "), "{refused:?}");
+    }
+    assert_unharmed(&mut cluster);
+}
