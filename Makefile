@@ -27,8 +27,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix test-clients test-faults memcheck fuzz deny soak demo top build check clean model \
-    mutants simulate setup setup-lints port-free install uninstall \
+.PHONY: help run test test-matrix test-clients test-faults soak simulate model mutants fuzz memcheck deny demo top \
+    build install uninstall dist check clean setup setup-lints port-free
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -49,6 +49,7 @@ test-matrix: build ## Run the integration tests on every supported server (slow;
 
 soak: build ## A hundred clients and everything that can go wrong, at once (MINUTES=10)
 	MINUTES=$(MINUTES) cargo test -p corral --test tests in_minutes_of_everything -- --ignored --nocapture
+
 test-faults: setup ## Have every function that the server calls panic, and see that nobody notices much
 	@echo 'The module with the feature faults, in a directory of its own: target/faults'
 	cargo build -p corral --features faults --target-dir target/faults
@@ -62,6 +63,7 @@ fuzz: build ## Feed arbitrary bytes to codec, arguments and a server, TIME=60 se
 
 deny: ## Check the dependencies: licences, sources, versions and, with a network, advisories
 	@scripts/deny
+
 test-clients: build ## Run the examples of every language against a server (needs their toolchains)
 	@scripts/test-clients $(FILTER)
 

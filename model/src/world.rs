@@ -522,9 +522,9 @@ impl World {
         let Slot { book, entry, other, .. } = slot;
         for effect in effects {
             match effect {
-                Effect::Ended { token, .. } => {
+                Effect::Ended { lease, .. } => {
                     let out = book.out.map(|lease| lease.token);
-                    broken.note(Rule::AtMostOneLiveLeasePerKey, out != Some(token));
+                    broken.note(Rule::AtMostOneLiveLeasePerKey, out != Some(lease.token));
                     book.forget_lease();
                 }
                 Effect::Renewed { lease } => {
