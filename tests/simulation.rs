@@ -75,6 +75,8 @@ struct Schedule<'a> {
     keys: Vec<Key>,
     /// The connections that hold a TIED lease: key and the oracle's token.
     ties: BTreeMap<usize, (usize, Token)>,
+    /// Those who are parked and will hold a TIED lease if they are promoted.
+    parked_tied: BTreeSet<usize>,
     last_token: i64,
     values: u64,
     sum: Sum,
@@ -129,6 +131,7 @@ impl<'a> Schedule<'a> {
             idle: (0..count).collect(),
             keys,
             ties: BTreeMap::new(),
+            parked_tied: BTreeSet::new(),
             last_token: 0,
             values: 0,
             sum: Sum::default(),
@@ -205,6 +208,9 @@ impl<'a> Schedule<'a> {
         let mut replies = replies.into_iter();
         for Call { key, line, ask, expected } in calls {
             if let Told::Parked { id, .. } = expected.reply {
+                if ask.is_some_and(|ask| ask.tied) {
+                    self.parked_tied.insert(client);
+                }
                 self.park(key, client, id, &line);
             } else {
                 // Of several lines, the last one's reply is the command's.
@@ -402,6 +408,7 @@ impl<'a> Schedule<'a> {
         std::mem::replace(&mut self.clients[client], fresh).hang_up();
         self.idle.insert(client);
         self.ties.remove(&client);
+        self.parked_tied.remove(&client);
     }
 
     /// Waits until as many clients are parked as the oracle says.
@@ -422,13 +429,18 @@ impl<'a> Schedule<'a> {
             let client = self.keys[key].parked.remove(&id).expect("the oracle wakes who is parked");
             let reply = self.clients[client].read();
             self.idle.insert(client);
-            if self.compare(key, &Told::Answer(answer), &reply).is_some() {
+            let asked_tied = self.parked_tied.remove(&client);
+            if let Some(token) = self.compare(key, &Told::Answer(answer), &reply) {
                 self.sum.handovers += 1;
+                if asked_tied {
+                    self.ties.insert(client, (key, token));
+                }
             }
         }
         for id in expected.refusals {
             let client = self.keys[key].parked.remove(&id).expect("the oracle refuses who is parked");
             let reply = self.clients[client].read();
+            self.parked_tied.remove(&client);
             self.idle.insert(client);
             self.compare(key, &Told::WrongType, &reply);
         }
