@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{cmd, RedisResult};
+use tokio::task::JoinHandle;
 
 pub type Failure = Box<dyn Error + Send + Sync>;
 /// State, value, number.
@@ -59,15 +60,13 @@ impl<T: Transport> Corral<T> {
         let mut watch = None;
         loop {
             let (state, value, number) = self.transport.get_or_lock(key, self.times.lease).await?;
-            // A task of its own, so that a caller who is dropped does not leave its lease behind.
-            let rebuild = |token| tokio::spawn(self.clone().rebuild(key.to_owned(), token, build()));
             match (state.as_str(), value) {
                 ("HIT" | "STALE", Some(value)) => return Ok(value),
                 ("REFRESH", Some(value)) => {
-                    rebuild(number); // CACHE.FAIL tells of its failure
+                    self.start(key, number, build()); // CACHE.FAIL tells of its failure
                     return Ok(value);
                 }
-                ("LOCK", _) => return rebuild(number).await?,
+                ("LOCK", _) => return self.start(key, number, build()).await?,
                 ("PASS", _) => return build().await, // not to be shared, so not stored
                 // The last build failed, perhaps in another process; the message is its holder's.
                 ("FAIL", message) => return Err(message.unwrap_or_default().into()),
@@ -84,6 +83,14 @@ impl<T: Transport> Corral<T> {
                 none => *none = Some(self.transport.watch(key).await?),
             }
         }
+    }
+
+    /// In a task of its own, so that a caller who is dropped does not leave its lease behind.
+    fn start<F>(&self, key: &str, token: i64, build: F) -> JoinHandle<Result<String, Failure>>
+    where
+        F: Future<Output = Result<String, Failure>> + Send + 'static,
+    {
+        tokio::spawn(self.clone().rebuild(key.to_owned(), token, build))
     }
 
     async fn rebuild<F>(self, key: String, token: i64, build: F) -> Result<String, Failure>
