@@ -114,18 +114,6 @@ mod security;
 /// What operators see in INFO and in the log.
 mod statistics;
 
-/// Everything at once, for as long as one likes.
-mod soak;
-/// Random schedules of many clients, and what the core's oracle says of each reply.
-mod simulation;
-
-// What the core's own tests say should happen, here told of a real server.
-#[allow(dead_code, reason = "what the scheduler does is known by its effects here")]
-#[path = "../src/lease/tests/oracle/mod.rs"]
-mod oracle;
-#[allow(dead_code, reason = "the words for inputs and replies are needed, the core on its stage is not")]
-#[path = "../src/lease/tests/stage.rs"]
-mod stage;
 /// Redis Cluster: redirects, slots that move, masters that change.
 mod cluster;
 
@@ -134,3 +122,17 @@ mod failover;
 
 /// When the server holds its writes back: CLIENT PAUSE, FAILOVER, SHUTDOWN.
 mod pauses;
+
+/// Random schedules of many clients, and what the core's oracle says of each reply.
+mod simulation;
+
+/// Everything at once, for as long as one likes.
+mod soak;
+
+// What the core's own tests say should happen, here told of a real server.
+#[allow(dead_code, reason = "what the scheduler does is known by its effects here")]
+#[path = "../src/lease/tests/oracle/mod.rs"]
+mod oracle;
+#[allow(dead_code, reason = "the words for inputs and replies are needed, the core on its stage is not")]
+#[path = "../src/lease/tests/stage.rs"]
+mod stage;
