@@ -13,6 +13,8 @@ MINUTES = 10
 TIME = 60
 # `make simulate SCHEDULES=300`
 SCHEDULES = 10000
+# `make bench SERVER=/path/to/valkey-server`
+SERVER =
 MODULE = target/release/libcorral.so
 # `make install PREFIX=/usr`. DESTDIR is for packagers: the root of what they pack.
 PREFIX = /usr/local
@@ -27,8 +29,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix test-clients test-faults soak simulate model mutants fuzz memcheck deny demo top \
-    build install uninstall dist check clean setup setup-lints port-free
+.PHONY: help run test test-matrix test-clients test-faults soak simulate model mutants fuzz memcheck deny demo bench \
+    build check clean setup setup-lints port-free top \
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -72,6 +74,8 @@ demo: build ## Show a cache stampede, and what ends it
 
 top: setup ## Watch a server's leases, waiters and rebuilds, live (URL=redis://127.0.0.1:6379)
 	@CORRAL_URL='$(URL)' cargo run --quiet --profile demo -p corral-top -- $(ARGS)
+bench: build ## Measure Corral beside what people use today (ARGS=--full; SERVER=/path/to/server)
+	cargo run --profile demo -p corral-bench -- $(if $(SERVER),--server $(SERVER)) $(ARGS)
 
 build: setup ## Build the module: target/release/libcorral.so
 	cargo build --release -p corral --target-dir target
@@ -108,6 +112,7 @@ simulate: build ## Play random schedules of many clients on a real server (SCHED
 
 clean: ## Remove everything that was built
 	rm -rf target fuzz/target fuzz/artifacts demo-report.html
+	rm -rf target demo-report.html bench-report.html
 
 setup: ## Install what the build and the tests need and this machine lacks
 	@scripts/setup
