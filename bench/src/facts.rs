@@ -25,7 +25,10 @@ impl Facts {
 
     /// How often a command was called, of `INFO commandstats`.
     pub(crate) fn calls(&self, command: &str) -> u64 {
-        let stats = self.text(&format!("cmdstat_{command}")).unwrap_or_default();
+        // Commands of modules stand there as they were registered, in whatever case.
+        let name = format!("cmdstat_{command}:");
+        let of_command = |line: &&str| line.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(&name));
+        let stats = self.0.lines().find(of_command).and_then(|line| line.get(name.len()..)).unwrap_or_default();
         let calls = stats.split(',').find_map(|part| part.strip_prefix("calls="));
         calls.and_then(|calls| calls.parse().ok()).unwrap_or_default()
     }

@@ -1,7 +1,294 @@
-use crate::{
-    findings::Findings,
-    options::{Options, Scale},
-};
-pub(crate) async fn measure(_: &Options, _: &Scale, _: &mut Findings) -> anyhow::Result<()> {
+//! Strategies against an expiry, each as its users write it: a thousand clients on one key that is gone, and a herd
+//! that goes on and on over ten thousand keys.
+
+mod client; // one client: its connections, and its part of the ledger
+mod corral;
+mod ledger; // which builds there were, and what a request should have taken
+mod memcached; // the meta protocol: one wins, the others poll
+mod redis; // what Redis alone can do // ours
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rand::rngs::SmallRng;
+use rand::SeedableRng;
+use rand_distr::{Distribution, Zipf};
+
+use crate::facts::processor;
+use crate::findings::Findings;
+use crate::interrupt;
+use crate::options::{Options, Scale};
+use crate::picture::{bars, Bar};
+use crate::progress::Progress;
+use crate::sample::Sample;
+use crate::server::{is_installed, Server};
+use crate::table::{duration, Table};
+use crate::wire::{command, Connection};
+
+use client::Client;
+use ledger::Ledger;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Strategy {
+    Plain,
+    SetNx,
+    PubSub,
+    Memcached,
+    XFetch,
+    Corral(corral::Mode),
+}
+
+/// What one strategy came to.
+#[derive(Default)]
+struct Outcome {
+    waits: Sample,
+    builds: f64,
+    expiries: f64,
+    requests: f64,
+    commands: f64,
+    processor: f64,
+}
+
+pub(crate) async fn measure(options: &Options, scale: &Scale, findings: &mut Findings) -> Result<()> {
+    let progress = Progress::begin("stampedes");
+    let redis = Server::start(options).await?;
+    let memcached = if is_installed("memcached") { Some(Server::start_memcached().await?) } else { None };
+    let strategies: Vec<Strategy> =
+        Strategy::ALL.into_iter().filter(|one| *one != Strategy::Memcached || memcached.is_some()).collect();
+    let server = |strategy| memcached.as_ref().filter(|_| strategy == Strategy::Memcached).unwrap_or(&redis);
+
+    let mut herds: Vec<(Strategy, Outcome)> = strategies.iter().map(|one| (*one, Outcome::default())).collect();
+    for round in 0..scale.expiries {
+        for (strategy, outcome) in &mut herds {
+            progress.tell(&format!("1,000 clients, one key, round {}: {}", round + 1, strategy.name()));
+            interrupt::check()?;
+            one_expiry(server(*strategy), *strategy, round, outcome).await?;
+        }
+    }
+    findings.table(table("A thousand clients, one key that is gone", &herds).with_note(
+        "A build takes 50 ms. Wait: from when the first build was done (or from the request, if later) until the \
+         client had a value. Windows for old values (SWR) and early refreshes have nothing to work with here.",
+    ));
+    judge(&herds, findings);
+    let shown = herds.iter().map(|(strategy, outcome)| outcome.bar(*strategy)).collect::<Vec<_>>();
+
+    let mut mixes = Vec::new();
+    for strategy in strategies {
+        progress.tell(&format!("10,000 keys: {}", strategy.name()));
+        mixes.push((strategy, mix(server(strategy), strategy, scale.mix).await?));
+    }
+    findings.table(table("A mix of 10,000 keys, entries living 2 s", &mixes).with_note(
+        "200 clients in a closed loop, 1 to 9 ms between two requests, keys by Zipf's law. Wait: of the requests that \
+         met a rebuild or led to one.",
+    ));
+    findings
+        .pictures
+        .push(("A thousand clients, one key that is gone: the wait beyond the build".into(), bars(&shown)?));
+    if memcached.is_none() {
+        findings.remark("memcached is not installed: its rows are left out.");
+    }
     Ok(())
 }
+
+/// All ask at once for a key that nobody has asked for.
+async fn one_expiry(server: &Server, strategy: Strategy, round: usize, outcome: &mut Outcome) -> Result<()> {
+    let key = format!("{}:{round}", strategy.tag());
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let mut clients = clients(server, strategy, HERD, &ledger).await?;
+    let mut asker = server.connect().await?;
+    let spent = spent(&mut asker, strategy).await?;
+    let asks = clients.iter_mut().map(|client| ask(client, strategy, &key));
+    for wait in crate::at_once(asks).await {
+        if let Some(wait) = wait? {
+            outcome.waits.add(wait);
+        }
+    }
+    outcome.add(&clients, &ledger.borrow());
+    outcome.requests += HERD as f64;
+    outcome.processor += self::spent(&mut asker, strategy).await? - spent;
+    Ok(())
+}
+
+async fn mix(server: &Server, strategy: Strategy, length: Duration) -> Result<Outcome> {
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let mut clients = clients(server, strategy, CLIENTS, &ledger).await?;
+    let mut asker = server.connect().await?;
+    let spent = spent(&mut asker, strategy).await?;
+    let zipf = Zipf::new(KEYS, 1.1)?;
+    let end = Instant::now() + length;
+    let lives = clients.iter_mut().enumerate().map(|(seed, client)| async move {
+        // Each strategy meets the same keys in the same order.
+        let mut random = SmallRng::seed_from_u64(seed as u64);
+        let mut waits = Vec::new();
+        let mut requests = 0.0;
+        while Instant::now() < end {
+            interrupt::check()?;
+            let key = format!("{}:mix:{}", strategy.tag(), zipf.sample(&mut random));
+            waits.extend(ask(client, strategy, &key).await?);
+            requests += 1.0;
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=9))).await;
+        }
+        anyhow::Ok((waits, requests))
+    });
+    let mut outcome = Outcome::default();
+    let mut all = Vec::new();
+    for life in crate::at_once(lives).await {
+        let (waits, requests) = life?;
+        all.extend(waits);
+        outcome.requests += requests;
+    }
+    outcome.waits = all.into_iter().collect();
+    outcome.add(&clients, &ledger.borrow());
+    outcome.processor = self::spent(&mut asker, strategy).await? - spent;
+    Ok(outcome)
+}
+
+/// One request: the wait beyond the first build, if the request met a rebuild.
+async fn ask(client: &mut Client, strategy: Strategy, key: &str) -> Result<Option<f64>> {
+    let asked = Instant::now();
+    let refresh = match strategy {
+        Strategy::Plain => redis::plain(client, key).await.map(|()| None),
+        Strategy::SetNx => redis::set_nx(client, key).await.map(|()| None),
+        Strategy::PubSub => redis::pub_sub(client, key).await.map(|()| None),
+        Strategy::XFetch => redis::xfetch(client, key).await,
+        Strategy::Memcached => memcached::ask(client, key).await.map(|()| None),
+        Strategy::Corral(mode) => corral::ask(client, key, mode).await,
+    }?;
+    let wait = client.ledger.borrow().wait(key, asked, Instant::now(), refresh.is_some());
+    // The request is answered; whoever is to refresh does so in the background, as far as its user can tell.
+    match (strategy, refresh) {
+        (Strategy::Corral(mode), Some(token)) => corral::rebuild(client, key, token, mode).await?,
+        (_, Some(_)) => redis::xfetch_rebuild(client, key).await?,
+        (_, None) => {}
+    }
+    Ok(wait)
+}
+
+async fn clients(
+    server: &Server,
+    strategy: Strategy,
+    count: usize,
+    ledger: &Rc<RefCell<Ledger>>,
+) -> Result<Vec<Client>> {
+    let mut loader = server.connect().await?;
+    let mut scripts = Vec::new();
+    if strategy != Strategy::Memcached {
+        for script in redis::SCRIPTS {
+            scripts.push(loader.call(&command(&["SCRIPT", "LOAD", script])).await?.text());
+        }
+    }
+    let scripts: Rc<[String]> = scripts.into();
+    let mut clients = Vec::new();
+    for number in 0..count {
+        let events = if strategy == Strategy::PubSub { Some(server.connect().await?) } else { None };
+        let connection = server.connect().await?;
+        let (scripts, ledger) = (Rc::clone(&scripts), Rc::clone(ledger));
+        clients.push(Client { connection, events, scripts, ledger, name: format!("client:{number}") });
+    }
+    Ok(clients)
+}
+
+async fn spent(asker: &mut Connection, strategy: Strategy) -> Result<f64> {
+    match strategy {
+        Strategy::Memcached => memcached::processor(asker).await,
+        _ => processor(asker).await,
+    }
+}
+
+fn table(title: &str, outcomes: &[(Strategy, Outcome)]) -> Table {
+    let header =
+        ["strategy", "builds per expiry", "wait p50", "p99", "max", "commands per request", "server CPU per 100,000"];
+    let mut table = Table::new(title, &header);
+    for (strategy, one) in outcomes {
+        table.row([
+            strategy.name().to_owned(),
+            format!("{:.2}", one.builds / one.expiries),
+            duration(one.waits.median()),
+            duration(one.waits.share(0.99)),
+            duration(one.waits.most()),
+            format!("{:.2}", one.commands / one.requests),
+            format!("{:.2} s", one.processor / one.requests * 100_000.0),
+        ]);
+    }
+    table
+}
+
+/// Of all strategies that build once: without protection nobody waits for another's build, but for a hundred others.
+fn judge(outcomes: &[(Strategy, Outcome)], findings: &mut Findings) {
+    let ours = outcomes.iter().find(|(strategy, _)| *strategy == Strategy::Corral(corral::Mode::Plain));
+    let peers = [Strategy::SetNx, Strategy::PubSub, Strategy::Memcached];
+    let Some((_, ours)) = ours else { return };
+    for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+        let of_peers = outcomes.iter().filter(|(strategy, _)| peers.contains(strategy));
+        let best = of_peers.map(|(_, one)| one.waits.share(share)).fold(f64::INFINITY, f64::min);
+        let figure = ours.waits.share(share);
+        findings.target(
+            format!("added latency of 1,000 waiters over the build: {name}"),
+            duration(figure),
+            format!("best of the others: {}", duration(best)),
+            crate::table::times(figure / best),
+            "lowest of all",
+            figure < best,
+        );
+    }
+}
+
+impl Strategy {
+    const ALL: [Self; 8] = [
+        Self::Plain,
+        Self::SetNx,
+        Self::PubSub,
+        Self::Memcached,
+        Self::XFetch,
+        Self::Corral(corral::Mode::Plain),
+        Self::Corral(corral::Mode::Swr),
+        Self::Corral(corral::Mode::Early),
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "no protection",
+            Self::SetNx => "SET NX, poll every 50 ms",
+            Self::PubSub => "Lua script, pub/sub",
+            Self::Memcached => "memcached W/Z, poll every 50 ms",
+            Self::XFetch => "XFetch in the client",
+            Self::Corral(corral::Mode::Plain) => "Corral",
+            Self::Corral(corral::Mode::Swr) => "Corral, SWR 1000",
+            Self::Corral(corral::Mode::Early) => "Corral, EARLY 1",
+        }
+    }
+
+    /// Keys of one strategy are none of another's.
+    fn tag(self) -> String {
+        format!("{self:?}").replace(['(', ')'], "")
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, clients: &[Client], ledger: &Ledger) {
+        self.commands += clients.iter().map(Client::commands).sum::<u64>() as f64;
+        self.builds += ledger.builds as f64;
+        self.expiries += ledger.expiries as f64;
+    }
+
+    fn bar(&self, strategy: Strategy) -> Bar {
+        Bar {
+            name: strategy.name().to_owned(),
+            median_ms: self.waits.median() * 1000.0,
+            p99_ms: self.waits.share(0.99) * 1000.0,
+            ours: matches!(strategy, Strategy::Corral(_)),
+        }
+    }
+}
+
+const HERD: usize = 1_000;
+const CLIENTS: usize = 200;
+const KEYS: f64 = 10_000.0;
+const BUILD: Duration = Duration::from_millis(50);
+/// Whole seconds, as memcached counts in them.
+const TTL: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_millis(50);
+const VALUE: &str =
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
