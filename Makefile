@@ -29,8 +29,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix test-clients test-faults soak simulate model mutants fuzz memcheck deny demo bench \
-    build check clean setup setup-lints port-free top \
+.PHONY: help run test test-matrix test-clients test-faults soak simulate model mutants fuzz memcheck deny demo bench top \
+    build install uninstall dist check clean setup setup-lints port-free
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
