@@ -96,8 +96,8 @@ const checks = {
   },
 
   async a_long_build_keeps_its_lease(key) {
-    const build = source({ takes: 2_200 })
-    assert.deepEqual(await herd(key, build, 20, { lease: 1_000 }), times(20, 'v'))
+    const build = source({ takes: 6_500 })
+    assert.deepEqual(await herd(key, build, 20, { lease: 3_000 }), times(20, 'v'))
     assert.equal(build.count, 1)
   },
 

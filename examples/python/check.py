@@ -114,8 +114,8 @@ async def what_must_not_be_shared_is_built_by_each(key):
 
 
 async def a_long_build_keeps_its_lease(key):
-    source = Source(takes=2.2)
-    same(await herd(connect(lease=1000), key, source, 20), [b"v"] * 20)
+    source = Source(takes=6.5)
+    same(await herd(connect(lease=3000), key, source, 20), [b"v"] * 20)
     same(source.builds, 1)
 
 

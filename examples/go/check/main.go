@@ -172,8 +172,8 @@ var checks = []struct {
 		same(state(key), "PASS <nil>")
 	}},
 	{"a_long_build_keeps_its_lease", func(key string) {
-		s := &source{takes: 2200 * time.Millisecond, value: "v"}
-		c := connect(2*time.Second, func(t *corral.Times) { t.Lease = time.Second })
+		s := &source{takes: 6500 * time.Millisecond, value: "v"}
+		c := connect(2*time.Second, func(t *corral.Times) { t.Lease = 3 * time.Second })
 		same(herd(c, key, s, 20), all(20, "v"))
 		same(s.builds.Load(), 1)
 	}},

@@ -172,8 +172,8 @@ where
                 same(self.state().await?.as_str(), "PASS ")
             }
             "a_long_build_keeps_its_lease" => {
-                let slow = Source::new(2_200, Ok("v"));
-                let times = Times { lease: millis(1_000), ..Times::default() };
+                let slow = Source::new(6_500, Ok("v"));
+                let times = Times { lease: millis(3_000), ..Times::default() };
                 same(self.herd(20, &slow, 2_000, times).await, all(20, "v"))?;
                 same(slow.builds(), 1)
             }

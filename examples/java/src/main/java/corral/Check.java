@@ -172,8 +172,8 @@ public final class Check {
             same(state(key).toString(), "[PASS, null]");
         });
         check("a_long_build_keeps_its_lease", key -> {
-            var source = Source.of(2_200, "v");
-            same(herd(connect(2_000, times(1_000, 1_000, 30_000)), key, source, 20), all(20, "v"));
+            var source = Source.of(6_500, "v");
+            same(herd(connect(2_000, times(1_000, 3_000, 30_000)), key, source, 20), all(20, "v"));
             same(source.builds.get(), 1);
         });
         check("a_short_block_is_asked_again", key -> {
