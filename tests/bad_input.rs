@@ -172,7 +172,7 @@ fn the_ends_of_every_range_are_allowed() {
 }
 
 /// The words of a call: blanks between them, unless in double quotes.
-fn words(line: &str, tokens: &HashMap<&str, String>) -> Vec<Vec<u8>> {
+pub fn words(line: &str, tokens: &HashMap<&str, String>) -> Vec<Vec<u8>> {
     let (mut words, mut rest) = (Vec::new(), line);
     while !rest.is_empty() {
         let (word, after) = match rest.strip_prefix('"') {
@@ -213,7 +213,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 /// Whether the pieces of the pattern, which `...` separates, are all there in their order.
-fn fits(pattern: &str, text: &str) -> bool {
+pub fn fits(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split("...");
     let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
     let mut last = None;

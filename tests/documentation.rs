@@ -3,7 +3,7 @@
 use crate::harness::{Client, Reply, Server};
 
 /// Every command: its syntax, its flags, where its keys are and what it does to them.
-const COMMANDS: [(&str, &str, &str, &str); 14] = [
+pub const COMMANDS: [(&str, &str, &str, &str); 14] = [
     (
         "CACHE.GETORLOCK key [LEASE ms] [BLOCK ms] [NOSTALE] [FORCE] [EARLY beta] [TIED]",
         "write module blocking fast",
@@ -30,14 +30,14 @@ const COMMANDS: [(&str, &str, &str, &str); 14] = [
     ("CACHE.APPLY key header [value]", "write module", "1 1 1", "RW access update"),
 ];
 
-const TIMES: &str = "[EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]";
+pub const TIMES: &str = "[EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]";
 
-fn name(syntax: &str) -> &str {
+pub fn name(syntax: &str) -> &str {
     syntax.split(' ').next().unwrap()
 }
 
 /// The arguments as COMMAND DOCS has them, written as redis-cli writes its hints.
-fn syntax(name: &str, docs: &Reply) -> String {
+pub fn syntax(name: &str, docs: &Reply) -> String {
     let arguments = docs.field("arguments").list().iter().map(written);
     std::iter::once(name.to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
 }
@@ -79,7 +79,7 @@ fn short(name: &str) -> String {
     .to_owned()
 }
 
-fn docs(client: &mut Client, name: &str) -> Reply {
+pub fn docs(client: &mut Client, name: &str) -> Reply {
     let reply = client.run(&format!("COMMAND DOCS {name}"));
     assert_eq!(reply.list()[0].text().to_uppercase(), name);
     reply.list()[1].clone()

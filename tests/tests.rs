@@ -51,8 +51,8 @@ mod early;
 /// Expiries that spread.
 mod jitter;
 
-/// The README's session against the server.
-mod readme;
+/// What the documents say, against the server and the code.
+mod documents;
 
 /// Documents that name tests.
 mod references;
