@@ -56,7 +56,7 @@ impl Refusal {
             Refusal::Doubled { option } => format!("ERR syntax error: only one {option} may be given"),
             Refusal::Incomplete { option } => format!("ERR syntax error: {option} needs a value"),
             Refusal::Range { name, range } => format!("ERR {name} must be {range}"),
-            Refusal::TooLong { name, limit } => format!("ERR {name} is longer than {limit} bytes"),
+            Refusal::TooLong { name, limit } => format!("ERR {name} must be at most {limit} bytes long"),
             Refusal::Needs { option, needed } => format!("ERR syntax error: {option} needs {needed}"),
             Refusal::KeyCount { given, found } => {
                 format!("ERR numkeys must be the number of keys that follow: it is {given}, and {found} words follow")
@@ -67,7 +67,9 @@ impl Refusal {
                     c"OOM command not allowed when used memory > 'maxmemory': waiters have the value, it is not stored",
                 )
             }
-            Refusal::ReadOnly => return Cow::Borrowed(c"READONLY leases are granted on the master only"),
+            Refusal::ReadOnly => {
+                return Cow::Borrowed(c"READONLY leases are granted on the master only: ask it, or use CACHE.GET here")
+            }
             Refusal::Internal => {
                 return Cow::Borrowed(c"ERR CACHE.APPLY is internal: it is accepted from the master and the AOF only")
             }

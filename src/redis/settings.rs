@@ -99,10 +99,17 @@ fn take_arguments(arguments: Argv) -> Result<(), String> {
         } else if is(LOG_EXPIRED_LEASES.name) {
             LOG_EXPIRED_LEASES.parse(value)?;
         } else {
-            return Err(format!("there is no setting {shown}"));
+            return Err(format!("there is no setting {shown}, allowed are {}", names()));
         }
     }
     Ok(())
+}
+
+/// Every name, for who gives another.
+fn names() -> String {
+    let others = [EARLY_BETA.name, LOG_EXPIRED_LEASES.name];
+    let names = NUMBERS.iter().map(|setting| setting.name).chain(others);
+    names.map(CStr::to_string_lossy).collect::<Vec<_>>().join(", ")
 }
 
 impl Number {
