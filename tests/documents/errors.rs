@@ -56,8 +56,10 @@ fn no_sentence_of_the_code_is_missing() {
     }
 }
 
-/// How each situation comes about, and what its client reads.
-const SITUATIONS: [(&str, fn() -> String); 8] = [
+/// A situation, how it comes about, and what its client reads.
+type Situation = (&'static str, fn() -> String);
+
+const SITUATIONS: [Situation; 8] = [
     ("`CACHE.FILL` while memory is full", || {
         let server = Server::start();
         let mut client = server.client();

@@ -43,6 +43,16 @@ fn work(server: &Server) {
 }
 
 #[test]
+fn counters_are_what_the_code_counts() {
+    let source = file("src/redis/stats.rs") + &file("src/redis/info.rs");
+    for (name, kind) in written() {
+        let bare = name.trim_start_matches("corral_");
+        let is_counted = source.contains(&format!("&STATS.{bare})")) || bare.ends_with("_measured");
+        assert_eq!(kind == "counter", is_counted, "{name} is a {kind}");
+    }
+}
+
+#[test]
 fn resetstat_sets_counters_to_nothing_and_leaves_gauges_of_what_there_is() {
     let server = Server::start();
     work(&server);
