@@ -104,7 +104,7 @@ const SITUATIONS: [Situation; 8] = [
         })
     }),
     ("parked, and the key holds another type when the lease is over", || {
-        parked("LEASE 500", |server| {
+        parked("LEASE 2000", |server| {
             let mut client = server.client();
             client.run("DEL page");
             client.run("RPUSH page a");
