@@ -148,7 +148,7 @@ fn a_deadline_that_passes_on_a_replica_changes_nothing_there() {
     let master = Server::start();
     let replica = master.replica();
     let (mut client, mut reader) = (master.client(), replica.client());
-    let token = client.ask("CACHE.GETORLOCK page LEASE 100").token();
+    let token = client.ask("CACHE.GETORLOCK page LEASE 2000").token();
     replica.catch_up_with(&master);
     eventually("the lease has run out on the replica", || reader.ask("CACHE.GET page").number == 0);
     assert!(reader.ask("CACHE.GET page").is("MISS", None));

@@ -386,11 +386,6 @@ impl<'a> Schedule<'a> {
         let ties: Vec<usize> = self.ties.keys().copied().filter(|client| self.idle.contains(client)).collect();
         let Some(client) = self.random.choice(&ties).copied() else { return };
         let (key, token) = self.ties[&client];
-        let oracle = &self.keys[key].oracle.key;
-        if oracle.lease.is_some_and(|lease| lease.token == token.get() && lease.deadline <= oracle.now) {
-            // When the server ends what is late already cannot be seen from here.
-            return;
-        }
         self.note(&format!("{client}, a tied holder, hangs up"));
         let expected = self.keys[key].oracle.put(&Input::HolderGone { token });
         self.replace(client);

@@ -51,6 +51,13 @@ pub struct Lease {
     pub db: u32,
 }
 
+impl Lease {
+    /// Until when a late holder may still fill, if nobody takes over.
+    pub fn kept_until(&self) -> UnixMs {
+        self.deadline.plus(self.length_ms)
+    }
+}
+
 /// The last rebuild failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
@@ -146,9 +153,9 @@ impl Entry {
         value_until.max(self.lease_kept_until()).max(failing_until).max(passing_until)
     }
 
-    /// Until when a late holder may still fill, if nobody takes over.
+    /// The same of its lease alone.
     pub fn lease_kept_until(&self) -> UnixMs {
-        self.lease().map_or(UnixMs::EPOCH, |lease| lease.deadline.plus(lease.length_ms))
+        self.lease().map_or(UnixMs::EPOCH, Lease::kept_until)
     }
 
     /// Nothing in it is of use any more.

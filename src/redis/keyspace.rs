@@ -179,19 +179,25 @@ fn granted(context: &Context, name: KeyName, db: u32, lease: Lease, to: Grantee)
         }
     };
     STATS.leases_granted.add(1);
-    enter(name, db, lease, holder);
+    state::with(|state| {
+        let place = state.ledger.enter(db, name.bytes(), lease, holder);
+        if let Some(holder) = holder.filter(|_| lease.tied) {
+            state.ties.tie(holder, lease, place);
+        }
+    });
     context.notify(event::LOCK, name);
 }
 
 fn renewed(context: &Context, name: KeyName, db: u32, lease: Lease) {
-    let known = state::with(|state| {
+    let caller = caller(context);
+    state::with(|state| {
         state.ties.renew(lease);
-        state.ledger.renew(db, name.bytes(), lease)
+        if !state.ledger.renew(db, name.bytes(), lease) {
+            // Struck off when its deadline passed, and live again. Who renews it holds it, unless it is tied to another.
+            let holder = state.ties.client(lease.token).or(caller);
+            state.ledger.enter(db, name.bytes(), lease, holder);
+        }
     });
-    if !known {
-        // Struck off when its deadline passed, and live again. Whoever renews it holds it.
-        enter(name, db, lease, caller(context));
-    }
 }
 
 fn ended(name: KeyName, db: u32, lease: &Lease, end: LeaseEnd) {
@@ -209,15 +215,6 @@ fn ended(name: KeyName, db: u32, lease: &Lease, end: LeaseEnd) {
     if let (LeaseEnd::Expired, Some(line)) = (end, line) {
         scheduler::tell_expired(&line);
     }
-}
-
-fn enter(name: KeyName, db: u32, lease: Lease, holder: Option<u64>) {
-    state::with(|state| {
-        let place = state.ledger.enter(db, name.bytes(), lease, holder);
-        if let Some(holder) = holder.filter(|_| lease.tied) {
-            state.ties.tie(holder, lease, place);
-        }
-    });
 }
 
 /// The calling client. `None` for a script: its client is the interpreter's, which never closes and is nobody to name.

@@ -12,33 +12,38 @@ use corral_lease::token::Token;
 
 use super::state::Place;
 
-/// The ties of every connection, each until its lease's deadline: from then on nobody waits for its holder.
+/// The ties of every connection, each for as long as its lease can be late: until then its holder can still renew it.
 #[derive(Default, Debug)]
 pub struct Ties {
     by_client: HashMap<u64, HashMap<Token, Arc<Place>>>,
     by_token: HashMap<Token, (u64, UnixMs)>,
-    by_deadline: BTreeSet<(UnixMs, Token)>,
+    by_end: BTreeSet<(UnixMs, Token)>,
 }
 
 impl Ties {
     pub fn tie(&mut self, client_id: u64, lease: Lease, place: Arc<Place>) {
         self.by_client.entry(client_id).or_default().insert(lease.token, place);
-        self.by_token.insert(lease.token, (client_id, lease.deadline));
-        self.by_deadline.insert((lease.deadline, lease.token));
+        self.by_token.insert(lease.token, (client_id, lease.kept_until()));
+        self.by_end.insert((lease.kept_until(), lease.token));
     }
 
     /// The lease's deadline was moved.
     pub fn renew(&mut self, lease: Lease) {
-        if let Some((_, deadline)) = self.by_token.get_mut(&lease.token) {
-            self.by_deadline.remove(&(*deadline, lease.token));
-            *deadline = lease.deadline;
-            self.by_deadline.insert((lease.deadline, lease.token));
+        if let Some((_, end)) = self.by_token.get_mut(&lease.token) {
+            self.by_end.remove(&(*end, lease.token));
+            *end = lease.kept_until();
+            self.by_end.insert((*end, lease.token));
         }
     }
 
+    /// The connection that a lease is tied to.
+    pub fn client(&self, token: Token) -> Option<u64> {
+        self.by_token.get(&token).map(|(client_id, _)| *client_id)
+    }
+
     pub fn untie(&mut self, token: Token) {
-        let Some((client_id, deadline)) = self.by_token.remove(&token) else { return };
-        self.by_deadline.remove(&(deadline, token));
+        let Some((client_id, end)) = self.by_token.remove(&token) else { return };
+        self.by_end.remove(&(end, token));
         if let Some(tokens) = self.by_client.get_mut(&client_id) {
             tokens.remove(&token);
             if tokens.is_empty() {
@@ -51,16 +56,16 @@ impl Ties {
     pub fn take(&mut self, client_id: u64) -> Vec<(Arc<Place>, Token)> {
         let tokens = self.by_client.remove(&client_id).unwrap_or_default();
         for token in tokens.keys() {
-            if let Some((_, deadline)) = self.by_token.remove(token) {
-                self.by_deadline.remove(&(deadline, *token));
+            if let Some((_, end)) = self.by_token.remove(token) {
+                self.by_end.remove(&(end, *token));
             }
         }
         tokens.into_iter().map(|(token, place)| (place, token)).collect()
     }
 
-    /// Lets go of ties whose deadline has passed.
+    /// Lets go of ties whose leases are over for good.
     pub fn expire(&mut self, now: UnixMs) {
-        while let Some((_, token)) = self.by_deadline.first().copied().filter(|(deadline, _)| *deadline <= now) {
+        while let Some((_, token)) = self.by_end.first().copied().filter(|(end, _)| *end <= now) {
             self.untie(token);
         }
     }
@@ -75,7 +80,7 @@ mod tests {
             token: Token::new(token).unwrap(),
             granted_at: UnixMs::EPOCH,
             deadline: UnixMs::new(deadline),
-            length_ms: deadline,
+            length_ms: 10,
             tied: true,
             db: 0,
         }
@@ -90,10 +95,12 @@ mod tests {
         }
         ties.untie(Token::new(1).unwrap());
         ties.renew(lease(2, 10_000));
-        ties.expire(UnixMs::new(350));
+        ties.expire(UnixMs::new(309));
+        assert_eq!(ties.client(Token::new(3).unwrap()), Some(7), "late, and not over");
+        ties.expire(UnixMs::new(310));
         let mut left: Vec<u64> = ties.take(7).into_iter().map(|(_, token)| token.get()).collect();
         left.sort_unstable();
         assert_eq!(left, [2, 4]);
-        assert!(ties.by_client.is_empty() && ties.by_token.is_empty() && ties.by_deadline.is_empty());
+        assert!(ties.by_client.is_empty() && ties.by_token.is_empty() && ties.by_end.is_empty());
     }
 }
