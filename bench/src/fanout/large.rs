@@ -57,13 +57,14 @@ async fn run(options: &Options, corral: bool) -> Result<Outcome> {
     sender.call(&command(&["SET", "warm", &value])).await?;
     let mut waiters = server.connect_all(WAITERS).await?;
     let (frame, length) = if corral {
+        let length = hit_length(&mut sender, SIZE).await?;
         let token = sender.call(&line("CACHE.GETORLOCK large LEASE 300000")).await?.state()?.1.to_string();
         for waiter in &mut waiters {
             waiter.write(&line("CACHE.GETORLOCK large BLOCK 0")).await?;
         }
         parked(&mut asker, WAITERS).await?;
         limit_memory(&mut asker).await?;
-        (command(&["CACHE.FILL", "large", &token, &value]), hit_length(SIZE))
+        (command(&["CACHE.FILL", "large", &token, &value]), length)
     } else {
         asker.call(&command(&["CONFIG", "SET", "client-output-buffer-limit", "pubsub 0 0 0"])).await?;
         for waiter in &mut waiters {

@@ -56,7 +56,8 @@ impl Flock {
     pub(super) async fn fill(&mut self) -> Result<Round> {
         let value = "x".repeat(VALUE);
         let fill = command(&["CACHE.FILL", "fanout", &self.token.to_string(), &value]);
-        self.round(&fill, hit_length(VALUE)).await
+        let length = hit_length(&mut self.sender, VALUE).await?;
+        self.round(&fill, length).await
     }
 
     pub(super) async fn subscribe(&mut self) -> Result<()> {
@@ -117,7 +118,10 @@ async fn together<A, B>(first: impl Future<Output = A>, second: impl Future<Outp
     join(first, second).await
 }
 
-/// Of the reply `HIT` with a value of this length that is fresh for ever.
-pub(super) fn hit_length(value: usize) -> usize {
-    format!("*3\r\n$3\r\nHIT\r\n${value}\r\n").len() + value + "\r\n:-1\r\n".len()
+/// Of the reply `HIT` with a value of this length that is fresh for ever: asked for once, with a waiter's own words.
+pub(super) async fn hit_length(connection: &mut Connection, value: usize) -> Result<usize> {
+    connection.call(&command(&["CACHE.SET", "probe", &"x".repeat(value)])).await?;
+    let length = connection.length_of_reply(&line("CACHE.GETORLOCK probe BLOCK 0")).await?;
+    connection.call(&line("DEL probe")).await?;
+    Ok(length)
 }
