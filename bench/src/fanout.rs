@@ -82,7 +82,10 @@ pub(crate) async fn measure(options: &Options, scale: &Scale, findings: &mut Fin
          sent until one thread has read the reply. {VALUE} bytes. Longest PING: of a bystander that asks all the time.",
         scale.repeats
     )));
-    findings.table(memory_table);
+    findings.table(memory_table.with_note(
+        "Parked, for each: what the server uses more than with the same connections before their first command, so \
+         their query buffers are in it.",
+    ));
     judge(&pairs, findings);
     Ok(pairs)
 }
