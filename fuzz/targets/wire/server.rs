@@ -41,8 +41,9 @@ impl Server {
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--enable-debug-command", "local"])
             .args(["--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru", "--busy-reply-threshold", "100"])
             // Anything that Corral has to do with, and most of the rest: not what ends, stops or takes over a server.
-            .args(["--user", "default on nopass ~* &* +@all -@admin -@dangerous -@scripting +restore +swapdb +flushdb +client|unblock +client|no-evict"])
-            .args(["--user", "operator on nopass ~* &* +@all"])
+            .args(["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-@admin", "-@dangerous", "-@scripting"])
+            .args(["+restore", "+swapdb", "+flushdb", "+client|unblock", "+client|no-evict"])
+            .args(["--user", "operator", "on", "nopass", "~*", "&*", "+@all"])
             .arg("--dir")
             .arg(directory.path())
             .arg("--loadmodule")
@@ -108,7 +109,8 @@ impl Server {
         let Value::BulkString(info) = self.operate(&["INFO", "corral"]) else { self.give_up("INFO is not answered") };
         let info = String::from_utf8_lossy(&info).into_owned();
         let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| self.give_up(&format!("no {name} in INFO")))
+        line.and_then(|number| number.trim().parse().ok())
+            .unwrap_or_else(|| self.give_up(&format!("no {name} in INFO")))
     }
 
     fn give_up(&mut self, why: &str) -> ! {

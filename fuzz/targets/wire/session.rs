@@ -30,8 +30,8 @@ enum Step {
     /// What has come so far is read.
     Listen,
     /// The operator lets this client go.
-    Unblock(u8, bool),
-    Kill(u8),
+    Unblock(bool),
+    Kill,
     Sleep(u8),
 }
 
@@ -168,11 +168,11 @@ impl Session {
                 }
                 Step::Cut => *slot = None,
                 Step::Listen => line.listen(),
-                Step::Unblock(_, as_error) => {
+                Step::Unblock(as_error) => {
                     let id = line.id.to_string();
                     server.operate(&["CLIENT", "UNBLOCK", &id, if *as_error { "ERROR" } else { "TIMEOUT" }]);
                 }
-                Step::Kill(_) => {
+                Step::Kill => {
                     let id = line.id.to_string();
                     server.operate(&["CLIENT", "KILL", "ID", &id]);
                 }
@@ -195,8 +195,10 @@ impl Line {
     fn open(port: u16) -> Option<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
         stream.set_write_timeout(Some(Duration::from_secs(1))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
         let mut line = Self { stream, id: 0, is_broken: false, token: 1 };
-        line.send(&pack(&[b"CLIENT", b"ID"]));
+        // Not by `send`, which would go on to read until nothing comes: the connection still blocks.
+        line.stream.write_all(&pack(&[b"CLIENT", b"ID"])).ok()?;
         let mut reply = [0; 64];
         let length = line.stream.read(&mut reply).ok()?;
         line.id = std::str::from_utf8(reply.get(1..length)?).ok()?.trim().parse().ok()?;
@@ -218,7 +220,8 @@ impl Line {
                 Ok(length) => {
                     let lines = replies[..length].split(|byte| *byte == b'\n');
                     let numbers = lines.filter_map(|line| std::str::from_utf8(line.strip_prefix(b":")?).ok());
-                    let tokens = numbers.filter_map(|number| number.trim().parse().ok()).filter(|token| *token > 1 << 50);
+                    let tokens =
+                        numbers.filter_map(|number| number.trim().parse().ok()).filter(|token| *token > 1 << 50);
                     self.token = tokens.last().unwrap_or(self.token);
                     continue;
                 }
