@@ -154,6 +154,8 @@ impl World {
                     ..Expected::default()
                 };
                 self.step(key, expected, seen, |key, _| key.set(value, times));
+                let lease = self.slot(key).entry.lease().is_some();
+                self.broken.note(Rule::AnOvertakenRebuildIsNeverStored, lease);
             }
             Act::Invalidate { key } => {
                 let waiting = !self.slot(key).book.parked.is_empty();
@@ -521,8 +523,11 @@ impl World {
         let Slot { book, entry, other, .. } = slot;
         for effect in effects {
             match effect {
-                Effect::Ended { lease, .. } => {
+                Effect::Ended { lease, end } => {
                     let out = book.out.map(|lease| lease.token);
+                    // A live lease ends by its holder's word or with its value, never because another wants it.
+                    let taken = end == LeaseEnd::Expired && now < lease.deadline;
+                    broken.note(Rule::AtMostOneLiveLeasePerKey, taken);
                     broken.note(Rule::AtMostOneLiveLeasePerKey, out != Some(lease.token));
                     book.forget_lease();
                 }

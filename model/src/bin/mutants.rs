@@ -30,7 +30,9 @@ fn main() -> Result<ExitCode> {
     }
     let mut missed = 0;
     for mutation in mutations.iter().filter(|mutation| mutation.name.contains(&only)) {
-        let broken = mutation.try_in(&copy)?;
+        let mut broken = mutation.try_in(&copy)?;
+        broken.sort();
+        broken.dedup();
         let is_caught = broken.iter().any(|property| property == mutation.caught_by);
         missed += usize::from(!is_caught);
         let verdict = if is_caught { "caught" } else { "MISSED" };
