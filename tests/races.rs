@@ -73,7 +73,8 @@ fn an_answer_that_meets_its_waiters_own_limit_comes_once() {
     let mut holder = server.client();
     let mut waiters = server.clients(WAITERS);
     let (mut waited, mut hit) = (0, 0);
-    for turn in 0..20 {
+    // Ten thousand races.
+    for turn in 0..170 {
         let token = holder.ask(&format!("CACHE.GETORLOCK page{turn} LEASE 60000")).token();
         for (index, waiter) in waiters.iter_mut().enumerate() {
             waiter.send(&format!("CACHE.GETORLOCK page{turn} BLOCK {}", 1 + index / 2));

@@ -257,3 +257,18 @@ fn holders_that_wait_for_each_other_come_free_by_their_deadlines() {
     assert!(b.read().triple().is("LOCK", None));
     assert!(a.read().triple().is("LOCK", None));
 }
+
+/// A holder that gave its connection back to the pool finds all of them parked. The first BLOCK limit frees one.
+#[test]
+fn a_pool_that_its_waiters_used_up_comes_free_by_a_block_limit_and_the_holder_fills() {
+    let server = Server::start();
+    let mut pool = server.clients(10);
+    let token = pool[0].ask("CACHE.GETORLOCK page LEASE 60000").token();
+    server.park_all(&mut pool[1..], "CACHE.GETORLOCK page BLOCK 60000");
+    server.park(&mut pool[0], "CACHE.GETORLOCK page BLOCK 100");
+    assert!(pool[0].read().triple().is("WAIT", None));
+    assert!(pool[0].run(&format!("CACHE.FILL page {token} html")).is_ok());
+    for waiter in &mut pool[1..] {
+        assert!(waiter.read().triple().is("HIT", Some("html")));
+    }
+}
