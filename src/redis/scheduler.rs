@@ -124,7 +124,7 @@ fn turn(context: &Context) -> UnixMs {
         probe_ownership(context, now);
     }
     hand_over(context, now);
-    wakes::pump(context);
+    wakes::pump_anew(context);
     now
 }
 

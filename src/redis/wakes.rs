@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use corral_lease::ask::Answer;
@@ -35,9 +36,15 @@ pub struct Delivery {
     pub delivered: bool,
 }
 
-/// Clients released per turn, or per millisecond of a turn that takes longer: about 2 ms of the server's time, callbacks
-/// and writes included. Half as many take longer in all, since a timer gives at most a thousand turns a second.
-const CLIENTS_PER_TURN: usize = 256;
+/// Time that the releases of one turn may take the server, callbacks and writes included, in microseconds. Less takes
+/// longer in all, since a timer gives at most a thousand turns a second.
+const TURN_US: u64 = 2000;
+
+/// Clients released in a first turn: about [`TURN_US`] at 8 µs each. The next ones follow from what it took.
+const CLIENTS_AT_FIRST: usize = 256;
+
+/// However long a turn took, and however short: so many are few enough on any machine, and enough to come to an end.
+const CLIENTS_PER_TURN: RangeInclusive<usize> = 32..=1024;
 
 /// Bytes released likewise: as many as a loopback or a fast network takes in the same 2 ms.
 const BYTES_PER_TURN: usize = 2 << 20;
@@ -56,6 +63,7 @@ const PATIENCE_MS: u64 = 100;
 pub struct Wakes {
     batches: VecDeque<Batch>,
     budget: Budget,
+    pace: Pace,
     /// Released since memory was last looked at.
     unlooked_bytes: usize,
     burst: Option<Burst>,
@@ -67,6 +75,14 @@ struct Budget {
     clients: usize,
     bytes: usize,
     granted_ms: u64,
+}
+
+/// How many clients a turn releases.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    clients: usize,
+    /// When a turn last released as many, by the monotonic clock, in microseconds.
+    full_us: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -110,12 +126,20 @@ impl Wakes {
     }
 }
 
+/// Releases the next clients, on a new turn of the event loop.
+pub fn pump_anew(context: &Context) {
+    let now_us = context::monotonic_us();
+    state::with(|state| state.wakes.pace.learn(now_us));
+    pump(context);
+}
+
 /// Releases as many clients as the turn still allows.
 pub fn pump(context: &Context) {
     if state::with(|state| state.wakes.is_empty()) || is_held_back(context) {
         return;
     }
-    let granted = state::with(|state| state.wakes.budget.renewed(context::now_ms()));
+    let now_ms = context::now_ms();
+    let granted = state::with(|state| state.wakes.budget.renewed(now_ms, state.wakes.pace.clients));
     let mut left = granted;
     while left.clients > 0 && left.bytes > 0 {
         let next = state::with(|state| {
@@ -132,9 +156,11 @@ pub fn pump(context: &Context) {
     if left.clients < granted.clients {
         STATS.wake_batches.add(1);
     }
+    let now_us = context::monotonic_us();
     state::with(|state| {
         let wakes = &mut state.wakes;
         wakes.budget = left;
+        wakes.pace.full_us = (left.clients == 0 && granted.clients == wakes.pace.clients).then_some(now_us);
         wakes.unlooked_bytes = wakes.unlooked_bytes.saturating_add(granted.bytes - left.bytes);
         if wakes.is_empty() {
             wakes.burst = None;
@@ -146,12 +172,30 @@ pub fn pump(context: &Context) {
 impl Budget {
     /// A new grant in every new millisecond. The writes that a turn's releases lead to take longer than that, so the
     /// next turn always has one; a turn that runs a hundred fills has little more.
-    const fn renewed(self, now_ms: u64) -> Self {
+    const fn renewed(self, now_ms: u64, clients: usize) -> Self {
         if self.granted_ms == now_ms {
             self
         } else {
-            Self { clients: CLIENTS_PER_TURN, bytes: BYTES_PER_TURN, granted_ms: now_ms }
+            Self { clients, bytes: BYTES_PER_TURN, granted_ms: now_ms }
         }
+    }
+}
+
+impl Pace {
+    /// A new turn has come: as many clients as fit into [`TURN_US`] at what the last full one took, at most twice as
+    /// many as then and at least half, as something else can have taken the time.
+    fn learn(&mut self, now_us: u64) {
+        let Some(full_us) = self.full_us.take() else { return };
+        let took_us = now_us.saturating_sub(full_us).max(1);
+        let fitting = (self.clients as u64).saturating_mul(TURN_US) / took_us;
+        let fitting = usize::try_from(fitting).unwrap_or(usize::MAX).clamp(self.clients / 2, self.clients * 2);
+        self.clients = fitting.clamp(*CLIENTS_PER_TURN.start(), *CLIENTS_PER_TURN.end());
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { clients: CLIENTS_AT_FIRST, full_us: None }
     }
 }
 
@@ -232,6 +276,25 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_releases_as_many_as_fit_into_its_time() {
+        let mut pace = Pace::default();
+        for (took_us, clients) in [(2 * TURN_US, 128), (TURN_US, 128), (100, 256), (1_000_000, 128), (1_000_000, 64)] {
+            pace.full_us = Some(5_000_000);
+            pace.learn(5_000_000 + took_us);
+            assert_eq!(pace.clients, clients, "after {took_us} us");
+        }
+        for (took_us, limit) in [(0, *CLIENTS_PER_TURN.end()), (u64::MAX / 2, *CLIENTS_PER_TURN.start())] {
+            for _ in 0..10 {
+                pace.full_us = Some(0);
+                pace.learn(took_us);
+            }
+            assert_eq!(pace.clients, limit);
+        }
+        pace.learn(1);
+        assert_eq!(pace.clients, *CLIENTS_PER_TURN.start(), "nothing to learn from a turn that was not full");
+    }
 
     #[test]
     fn a_burst_is_held_back_while_readers_take_and_for_a_while_when_they_do_not() {
