@@ -7,19 +7,21 @@
 //! If no command of ours was run since, everything counted before is dropped; if some were, what was counted up to the
 //! look before, so that of a busy server's figures a tenth of a second from before the reset can remain.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use super::state;
 use super::stats::{STATS, WAITERS_PEAK};
-use super::sys::{context, Context};
+use super::sys::context::CommandCalls;
+use super::sys::Context;
 
 /// The command that serves as the mark. It must never block: the server counts a blocked call when it ends, if ever.
 pub const MARK: &CStr = c"CACHE.LEASES";
+const MARK_FIELD: &CStr = c"cmdstat_CACHE.LEASES";
 
 #[derive(Default)]
 pub struct Resets {
-    /// Every command of ours.
-    commands: Vec<&'static CStr>,
+    /// Every command of ours, as the server's statistics name it.
+    fields: Vec<CString>,
     /// How often the mark was run since the statistics began.
     marks: u64,
     /// The sum of all counters when it was last looked.
@@ -28,7 +30,9 @@ pub struct Resets {
 
 /// A command was registered.
 pub fn register(command: &'static CStr) {
-    state::with(|state| state.resets.commands.push(command));
+    // No command's name holds a NUL.
+    let field = CString::new([b"cmdstat_", command.to_bytes()].concat()).unwrap_or_default();
+    state::with(|state| state.resets.fields.push(field));
 }
 
 /// The mark was run, by whomever.
@@ -49,14 +53,15 @@ pub fn watch(context: &Context) {
 
 /// Begins anew if the server has.
 pub fn look() {
-    let commands = state::with(|state| state.resets.commands.clone());
-    let calls = context::calls_of(&commands);
-    let is_unused = calls.iter().all(|calls| *calls == 0);
-    let marks =
-        commands.iter().zip(calls).find_map(|(command, calls)| (*command == MARK).then_some(calls)).unwrap_or(0);
+    let calls = CommandCalls::now();
+    let marks = calls.of(MARK_FIELD);
     let is_anew = state::with(|state| std::mem::replace(&mut state.resets.marks, marks) != marks);
+    // Taken out and put back: the server is asked outside the closure.
+    let fields = state::with(|state| std::mem::take(&mut state.resets.fields));
+    let is_unused = is_anew && fields.iter().all(|field| calls.of(field) == 0);
+    state::with(|state| state.resets.fields = fields);
     // Each figure is as of the last look, and what was counted since: anew, it is the latter alone.
-    if is_anew && is_unused {
+    if is_unused {
         settle();
     }
     if is_anew {

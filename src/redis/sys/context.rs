@@ -260,20 +260,29 @@ impl Drop for ServerInfo {
     }
 }
 
-/// How often the server says it has run each of these commands since its statistics began. Tens of microseconds.
-pub fn calls_of(commands: &[&CStr]) -> Vec<u64> {
-    let Some(info) = ServerInfo::of(c"commandstats") else { return Vec::new() };
-    let calls = commands.iter().map(|command| {
-        let field = [b"cmdstat_", command.to_bytes_with_nul()].concat();
-        let text = call!(RedisModule_ServerInfoGetFieldC(info.0, field.as_ptr().cast()));
+/// What the server counts of its commands since its statistics began. Tens of microseconds: it renders the section.
+pub struct CommandCalls(Option<ServerInfo>);
+
+impl CommandCalls {
+    pub fn now() -> Self {
+        Self(ServerInfo::of(c"commandstats"))
+    }
+
+    /// How often a command was run. `field` is its name in the section, `cmdstat_NAME`.
+    pub fn of(&self, field: &CStr) -> u64 {
+        self.read(field).unwrap_or(0)
+    }
+
+    fn read(&self, field: &CStr) -> Option<u64> {
+        let info = self.0.as_ref()?;
+        let text = call!(RedisModule_ServerInfoGetFieldC(info.0, field.as_ptr()));
         if text.is_null() {
             return None;
         }
         // SAFETY: the server's own NUL-terminated text, which lives as long as `info`.
-        let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
+        let text = unsafe { CStr::from_ptr(text) }.to_str().ok()?;
         text.strip_prefix("calls=")?.split(',').next()?.parse().ok()
-    });
-    calls.map(Option::unwrap_or_default).collect()
+    }
 }
 
 /// Microseconds since the epoch, from the server's clock.
