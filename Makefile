@@ -74,6 +74,7 @@ demo: build ## Show a cache stampede, and what ends it
 
 top: setup ## Watch a server's leases, waiters and rebuilds, live (URL=redis://127.0.0.1:6379)
 	@CORRAL_URL='$(URL)' cargo run --quiet --profile demo -p corral-top -- $(ARGS)
+
 bench: build ## Measure Corral beside what people use today (ARGS=--full; SERVER=/path/to/server)
 	cargo run --profile demo -p corral-bench -- $(if $(SERVER),--server $(SERVER)) $(ARGS)
 
@@ -111,8 +112,7 @@ simulate: build ## Play random schedules of many clients on a real server (SCHED
 	SCHEDULES=$(SCHEDULES) cargo test -p corral --test tests simulation -- --nocapture
 
 clean: ## Remove everything that was built
-	rm -rf target fuzz/target fuzz/artifacts demo-report.html
-	rm -rf target demo-report.html bench-report.html
+	rm -rf target fuzz/target fuzz/artifacts demo-report.html bench-report.html
 
 setup: ## Install what the build and the tests need and this machine lacks
 	@scripts/setup

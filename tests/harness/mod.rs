@@ -16,8 +16,9 @@ pub use sentinel::Sentinels;
 pub use server::Server;
 pub use stock::{picture, Stock};
 
-/// How long a test waits for what must happen. Generous: the machines are shared, and no test is about speed.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a test waits for what must happen. Generous: the machines are shared, valgrind is slow, and no test is about
+/// speed.
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
