@@ -16,11 +16,12 @@ fn the_only_one_answered(waiters: &[Client]) -> usize {
 fn the_longest_waiting_becomes_holder_when_the_lease_expires_with_a_full_lease_of_its_own() {
     let server = Server::start();
     let mut holder = server.client();
-    holder.ask("CACHE.GETORLOCK page LEASE 300");
+    let token = holder.ask("CACHE.GETORLOCK page").token();
     let mut waiters = server.clients(5);
     for (index, waiter) in waiters.iter_mut().enumerate() {
         server.park(waiter, &format!("CACHE.GETORLOCK page BLOCK 0 LEASE {}", 40_000 + index));
     }
+    holder.run(&format!("CACHE.RENEW page {token} 100"));
     assert_eq!(the_only_one_answered(&waiters), 0);
     let lock = waiters[0].read().triple();
     assert!(lock.is("LOCK", None), "{lock:?}");
@@ -60,11 +61,12 @@ fn a_lease_outlives_its_connection_unless_it_is_tied() {
 fn a_newcomer_does_not_take_the_lease_from_those_who_wait() {
     let server = Server::start();
     let mut clients = server.clients(3);
-    clients[0].ask("CACHE.GETORLOCK page LEASE 100");
+    let token = clients[0].ask("CACHE.GETORLOCK page").token();
     let (first, rest) = clients.split_at_mut(1);
     server.park(&mut rest[0], "CACHE.GETORLOCK page BLOCK 0");
-    let until = Instant::now() + Duration::from_millis(300);
-    while Instant::now() < until {
+    assert_eq!(first[0].run(&format!("CACHE.RENEW page {token} 100")).number(), 100);
+    // Before, at and after the deadline.
+    while !rest[0].has_reply() {
         let answer = first[0].ask("CACHE.GETORLOCK page");
         assert!(answer.is("WAIT", None), "{answer:?}");
     }
