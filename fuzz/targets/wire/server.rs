@@ -1,6 +1,6 @@
 //! The server under test, and the operator's connection to it.
 
-use std::io::{BufReader, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,13 +14,18 @@ pub struct Server {
     operator: Connection,
     directory: tempfile::TempDir,
     sessions: u64,
+    /// CONFIG SET, and every setting of ours with its default.
+    defaults: Vec<String>,
 }
 
 /// One connection that is read.
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Uninterrupted>,
     parser: redis::Parser,
 }
+
+/// The fuzzer's own alarm clock interrupts a read that has a time-out; that is no answer of the server's.
+struct Uninterrupted(TcpStream);
 
 /// How long the server may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,7 +59,7 @@ impl Server {
             .spawn()
             .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
         let started = Instant::now();
-        let operator = loop {
+        let mut operator = loop {
             if let Some(mut connection) = Connection::open(port) {
                 if connection.call(&["AUTH", "operator", "x"]) == Some(Value::Okay) {
                     break connection;
@@ -63,7 +68,12 @@ impl Server {
             assert!(started.elapsed() < PATIENCE, "the server does not answer");
             std::thread::sleep(Duration::from_millis(20));
         };
-        Self { process, port, operator, directory, sessions: 0 }
+        let mut defaults = vec!["CONFIG".to_owned(), "SET".to_owned()];
+        if let Some(Value::Array(settings)) = operator.call(&["CONFIG", "GET", "corral.*"]) {
+            defaults.extend(settings.into_iter().filter_map(|word| redis::from_redis_value(word).ok()));
+        }
+        assert!(defaults.len() > 2, "CONFIG GET knows no settings");
+        Self { process, port, operator, directory, sessions: 0, defaults }
     }
 
     /// Runs a command of the operator's.
@@ -88,6 +98,11 @@ impl Server {
                 self.give_up("clients are left parked although every connection is closed");
             }
             std::thread::sleep(Duration::from_millis(1));
+        }
+        // What one session set is not the next one's: a limit of one waiter would leave it little to find.
+        let defaults = self.defaults.clone();
+        if self.operate(&defaults.iter().map(String::as_str).collect::<Vec<_>>()) != Value::Okay {
+            self.give_up("the defaults are refused");
         }
         // A fresh start now and then; most sessions meet what earlier ones left behind.
         self.sessions += 1;
@@ -132,7 +147,7 @@ impl Connection {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_nodelay(true).ok()?;
-        Some(Self { stream: BufReader::new(stream), parser: redis::Parser::new() })
+        Some(Self { stream: BufReader::new(Uninterrupted(stream)), parser: redis::Parser::new() })
     }
 
     fn call(&mut self, words: &[&str]) -> Option<Value> {
@@ -140,7 +155,18 @@ impl Connection {
         for word in words {
             command.arg(*word);
         }
-        self.stream.get_mut().write_all(&command.get_packed_command()).ok()?;
+        self.stream.get_mut().0.write_all(&command.get_packed_command()).ok()?;
         self.parser.parse_value(&mut self.stream).ok()
+    }
+}
+
+impl Read for Uninterrupted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
     }
 }
