@@ -18,3 +18,6 @@ pub mod release;
 pub mod renew;
 pub mod set;
 pub mod touch;
+
+#[cfg(test)]
+mod tests;
