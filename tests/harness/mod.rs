@@ -1,6 +1,7 @@
 //! What every test stands on: a server of its own, clients that can be parked, and waiting with a deadline.
 
 mod client;
+mod clock;
 mod cluster;
 mod reply;
 mod sentinel;
@@ -10,6 +11,7 @@ mod stock;
 use std::time::{Duration, Instant};
 
 pub use client::Client;
+pub use clock::Clock;
 pub use cluster::{key_in, slot_of, Cluster};
 pub use reply::{Reply, Triple};
 pub use sentinel::Sentinels;

@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
-use super::{eventually, Client, Reply};
+use super::{eventually, Client, Clock, Reply};
 
 pub struct Server {
     process: Option<Child>,
@@ -31,32 +30,12 @@ impl Server {
         Self::prepared(options, None)
     }
 
-    /// A server whose clock runs beside the machine's, by libfaketime. None if the two do not go together.
-    pub fn behind(library: &str, offset: &str) -> Option<Self> {
-        let fake = [("LD_PRELOAD", library), ("FAKETIME", offset), ("DONT_FAKE_MONOTONIC", "1")];
-        // With an allocator of its own, a server can hang before it begins.
-        let mut trial = Command::new(program())
-            .arg("--version")
-            .envs(fake)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{} cannot be started: {error}", program()));
-        let started = Instant::now();
-        let ended = loop {
-            match trial.try_wait().unwrap() {
-                None if started.elapsed() < TRIAL => std::thread::sleep(Duration::from_millis(10)),
-                ended => break ended,
-            }
-        };
-        let _ = trial.kill();
-        let _ = trial.wait();
-        ended.is_some_and(|status| status.success()).then(|| {
-            let mut server = Self::idle(&["--save", "", "--appendonly", "no"], None);
-            server.environment = fake.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            server.launch();
-            server
-        })
+    /// A server that goes by a clock of the test's.
+    pub fn with_clock(clock: &Clock) -> Self {
+        let mut server = Self::idle(&["--save", "", "--appendonly", "no"], None);
+        server.environment = clock.environment().to_vec();
+        server.launch();
+        server
     }
 
     /// A server with a configuration file.
@@ -268,9 +247,6 @@ impl Drop for Server {
         self.kill();
     }
 }
-
-/// How long a server may take to say its version.
-const TRIAL: Duration = Duration::from_secs(5);
 
 /// A port that was free a moment ago. Below those that the system gives to outgoing connections: among thousands of
 /// clients, one of them would sooner or later come from the very port that a server is about to take, and a client that
