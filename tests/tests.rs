@@ -105,6 +105,9 @@ mod protocol;
 /// Moments that meet: everybody is answered, and once.
 mod races;
 
+/// Clocks that are set.
+mod clock;
+
 /// A panic in every callback, in a build that can be told to.
 mod faults;
 

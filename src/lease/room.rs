@@ -158,6 +158,20 @@ impl Room {
         given_up
     }
 
+    /// The clock was set back by `ms`: every BLOCK limit moves with it, since it is so long a wait and not a moment.
+    /// Deadlines of leases are moments and stay. O(n log n).
+    pub fn set_back(&mut self, ms: u64) {
+        self.limits.clear();
+        for group in self.groups.values_mut() {
+            for (id, waiter) in &mut group.waiters {
+                waiter.gives_up = waiter.gives_up.minus(ms);
+                if !waiter.gives_up.is_never() {
+                    self.limits.insert((waiter.gives_up, *id));
+                }
+            }
+        }
+    }
+
     fn drop_if_empty(&mut self, token: Token) {
         if self.groups.get(&token).is_some_and(|group| group.waiters.is_empty()) {
             self.groups.remove(&token);
@@ -271,6 +285,17 @@ mod tests {
     fn all_are_taken_out_in_the_order_they_came() {
         let mut room = room(&[(3, 100, Some(90)), (1, 200, None), (2, 100, None), (1, 200, Some(10))]);
         assert_eq!(ids(room.take_all()), [1, 2, 3, 4]);
+        assert_eq!(room, Room::default());
+    }
+
+    #[test]
+    fn limits_move_with_a_clock_that_is_set_back_and_deadlines_do_not() {
+        let mut room = room(&[(1, 2000, Some(1500)), (2, 2000, None), (2, 2000, Some(1700)), (2, 2000, Some(400))]);
+        room.set_back(1000);
+        assert_eq!(room.take_given_up(UnixMs::EPOCH), [(WaiterId(4), 2000)], "not before the epoch");
+        assert_eq!(room.take_given_up(UnixMs::new(700)), [(WaiterId(1), 1300), (WaiterId(3), 1300)]);
+        assert_eq!((room.len(), room.next_moment()), (1, Some(UnixMs::new(2000))));
+        assert_eq!(room.leave(WaiterId(2)).map(|waiter| waiter.gives_up), Some(UnixMs::NEVER));
         assert_eq!(room, Room::default());
     }
 

@@ -53,6 +53,16 @@ impl UnixMs {
         }
     }
 
+    /// `ms` earlier, at the earliest [`UnixMs::EPOCH`]. Never stays never.
+    #[must_use]
+    pub const fn minus(self, ms: u64) -> Self {
+        if self.is_never() {
+            self
+        } else {
+            Self(self.0.saturating_sub(ms))
+        }
+    }
+
     /// Milliseconds from here until `later`; 0 if that has passed. Asking for the time until never gives [`MAX_MS`].
     pub const fn until(self, later: Self) -> u64 {
         let ms = later.0.saturating_sub(self.0);
@@ -74,6 +84,8 @@ mod tests {
         assert_eq!(UnixMs::NEVER.plus(1), UnixMs::NEVER);
         assert_eq!(UnixMs::new(u64::MAX), UnixMs::LAST);
         assert!(UnixMs::LAST < UnixMs::NEVER);
+        assert_eq!((UnixMs::new(5).minus(3), UnixMs::new(5).minus(6)), (UnixMs::new(2), UnixMs::EPOCH));
+        assert_eq!(UnixMs::NEVER.minus(1), UnixMs::NEVER);
         assert_eq!(UnixMs::new(9).until(UnixMs::new(4)), 0);
         assert_eq!(UnixMs::new(9).until(UnixMs::NEVER), MAX_MS);
     }

@@ -2,10 +2,11 @@
 
 use super::sys::event::Event;
 use super::sys::Context;
-use super::{resets, scheduler, state};
+use super::{clock, resets, scheduler, state};
 
 pub fn on(context: &Context, event: Event) {
     if event == Event::Housekeeping {
+        clock::watch(context);
         return resets::watch(context);
     }
     state::with(|state| match event {

@@ -13,10 +13,12 @@
 //! | [`ledger`], [`ties`] | the leases known on this node and who holds them; which end with a connection |
 //! | [`parking`] | what the server does with a parked client, and what we say |
 //! | [`events`] | what the server tells us: connections closed, roles changed |
+//! | [`clock`] | noticing that the clock was set back |
 //! | [`settings`] | what operators set |
 //! | [`stats`], [`latencies`], [`resets`], [`info`], [`log`] | what operators see: counters, percentiles, the log |
 //! | [`refusal`] | what callers are refused with |
 
+pub mod clock;
 pub mod events;
 #[cfg(feature = "faults")]
 pub mod faults;

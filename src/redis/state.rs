@@ -44,6 +44,8 @@ pub struct State {
     pub distrusted: bool,
     /// The server became master or replica, and the scheduler has not seen to it yet.
     pub role_changed: bool,
+    /// By how much the server's clock was ahead of the monotonic one when they were last compared, in microseconds.
+    pub clock_lead_us: Option<i128>,
     /// In a cluster: when the waiters' slots are looked after again.
     pub next_probe: Option<UnixMs>,
     /// From grant to fill, of the rebuilds that ended with a value.

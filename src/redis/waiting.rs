@@ -133,6 +133,13 @@ impl Waiting {
         self.rooms.values().flat_map(HashMap::values).map(|open| open.place.clone()).collect()
     }
 
+    /// The clock was set back by `ms`: whoever is parked still waits no longer than it said.
+    pub fn set_back(&mut self, ms: u64) {
+        for place in self.places() {
+            self.visit(place.db, &place.key, |room| room.set_back(ms));
+        }
+    }
+
     /// Forgets all rooms and gives out all who were parked: the end of every wait at once.
     pub fn evacuate(&mut self) -> Vec<ParkedClient> {
         self.rooms.clear();
