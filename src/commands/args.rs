@@ -124,13 +124,14 @@ pub fn beta(word: &[u8]) -> Result<f64, Refusal> {
 }
 
 fn digits(word: &[u8]) -> Option<u64> {
-    const LONGEST: usize = 20;
-    let plain = (1..=LONGEST).contains(&word.len()) && word.iter().all(u8::is_ascii_digit);
     let leading_zero = word.len() > 1 && word.first() == Some(&b'0');
-    if !plain || leading_zero {
+    if word.is_empty() || leading_zero {
         return None;
     }
-    std::str::from_utf8(word).ok()?.parse().ok()
+    word.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 #[cfg(test)]
