@@ -22,8 +22,9 @@ const MARK_FIELD: &CStr = c"cmdstat_CACHE.LEASES";
 pub struct Resets {
     /// Every command of ours, as the server's statistics name it.
     fields: Vec<CString>,
-    /// How often the mark was run since the statistics began.
-    marks: u64,
+    /// How often the mark was run since the statistics began. Not known at first, nor after a panic, which can have been
+    /// the mark's own.
+    marks: Option<u64>,
     /// The sum of all counters when it was last looked.
     sum: u64,
 }
@@ -37,16 +38,23 @@ pub fn register(command: &'static CStr) {
 
 /// The mark was run, by whomever.
 pub fn mark_seen() {
-    state::with(|state| state.resets.marks += 1);
+    state::with(|state| state.resets.marks = state.resets.marks.map(|marks| marks + 1));
+}
+
+impl Resets {
+    /// A panic was caught: the next look takes the server's word for how often the mark was run.
+    pub fn distrust(&mut self) {
+        self.marks = None;
+    }
 }
 
 /// With the server's housekeeping: looks, if anything was counted since, and sets a mark if there is none.
 pub fn watch(context: &Context) {
     let sum = STATS.sum();
-    if state::with(|state| std::mem::replace(&mut state.resets.sum, sum) != sum) {
+    if state::with(|state| std::mem::replace(&mut state.resets.sum, sum) != sum || state.resets.marks.is_none()) {
         look();
     }
-    if state::with(|state| state.resets.marks == 0) && !context.flags().is_loading() {
+    if state::with(|state| state.resets.marks == Some(0)) && !context.flags().is_loading() {
         context.run(MARK);
     }
 }
@@ -55,7 +63,8 @@ pub fn watch(context: &Context) {
 pub fn look() {
     let calls = CommandCalls::now();
     let marks = calls.of(MARK_FIELD);
-    let is_anew = state::with(|state| std::mem::replace(&mut state.resets.marks, marks) != marks);
+    let before = state::with(|state| state.resets.marks.replace(marks));
+    let is_anew = before.is_some_and(|before| before != marks);
     // Taken out and put back: the server is asked outside the closure.
     let fields = state::with(|state| std::mem::take(&mut state.resets.fields));
     let is_unused = is_anew && fields.iter().all(|field| calls.of(field) == 0);

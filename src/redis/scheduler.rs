@@ -76,7 +76,10 @@ fn next_due(state: &State) -> Option<UnixMs> {
 
 /// After a caught panic: whatever it left half done, no waiter may depend on it.
 pub fn distrust() {
-    state::try_with(|state| state.distrusted = true);
+    state::try_with(|state| {
+        state.distrusted = true;
+        state.resets.distrust();
+    });
 }
 
 impl Alarm for Scheduler {
