@@ -3,16 +3,17 @@
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use redis::Value;
 
 pub struct Server {
-    process: Child,
+    /// Its end is the server's.
+    _input: ChildStdin,
     pub port: u16,
     operator: Connection,
-    directory: tempfile::TempDir,
+    directory: PathBuf,
     sessions: u64,
     /// CONFIG SET, and every setting of ours with its default.
     defaults: Vec<String>,
@@ -30,19 +31,25 @@ struct Uninterrupted(TcpStream);
 /// How long the server may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Runs its arguments until the other end of its input closes, and removes the directory they worked in. The fuzzer ends by `exit` or a signal, and drops nothing.
+const UNTIL_WE_END: &str = r#""$@" </dev/null & cat >/dev/null; kill $!; wait; rm -rf "$0""#;
+
 impl Server {
     pub fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let directory = tempfile::tempdir().unwrap();
-        let log = std::fs::File::create(directory.path().join("server.log")).unwrap();
+        let directory = tempfile::tempdir().unwrap().keep();
+        let log = std::fs::File::create(directory.join("server.log")).unwrap();
         let program = std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
         let module = std::env::var_os("CORRAL_MODULE").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/libcorral.so"),
             PathBuf::from,
         );
-        let process = Command::new(&program)
+        let mut process = Command::new("sh")
+            .args(["-c", UNTIL_WE_END])
+            .arg(&directory)
+            .arg(&program)
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--enable-debug-command", "local"])
             .args(["--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru", "--busy-reply-threshold", "100"])
             // Anything that Corral has to do with, and most of the rest: not what ends, stops or takes over a server.
@@ -50,10 +57,10 @@ impl Server {
             .args(["+restore", "+swapdb", "+flushdb", "+client|unblock", "+client|no-evict"])
             .args(["--user", "operator", "on", "nopass", "~*", "&*", "+@all"])
             .arg("--dir")
-            .arg(directory.path())
+            .arg(&directory)
             .arg("--loadmodule")
             .arg(module)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
@@ -73,7 +80,8 @@ impl Server {
             defaults.extend(settings.into_iter().filter_map(|word| redis::from_redis_value(word).ok()));
         }
         assert!(defaults.len() > 2, "CONFIG GET knows no settings");
-        Self { process, port, operator, directory, sessions: 0, defaults }
+        let _input = process.stdin.take().unwrap();
+        Self { _input, port, operator, directory, sessions: 0, defaults }
     }
 
     /// Runs a command of the operator's.
@@ -129,16 +137,8 @@ impl Server {
     }
 
     fn give_up(&mut self, why: &str) -> ! {
-        let ended = self.process.try_wait();
-        let log = std::fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default();
-        panic!("{why}; the process: {ended:?}; its log:\n{log}");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let log = std::fs::read_to_string(self.directory.join("server.log")).unwrap_or_default();
+        panic!("{why}; the server's log:\n{log}");
     }
 }
 
