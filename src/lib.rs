@@ -33,8 +33,8 @@
 mod commands;
 mod redis;
 
-use redis::sys::command::{add_acl_category, register};
-use redis::sys::{module, Argv, Context};
+use redis::sys::command::{add_acl_category, register, Command};
+use redis::sys::{module, words, Argv, Context};
 
 // Not in test builds: there is no server whose allocator could be used.
 #[cfg(not(test))]
@@ -73,5 +73,7 @@ fn start(context: &Context, arguments: Argv) -> Result<(), String> {
     register::<commands::invalidate::Invalidate>(context)?;
     register::<commands::info::Info>(context)?;
     register::<commands::leases::Leases>(context)?;
-    register::<commands::apply::Apply>(context)
+    register::<commands::apply::Apply>(context)?;
+    words::keep(context, commands::leases::Leases::SPEC.name);
+    Ok(())
 }

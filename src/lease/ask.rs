@@ -56,6 +56,10 @@ pub enum State {
 }
 
 impl State {
+    /// In the order of the variants.
+    pub const ALL: [State; 8] =
+        [State::Hit, State::Stale, State::Refresh, State::Lock, State::Wait, State::Pass, State::Fail, State::Miss];
+
     pub const fn word(self) -> &'static CStr {
         match self {
             State::Hit => c"HIT",

@@ -185,6 +185,9 @@ guarded! {
             tell_keys(&context, args);
             return OK;
         }
+        if matches!(C::SPEC.keys, Keys::None) && context.say() {
+            return OK;
+        }
         let given = argc;
         let fits = if C::SPEC.arity < 0 { given >= -C::SPEC.arity } else { given == C::SPEC.arity };
         if !fits {

@@ -25,6 +25,7 @@ pub mod key;
 pub mod module;
 pub mod reply;
 pub mod timer;
+pub mod words;
 
 pub use argv::{Argv, KeyName};
 pub use context::Context;

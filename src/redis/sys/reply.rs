@@ -16,7 +16,7 @@ impl Context {
     #[inline]
     pub fn reply_triple(&self, state: State, value: Option<&[u8]>, number: i64) {
         self.reply_array(3);
-        self.reply_word(state.word());
+        self.reply_state(state);
         match value {
             Some(value) => self.reply_bytes(value),
             None => self.reply_null(),
