@@ -91,7 +91,7 @@ impl Options {
             slice: Duration::from_millis(250),
             counted: 5_000,
             waiters: vec![100, 1_000, 10_000],
-            expiries: 4,
+            expiries: 5,
             mix: Duration::from_secs(3),
             keyspaces: vec![100, 10_000],
             crowds: vec![0, 1_000],

@@ -1,12 +1,13 @@
 //! What really happened: the builds of each key, whoever began them.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::TTL;
 
-#[derive(Default)]
 pub(super) struct Ledger {
+    /// How long a build takes.
+    pub(super) build: Duration,
     pub(super) builds: u64,
     /// Times that a value was due to be built anew.
     pub(super) expiries: u64,
@@ -25,6 +26,10 @@ struct Expiry {
 pub(super) struct Build(u64);
 
 impl Ledger {
+    pub(super) fn new(build: Duration) -> Self {
+        Self { build, builds: 0, expiries: 0, keys: HashMap::new() }
+    }
+
     pub(super) fn begin(&mut self, key: &str) -> Build {
         self.builds += 1;
         let now = Instant::now();

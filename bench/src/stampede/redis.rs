@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 
 use super::client::Client;
-use super::{BUILD, POLL, TTL, VALUE};
+use super::{POLL, TTL, VALUE};
 use crate::wire::Reply;
 
 /// Cache-aside, as every tutorial has it.
@@ -98,7 +98,7 @@ pub(super) async fn xfetch(client: &mut Client, key: &str) -> Result<Option<i64>
 pub(super) async fn xfetch_rebuild(client: &mut Client, key: &str) -> Result<()> {
     client.build(key).await;
     let deadline = now_ms() + TTL.as_millis();
-    let value = format!("{deadline}|{}|{VALUE}", BUILD.as_millis());
+    let value = format!("{deadline}|{}|{VALUE}", client.ledger.borrow().build.as_millis());
     client.call(&["SET", key, &value, "PXAT", &deadline.to_string()]).await.map(drop)
 }
 
