@@ -128,3 +128,15 @@ impl Answer {
         Answer::Hit { value, stale_in_ms }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_of_states_are_read_by_their_variants() {
+        for (place, state) in State::ALL.into_iter().enumerate() {
+            assert_eq!(state as usize, place);
+        }
+    }
+}

@@ -14,7 +14,7 @@ use bincode::config;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, Failure, Lease, Rebuild};
-use crate::freshness::Windows;
+use crate::freshness::{Times, Windows};
 use crate::time::{UnixMs, MAX_MS};
 use crate::token::Token;
 
@@ -74,7 +74,7 @@ pub fn encode(entry: &Entry, value: ValuePart, expire_at: Option<UnixMs>) -> Vec
         sie_ms: entry.windows().sie_ms,
         build_ms: entry.build_ms,
         fills: entry.fills,
-        pass_until: entry.rebuild.as_ref().and_then(|rebuild| rebuild.pass_until.get()).unwrap_or(0),
+        pass_until: entry.rebuild().and_then(|rebuild| rebuild.pass_until.get()).unwrap_or(0),
         failure: entry.failure().map(|failure| FailureV1 {
             message: Cow::Borrowed(&failure.message),
             until: failure.until.get().unwrap_or(MAX_MS),
@@ -186,14 +186,13 @@ impl HeaderV1<'_> {
         };
         let rebuild = Rebuild { lease, failure, pass_until: moment("pass mark", self.pass_until)? };
         let windows = Windows { swr_ms: span("SWR", self.swr_ms)?, sie_ms: span("SIE", self.sie_ms)? };
-        let entry = Entry {
-            value: None,
-            fresh_until: end("soft deadline", self.fresh_until)?,
-            windows: (!windows.is_empty()).then(|| Box::new(windows)),
-            rebuild: (rebuild != Rebuild::IDLE).then(|| Box::new(rebuild)),
-            build_ms: self.build_ms,
-            fills: self.fills,
-        };
+        let mut entry = Entry::vacant();
+        entry.set_times(Times { fresh_until: end("soft deadline", self.fresh_until)?, windows });
+        entry.build_ms = self.build_ms;
+        entry.fills = self.fills;
+        if rebuild != Rebuild::IDLE {
+            *entry.rebuild_or_insert() = rebuild;
+        }
         let expire_at = match self.expire_at {
             Some(expire_at) => Some(end("key deadline", expire_at)?),
             None => None,
@@ -257,7 +256,7 @@ mod tests {
         entry.set_times(Times { fresh_until: UnixMs::new(1_700_000_000_000), windows });
         entry.build_ms = 250;
         entry.fills = 3;
-        *entry.rebuild_mut() = Rebuild {
+        *entry.rebuild_or_insert() = Rebuild {
             lease: Token::new(1_700_000_000_000_001).map(|token| Lease {
                 token,
                 granted_at: UnixMs::new(1_700_000_000_000),
@@ -311,7 +310,7 @@ mod tests {
         assert_eq!(decode(everything).unwrap().into_entry(full().value), full());
 
         let mut placeholder = Entry::vacant();
-        placeholder.rebuild_mut().lease = full().lease().copied();
+        placeholder.rebuild_or_insert().lease = full().lease().copied();
         let replicated: &[u8] = &[
             1, 0,
             1, 1, 253, 96, 82, 230, 207, 139, 1, 0, 0,     // key deadline

@@ -10,7 +10,7 @@ use crate::token::Token;
 
 /// What one key holds: a value or none yet, its times, its lease.
 ///
-/// Kept at 48 bytes, since a site has millions: what most entries do not have lies behind one pointer each.
+/// Kept at 40 bytes, since a site has millions: what most entries do not have lies behind one pointer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
     /// Shared, because a fill answers its waiters over several turns of the event loop while the entry lives its own
@@ -18,12 +18,19 @@ pub struct Entry {
     pub(crate) value: Option<Arc<[u8]>>,
     /// The soft deadline. Without a value it says nothing and is [`UnixMs::EPOCH`].
     pub(crate) fresh_until: UnixMs,
-    pub(crate) windows: Option<Box<Windows>>,
-    pub(crate) rebuild: Option<Box<Rebuild>>,
     /// How long the last fill's build took, from grant to fill. Held at `u32::MAX` (49 days).
     pub(crate) build_ms: u32,
     /// How many values were stored here.
     pub(crate) fills: u32,
+    /// Never there without anything in it, so that equal entries look alike.
+    aside: Option<Box<Aside>>,
+}
+
+/// What most entries do not have. Windows stay as long as the value, a rebuild passes.
+#[derive(Clone, PartialEq, Default, Debug)]
+struct Aside {
+    windows: Windows,
+    rebuild: Option<Box<Rebuild>>,
 }
 
 /// Everything about getting the next value.
@@ -69,7 +76,7 @@ pub struct Failure {
 impl Entry {
     /// What a missing key holds.
     pub const fn vacant() -> Self {
-        Self { value: None, fresh_until: UnixMs::EPOCH, windows: None, rebuild: None, build_ms: 0, fills: 0 }
+        Self { value: None, fresh_until: UnixMs::EPOCH, build_ms: 0, fills: 0, aside: None }
     }
 
     /// A value that nobody built under a lease.
@@ -89,7 +96,7 @@ impl Entry {
     }
 
     pub fn windows(&self) -> Windows {
-        self.windows.as_deref().copied().unwrap_or_default()
+        self.aside.as_ref().map_or(Windows::default(), |aside| aside.windows)
     }
 
     pub fn times(&self) -> Times {
@@ -106,7 +113,7 @@ impl Entry {
 
     /// The lease that a fill would be checked against, live or late.
     pub fn lease(&self) -> Option<&Lease> {
-        self.rebuild.as_ref()?.lease.as_ref()
+        self.rebuild()?.lease.as_ref()
     }
 
     /// The lease, if its deadline has not passed.
@@ -115,7 +122,7 @@ impl Entry {
     }
 
     pub fn failure(&self) -> Option<&Failure> {
-        self.rebuild.as_ref()?.failure.as_ref()
+        self.rebuild()?.failure.as_ref()
     }
 
     /// The failure, if its back-off has not passed.
@@ -125,7 +132,7 @@ impl Entry {
 
     /// The end of the PASS mark, if it is active.
     pub fn passing(&self, now: UnixMs) -> Option<UnixMs> {
-        self.rebuild.as_ref().map(|rebuild| rebuild.pass_until).filter(|until| now < *until)
+        self.rebuild().map(|rebuild| rebuild.pass_until).filter(|until| now < *until)
     }
 
     pub fn is_fresh(&self, now: UnixMs) -> bool {
@@ -149,7 +156,7 @@ impl Entry {
             None => UnixMs::EPOCH,
         };
         let failing_until = self.failure().map_or(UnixMs::EPOCH, |failure| failure.until);
-        let passing_until = self.rebuild.as_ref().map_or(UnixMs::EPOCH, |rebuild| rebuild.pass_until);
+        let passing_until = self.rebuild().map_or(UnixMs::EPOCH, |rebuild| rebuild.pass_until);
         value_until.max(self.lease_kept_until()).max(failing_until).max(passing_until)
     }
 
@@ -166,8 +173,8 @@ impl Entry {
     /// Ends the lease without a word: what RENAME, MOVE, COPY and SWAPDB do to it. The value travels, the lease does
     /// not. Says whether there was one.
     pub fn void_lease(&mut self) -> bool {
-        let voided = self.rebuild.as_mut().is_some_and(|rebuild| rebuild.lease.take().is_some());
-        self.drop_idle_rebuild();
+        let voided = self.rebuild_mut().is_some_and(|rebuild| rebuild.lease.take().is_some());
+        self.drop_idle();
         voided
     }
 
@@ -181,30 +188,46 @@ impl Entry {
     /// Bytes on the heap besides the entry's own size.
     pub fn heap_bytes(&self) -> usize {
         let value = self.value.as_ref().map_or(0, |value| value.len().saturating_add(ARC_COUNTS));
-        let windows = self.windows.as_ref().map_or(0, |_| size_of::<Windows>());
-        let rebuild = self.rebuild.as_ref().map_or(0, |_| size_of::<Rebuild>());
+        let aside = self.aside.as_ref().map_or(0, |_| size_of::<Aside>());
+        let rebuild = self.rebuild().map_or(0, |_| size_of::<Rebuild>());
         let message = self.failure().map_or(0, |failure| failure.message.len().saturating_add(ARC_COUNTS));
-        value.saturating_add(windows + rebuild + message)
+        value.saturating_add(aside + rebuild + message)
     }
 
     pub(crate) fn set_times(&mut self, times: Times) {
         self.fresh_until = times.fresh_until;
-        self.windows = (!times.windows.is_empty()).then(|| Box::new(times.windows));
+        if self.windows() != times.windows {
+            self.aside.get_or_insert_with(Box::default).windows = times.windows;
+            self.drop_idle();
+        }
     }
 
     pub(crate) fn drop_value(&mut self) {
         self.value = None;
-        self.fresh_until = UnixMs::EPOCH;
-        self.windows = None;
+        self.set_times(Times { fresh_until: UnixMs::EPOCH, windows: Windows::default() });
     }
 
-    pub(crate) fn rebuild_mut(&mut self) -> &mut Rebuild {
-        self.rebuild.get_or_insert_with(|| Box::new(Rebuild::IDLE))
+    pub(crate) fn rebuild(&self) -> Option<&Rebuild> {
+        self.aside.as_ref()?.rebuild.as_deref()
     }
 
-    pub(crate) fn drop_idle_rebuild(&mut self) {
-        if self.rebuild.as_deref() == Some(&Rebuild::IDLE) {
-            self.rebuild = None;
+    /// Whoever takes something out of it calls [`Entry::drop_idle`] afterwards.
+    pub(crate) fn rebuild_mut(&mut self) -> Option<&mut Rebuild> {
+        self.aside.as_mut()?.rebuild.as_deref_mut()
+    }
+
+    pub(crate) fn rebuild_or_insert(&mut self) -> &mut Rebuild {
+        self.aside.get_or_insert_with(Box::default).rebuild.get_or_insert_with(|| Box::new(Rebuild::IDLE))
+    }
+
+    /// Gives back the memory of what has nothing in it any more.
+    pub(crate) fn drop_idle(&mut self) {
+        let Some(aside) = self.aside.as_mut() else { return };
+        if aside.rebuild.as_deref() == Some(&Rebuild::IDLE) {
+            aside.rebuild = None;
+        }
+        if aside.rebuild.is_none() && aside.windows.is_empty() {
+            self.aside = None;
         }
     }
 }
@@ -222,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_entry_stays_small() {
-        assert_eq!(size_of::<Entry>(), 48);
+        assert_eq!(size_of::<Entry>(), 40);
     }
 
     #[test]
@@ -234,7 +257,7 @@ mod tests {
     fn a_lease_does_not_travel_to_another_database() {
         let mut entry = Entry::vacant();
         let (granted_at, deadline) = (UnixMs::new(1), UnixMs::new(1001));
-        entry.rebuild_mut().lease =
+        entry.rebuild_or_insert().lease =
             Token::new(7).map(|token| Lease { token, granted_at, deadline, length_ms: 1000, tied: false, db: 3 });
         entry.settle(3);
         assert_eq!(entry.lease().map(|lease| lease.token), Token::new(7));

@@ -297,7 +297,7 @@ impl Key<'_> {
             tied: ask.tied,
             db: from.db,
         };
-        self.entry.rebuild_mut().lease = Some(lease);
+        self.entry.rebuild_or_insert().lease = Some(lease);
         step.raise(Change::Lease);
         step.effects.push(Effect::Granted { lease, to });
         let serves_old = self.entry.is_fresh(self.now) || (!ask.no_stale && self.entry.is_within_swr(self.now));

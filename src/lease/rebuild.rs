@@ -91,7 +91,7 @@ impl Key<'_> {
             let Step { change, effects, .. } = self.end(token, LeaseEnd::Failed, from);
             return Step { reply: None, change, effects };
         }
-        self.entry.rebuild_mut().failure = Some(Failure { message, until: self.now.plus(backoff_ms) });
+        self.entry.rebuild_or_insert().failure = Some(Failure { message, until: self.now.plus(backoff_ms) });
         step.raise(Change::Times);
         step.reply = self.entry.after_failure(false, self.now);
         let (no_stale, others): (Waiters, Waiters) =
@@ -113,7 +113,7 @@ impl Key<'_> {
         step.reply = true;
         self.clear_marks();
         self.entry.drop_value();
-        self.entry.rebuild_mut().pass_until = self.now.plus(pass_ms);
+        self.entry.rebuild_or_insert().pass_until = self.now.plus(pass_ms);
         step.raise(Change::Value);
         let everybody = self.room.take_all();
         step.wake(everybody, || Answer::Pass { left_ms: pass_ms });
@@ -125,7 +125,7 @@ impl Key<'_> {
     pub fn renew(&mut self, token: Token, ms: u64, lease_max_ms: u64) -> Step<Option<u64>> {
         let now = self.now;
         let mut step = Step::new(None);
-        let Some(lease) = self.entry.rebuild.as_mut().and_then(|rebuild| rebuild.lease.as_mut()) else { return step };
+        let Some(lease) = self.entry.rebuild_mut().and_then(|rebuild| rebuild.lease.as_mut()) else { return step };
         if lease.token != token {
             return step;
         }
@@ -160,10 +160,10 @@ impl Key<'_> {
                 self.entry.drop_value();
             }
         }
-        if let Some(rebuild) = self.entry.rebuild.as_mut() {
+        if let Some(rebuild) = self.entry.rebuild_mut() {
             rebuild.pass_until = UnixMs::EPOCH;
         }
-        self.entry.drop_idle_rebuild();
+        self.entry.drop_idle();
         step.raise(Change::Value);
         step
     }
@@ -183,10 +183,10 @@ impl Key<'_> {
     }
 
     fn clear_marks(&mut self) {
-        if let Some(rebuild) = self.entry.rebuild.as_mut() {
+        if let Some(rebuild) = self.entry.rebuild_mut() {
             rebuild.failure = None;
             rebuild.pass_until = UnixMs::EPOCH;
         }
-        self.entry.drop_idle_rebuild();
+        self.entry.drop_idle();
     }
 }
