@@ -44,6 +44,29 @@ fn a_void_fill_without_memory_serves_those_who_joined_it_too() {
 }
 
 #[test]
+fn asking_whether_memory_is_full_changes_nothing_whatever_the_key_holds() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("RPUSH list element");
+    client.run("SET text html");
+    for key in ["list", "text", "nothing"] {
+        leave(&mut client, &server, 1 << 20);
+        // Memory was free when the transaction began and is not any more: what the server would refuse, it does.
+        client.run("MULTI");
+        client.run("SETRANGE large 4000000 x");
+        client.run(&format!("DUMP {key}"));
+        client.run(&format!("CACHE.FILL {key} 1 value"));
+        client.run(&format!("DUMP {key}"));
+        client.run("DEL large");
+        let replies = client.run("EXEC");
+        let [_, before, filled, after, _] = replies.list() else { panic!("{replies:?}") };
+        assert!(filled.is_nil(), "{key}: {filled:?}");
+        assert_eq!(before, after, "{key}");
+        client.run("CONFIG SET maxmemory 0");
+    }
+}
+
+#[test]
 fn everything_but_storing_works_when_memory_is_full() {
     let server = Server::start();
     let mut client = server.client();

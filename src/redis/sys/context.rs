@@ -169,10 +169,16 @@ impl Context {
 
     /// Whether memory is above `maxmemory` with nothing to evict, as the server found before it ran this command.
     ///
-    /// Asked by a call that is refused only for that: LPUSHX on a key that is no list has no effect.
+    /// Asked by a call that is refused only for that: SETRANGE of nothing changes nothing, whatever the key holds.
     pub fn is_out_of_memory(&self, key: KeyName) -> bool {
-        let arguments = c"MEsc".as_ptr();
-        let reply = call!(RedisModule_Call(self.raw, c"LPUSHX".as_ptr(), arguments, key.string, c"".as_ptr()));
+        let reply = call!(RedisModule_Call(
+            self.raw,
+            c"SETRANGE".as_ptr(),
+            c"MEscc".as_ptr(),
+            key.string,
+            c"0".as_ptr(),
+            c"".as_ptr()
+        ));
         if reply.is_null() {
             return false;
         }
@@ -218,8 +224,11 @@ impl Context {
         }
     }
 
-    /// The name a connected client gave itself.
+    /// The name a connected client gave itself, where the server tells it (Redis 7.0.3).
     pub fn client_name(&self, id: u64) -> Option<Vec<u8>> {
+        if !has!(RedisModule_GetClientNameById) {
+            return None;
+        }
         let name = call!(RedisModule_GetClientNameById(self.raw, id));
         if name.is_null() {
             return None;
