@@ -244,6 +244,22 @@ fn a_lease_renewed_after_its_deadline_is_a_lease_like_any_other() {
 }
 
 #[test]
+fn a_lease_renewed_long_after_its_deadline_is_tied_as_before() {
+    let server = Server::start();
+    let (mut holder, mut other) = (server.client(), server.client());
+    // The value keeps the entry, and so the token stays current for as long as nobody takes over.
+    other.run("CACHE.SET page html");
+    let token = holder.ask("CACHE.GETORLOCK page FORCE TIED LEASE 20").token();
+    // More than another length of it: the tie has been let go of.
+    other.ask("CACHE.GETORLOCK other LEASE 100");
+    eventually("both leases have run out", || server.info("corral_leases_expired") == 2);
+    assert_eq!(holder.run(&format!("CACHE.RENEW page {token} 290000")).number(), 290_000);
+    assert_eq!(server.info("corral_live_leases"), 1);
+    holder.hang_up();
+    eventually("the lease has ended with its connection", || server.info("corral_live_leases") == 0);
+}
+
+#[test]
 fn a_fill_over_another_type_leaves_it_alone() {
     let server = Server::start();
     let (mut holder, mut waiter) = (server.client(), server.client());

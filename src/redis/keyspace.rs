@@ -179,13 +179,16 @@ fn granted(context: &Context, name: KeyName, db: u32, lease: Lease, to: Grantee)
         }
     };
     STATS.leases_granted.add(1);
-    state::with(|state| {
-        let place = state.ledger.enter(db, name.bytes(), lease, holder);
-        if let Some(holder) = holder.filter(|_| lease.tied) {
-            state.ties.tie(holder, lease, place);
-        }
-    });
+    state::with(|state| enter(state, name, db, lease, holder));
     context.notify(event::LOCK, name);
+}
+
+/// Enters a lease into the ledger, and ties it to its holder if it asked for that.
+fn enter(state: &mut State, name: KeyName, db: u32, lease: Lease, holder: Option<u64>) {
+    let place = state.ledger.enter(db, name.bytes(), lease, holder);
+    if let Some(holder) = holder.filter(|_| lease.tied) {
+        state.ties.tie(holder, lease, place);
+    }
 }
 
 fn renewed(context: &Context, name: KeyName, db: u32, lease: Lease) {
@@ -195,7 +198,7 @@ fn renewed(context: &Context, name: KeyName, db: u32, lease: Lease) {
         if !state.ledger.renew(db, name.bytes(), lease) {
             // Struck off when its deadline passed, and live again. Who renews it holds it, unless it is tied to another.
             let holder = state.ties.client(lease.token).or(caller);
-            state.ledger.enter(db, name.bytes(), lease, holder);
+            enter(state, name, db, lease, holder);
         }
     });
 }

@@ -12,7 +12,8 @@ use corral_lease::token::Token;
 
 use super::state::Place;
 
-/// The ties of every connection, each for as long as its lease can be late: until then its holder can still renew it.
+/// The ties of every connection, each for one length of its lease after the deadline: a holder rarely renews later.
+/// One that does is tied anew.
 #[derive(Default, Debug)]
 pub struct Ties {
     by_client: HashMap<u64, HashMap<Token, Arc<Place>>>,
