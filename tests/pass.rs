@@ -28,6 +28,8 @@ fn a_hundred_waiters_are_released_at_once_and_do_not_queue_behind_each_other() {
     });
     assert_eq!(server.info("corral_leases_granted"), 1);
     assert_eq!(server.info("corral_waiters_peak"), 100);
+    assert_eq!(server.info("corral_waiters_served"), 100);
+    assert_eq!(server.info("corral_rebuilds_saved"), 0, "each builds for itself");
     assert_eq!(server.info("corral_passes"), 1);
 }
 

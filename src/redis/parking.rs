@@ -141,6 +141,8 @@ pub fn measure(client: &ParkedClient) {
 fn count(answer: &Answer) {
     match answer {
         Answer::Wait { .. } => STATS.waiters_timed_out.add(1),
+        // Builds for itself: served, but nothing saved.
+        Answer::Pass { .. } => STATS.waiters_served.add(1),
         answer => {
             STATS.waiters_served.add(1);
             if answer.granted().is_none() {
