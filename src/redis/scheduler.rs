@@ -133,8 +133,8 @@ fn turn(context: &Context) -> UnixMs {
 
 /// Ends leases whose holder is gone, and advances every room that is due, for as long as one turn may take.
 fn hand_over(context: &Context, now: UnixMs) {
-    let started_us = context::now_us();
-    while context::now_us().saturating_sub(started_us) < TURN_US {
+    let started_us = context::monotonic_us();
+    while context::monotonic_us().saturating_sub(started_us) < TURN_US {
         if let Some((place, token)) = state::with(|state| state.holders_gone.pop()) {
             end_lease(context, &place, token);
         } else if let Some(place) = state::with(|state| state.waiting.due(now)) {

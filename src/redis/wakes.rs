@@ -55,8 +55,8 @@ const BYTES_IN_FLIGHT: u64 = 64 << 20;
 /// Bytes released before memory is looked at again: looking costs tens of microseconds.
 const BYTES_BETWEEN_LOOKS: usize = 8 << 20;
 
-/// How long readers that take nothing can hold the others up.
-const PATIENCE_MS: u64 = 100;
+/// How long readers that take nothing can hold the others up, in microseconds.
+const PATIENCE_US: u64 = 100_000;
 
 /// Answers on their way.
 #[derive(Default, Debug)]
@@ -96,7 +96,8 @@ struct Batch {
 struct Burst {
     /// Used memory before it.
     baseline: u64,
-    /// The least used memory seen since readers stopped taking, and when.
+    /// The least used memory seen since readers stopped taking, and when, in microseconds of the clock that is never
+    /// set.
     held: Option<(u64, u64)>,
 }
 
@@ -217,12 +218,12 @@ fn is_held_back(context: &Context) -> bool {
         return false;
     }
     let Some(used) = context.memory_info(c"used_memory") else { return false };
-    let now_ms = context::now_ms();
+    let now_us = context::monotonic_us();
     state::with(|state| {
         let wakes = &mut state.wakes;
         let burst =
             wakes.burst.get_or_insert(Burst { baseline: used.saturating_sub(wakes.unlooked_bytes as u64), held: None });
-        let held_back = burst.holds(used, now_ms);
+        let held_back = burst.holds(used, now_us);
         if !held_back {
             wakes.unlooked_bytes = 0;
         }
@@ -231,15 +232,15 @@ fn is_held_back(context: &Context) -> bool {
 }
 
 impl Burst {
-    /// Whether `used` bytes of memory call for waiting. Readers that take nothing for [`PATIENCE_MS`] get no more.
-    fn holds(&mut self, used: u64, now_ms: u64) -> bool {
+    /// Whether `used` bytes of memory call for waiting. Readers that take nothing for [`PATIENCE_US`] get no more.
+    fn holds(&mut self, used: u64, now_us: u64) -> bool {
         if used <= self.baseline.saturating_add(BYTES_IN_FLIGHT) {
             self.held = None;
             return false;
         }
         match self.held {
             Some((least, since)) if used >= least => {
-                if now_ms.saturating_sub(since) < PATIENCE_MS {
+                if now_us.saturating_sub(since) < PATIENCE_US {
                     return true;
                 }
                 // One turn's worth goes out, and patience begins anew.
@@ -247,7 +248,7 @@ impl Burst {
                 false
             }
             _ => {
-                self.held = Some((used, now_ms));
+                self.held = Some((used, now_us));
                 true
             }
         }
@@ -302,9 +303,9 @@ mod tests {
         let full = (1 << 30) + BYTES_IN_FLIGHT + 10;
         assert!(!burst.holds(1 << 30, 0));
         assert!(burst.holds(full, 0));
-        assert!(burst.holds(full - 5, 90), "readers take: wait on");
-        assert!(burst.holds(full - 5, 120), "and patience counts from there");
-        assert!(!burst.holds(full - 5, 90 + PATIENCE_MS), "nobody takes: go on");
-        assert!(burst.holds(full + (2 << 20), 200));
+        assert!(burst.holds(full - 5, 90_000), "readers take: wait on");
+        assert!(burst.holds(full - 5, 120_000), "and patience counts from there");
+        assert!(!burst.holds(full - 5, 90_000 + PATIENCE_US), "nobody takes: go on");
+        assert!(burst.holds(full + (2 << 20), 200_000));
     }
 }
