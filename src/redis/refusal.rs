@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 
-/// Why a call was refused. A refused call has changed nothing.
+/// Why a call was refused. A refused call has changed nothing, but for [`Refusal::OutOfMemory`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// An option this command does not have.
@@ -22,7 +22,7 @@ pub enum Refusal {
     KeyCount { given: u64, found: usize },
     /// The key holds another type.
     WrongType,
-    /// No memory for the value; who waited for it has it.
+    /// No memory for the value; who waited for it has it, and the lease has ended.
     OutOfMemory,
     /// Leases are granted on the master only.
     ReadOnly,
@@ -34,7 +34,7 @@ pub enum Refusal {
 
 /// The answer of a callback that panicked.
 pub const INTERNAL: &CStr =
-    c"ERR internal error in Corral, see the server's log; nothing is known to have changed, ask again";
+    c"ERR internal error in Corral, see the server's log; the call may have taken effect or not, ask again";
 
 /// The answer to a parked client when this server stops being the master.
 pub const UNBLOCKED: &CStr =
