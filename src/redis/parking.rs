@@ -14,12 +14,9 @@ use corral_lease::time::UnixMs;
 use super::stats::{STATS, WAITERS_PEAK};
 use super::sys::blocked::{self, Handle, Parked, Seat};
 use super::sys::{context, Context, KeyName};
-use super::waiting::{ParkedClient, Wish};
+use super::waiting::{ParkedClient, Seated, Wish};
 use super::wakes::{Delivery, Outcome};
 use super::{log, scheduler, settings, state};
-
-/// Clients parked by CACHE.GETORLOCK.
-pub struct Seated;
 
 /// Used memory that one parked client costs on every server: two internal clients with their buffers.
 const BYTES_PER_CLIENT: u64 = 36 << 10;
@@ -115,7 +112,7 @@ impl Parked for Seated {
         scheduler::arm(context);
     }
 
-    fn time_out(context: &Context, seat: Seat) -> Option<Handle> {
+    fn time_out(context: &Context, seat: Seat) -> Option<Handle<Self>> {
         let now = UnixMs::new(context::now_ms());
         let (_, client, lease_left_ms) = state::with(|state| state.waiting.leave(seat, now))?;
         measure(&client);
@@ -124,7 +121,7 @@ impl Parked for Seated {
         Some(client.handle)
     }
 
-    fn leave(_context: &Context, seat: Seat) -> Option<Handle> {
+    fn leave(_context: &Context, seat: Seat) -> Option<Handle<Self>> {
         let now = UnixMs::new(context::now_ms());
         let (_, client, _) = state::with(|state| state.waiting.leave(seat, now))?;
         measure(&client);

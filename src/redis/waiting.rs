@@ -11,9 +11,13 @@ use corral_lease::token::Token;
 use super::state::Place;
 use super::sys::blocked::{Handle, Seat};
 
+/// The clients that CACHE.GETORLOCK parks; what happens to them is in `parking.rs`.
+#[derive(Debug)]
+pub struct Seated;
+
 /// One parked client. Owning it is owning the right, and the duty, to release it.
 pub struct ParkedClient {
-    pub handle: Handle,
+    pub handle: Handle<Seated>,
     pub client_id: u64,
     pub place: Arc<Place>,
     /// When it was parked, by the monotonic clock, in microseconds.
@@ -76,7 +80,7 @@ impl Waiting {
     }
 
     /// Parks a client.
-    pub fn park(&mut self, db: u32, key: &[u8], wish: &Wish, handle: Handle, client_id: u64) {
+    pub fn park(&mut self, db: u32, key: &[u8], wish: &Wish, handle: Handle<Seated>, client_id: u64) {
         self.last_id += 1;
         let id = WaiterId(self.last_id);
         let rooms = self.rooms.entry(db).or_default();

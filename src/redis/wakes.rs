@@ -14,7 +14,7 @@ use corral_lease::ask::Answer;
 use corral_lease::room::WaiterId;
 use corral_lease::token::Token;
 
-use super::parking::{self, Seated};
+use super::parking;
 use super::state::{self, Place};
 use super::stats::STATS;
 use super::sys::{context, Context};
@@ -205,7 +205,7 @@ pub fn release(client: super::waiting::ParkedClient, outcome: Outcome) {
     parking::measure(&client);
     let grant = outcome.granted().map(|token| (client.place.clone(), token));
     let delivery = Delivery { outcome, grant, client_id: client.client_id, delivered: false };
-    client.handle.release::<Seated>(delivery);
+    client.handle.release(delivery);
 }
 
 /// Whether the next batch waits for readers: unsent replies have piled up and are still being taken.

@@ -41,7 +41,8 @@ impl<'a> Argv<'a> {
 
     /// The bytes of argument `index`, counted from the one after the command's name.
     pub fn get(self, index: usize) -> Option<&'a [u8]> {
-        self.strings.get(index).map(|string| bytes(*string))
+        // SAFETY: the promise of `new` and `whole`.
+        self.strings.get(index).map(|string| unsafe { bytes(*string) })
     }
 
     /// Argument `index` as a key's name.
@@ -51,7 +52,8 @@ impl<'a> Argv<'a> {
 
     /// The arguments from `index` on, as bytes.
     pub fn from(self, index: usize) -> impl Iterator<Item = &'a [u8]> {
-        self.strings.get(index..).unwrap_or(&[]).iter().map(|string| bytes(*string))
+        // SAFETY: the promise of `new` and `whole`.
+        self.strings.get(index..).unwrap_or(&[]).iter().map(|string| unsafe { bytes(*string) })
     }
 }
 
@@ -63,12 +65,16 @@ impl<'a> KeyName<'a> {
     }
 
     pub fn bytes(self) -> &'a [u8] {
-        bytes(self.string)
+        // SAFETY: the promise of `new`.
+        unsafe { bytes(self.string) }
     }
 }
 
-/// The bytes of one of the server's strings, for as long as it lives.
-pub(super) fn bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
+/// The bytes of one of the server's strings.
+///
+/// # Safety
+/// The string lives, unchanged, for `'a`.
+pub(super) unsafe fn bytes<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
     let mut length = 0;
     let start = call!(RedisModule_StringPtrLen(string, &mut length));
     if start.is_null() {

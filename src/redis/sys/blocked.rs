@@ -16,6 +16,7 @@
 //! CLIENT UNBLOCK on our clients.
 
 use std::ffi::{c_int, c_void};
+use std::marker::PhantomData;
 
 use redis_module::raw;
 
@@ -24,19 +25,19 @@ use super::{call, recover, Context};
 use crate::redis::guard::{catch, guarded};
 use crate::redis::refusal::INTERNAL;
 
-/// The right to release one parked client.
+/// The right to release one client parked by [`park::<P>`](park), whose callbacks expect a delivery of `P`.
 #[derive(Debug)]
-pub struct Handle(*mut raw::RedisModuleBlockedClient);
+pub struct Handle<P>(*mut raw::RedisModuleBlockedClient, PhantomData<fn(P)>);
 
 /// Which parked client a callback is about.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Seat(usize);
 
 // SAFETY: only ever used on the main thread (contract 1 of `sys`); being in a static asks for the marker.
-unsafe impl Send for Handle {}
+unsafe impl<P> Send for Handle<P> {}
 
 /// What happens to parked clients of one kind.
-pub trait Parked {
+pub trait Parked: Sized {
     /// What is carried to a client that is released.
     type Delivery;
 
@@ -47,30 +48,30 @@ pub trait Parked {
     fn discard(context: &Context, delivery: Self::Delivery);
 
     /// The server ends the wait of this client (CLIENT UNBLOCK): write its reply and return its handle.
-    fn time_out(context: &Context, seat: Seat) -> Option<Handle>;
+    fn time_out(context: &Context, seat: Seat) -> Option<Handle<Self>>;
 
     /// The server has ended the wait of this client: it is gone, or was given an error. Returns its handle.
-    fn leave(context: &Context, seat: Seat) -> Option<Handle>;
+    fn leave(context: &Context, seat: Seat) -> Option<Handle<Self>>;
 }
 
 /// Parks the calling client. `None` if the server declines.
-pub fn park<P: Parked>(context: &Context) -> Option<Handle> {
+pub fn park<P: Parked>(context: &Context) -> Option<Handle<P>> {
     let on_time_out: raw::RedisModuleCmdFunc = if can_time_out_clients() { Some(time_out::<P>) } else { None };
     let blocked = call!(RedisModule_BlockClient(context.raw, Some(deliver::<P>), on_time_out, Some(discard::<P>), 0));
     if blocked.is_null() {
         return None;
     }
     call!(RedisModule_SetDisconnectCallback(blocked, Some(leave::<P>)));
-    Some(Handle(blocked))
+    Some(Handle(blocked, PhantomData))
 }
 
-impl Handle {
+impl<P: Parked> Handle<P> {
     pub fn seat(&self) -> Seat {
         Seat(self.0 as usize)
     }
 
     /// Releases the client with its answer, written later in this turn of the event loop.
-    pub fn release<P: Parked>(self, delivery: P::Delivery) {
+    pub fn release(self, delivery: P::Delivery) {
         let delivery: *mut P::Delivery = Box::into_raw(Box::new(delivery));
         call!(RedisModule_UnblockClient(self.0, delivery.cast()));
         std::mem::forget(self);
@@ -78,7 +79,7 @@ impl Handle {
 }
 
 /// Lets go of a client that is gone or has its answer; any other is given an error.
-impl Drop for Handle {
+impl<P> Drop for Handle<P> {
     fn drop(&mut self) {
         call!(RedisModule_UnblockClient(self.0, std::ptr::null_mut()));
     }

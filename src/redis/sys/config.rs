@@ -137,7 +137,8 @@ guarded! {
     ) -> c_int, else { ERR } {
         // SAFETY: as in `get_decimal`.
         let Some(setting) = (unsafe { data.cast::<Decimal>().as_ref() }) else { return ERR };
-        refuse(error, setting.parse(bytes(value)))
+        // SAFETY: the server's string, alive during this call.
+        refuse(error, setting.parse(unsafe { bytes(value) }))
     }
 }
 

@@ -234,7 +234,8 @@ impl Context {
             return None;
         }
         let name = OwnedString { raw: name };
-        Some(bytes(name.raw).to_vec())
+        // SAFETY: the string is ours until `name` is dropped.
+        Some(unsafe { bytes(name.raw) }.to_vec())
     }
 }
 

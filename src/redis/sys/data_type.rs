@@ -105,7 +105,8 @@ guarded! {
         let nothing = &codec::NOTHING;
         catch("rdb_save", || call!(RedisModule_SaveStringBuffer(io, nothing.as_ptr().cast(), nothing.len())));
     } {
-        if let Some(entry) = entry(value) {
+        // SAFETY: the stored value of this callback.
+        if let Some(entry) = unsafe { entry(value) } {
             let (part, value) = stored(entry);
             let header = codec::encode(entry, part, None);
             call!(RedisModule_SaveStringBuffer(io, header.as_ptr().cast(), header.len()));
@@ -119,7 +120,8 @@ guarded! {
 guarded! {
     // The server adds the key's own deadline by PEXPIREAT after this.
     fn aof_rewrite(io: *mut raw::RedisModuleIO, key: *mut raw::RedisModuleString, value: *mut c_void), else {} {
-        if let Some(entry) = entry(value) {
+        // SAFETY: the stored value of this callback.
+        if let Some(entry) = unsafe { entry(value) } {
             let (part, value) = stored(entry);
             let header = codec::encode(entry, part, None);
             let name = c"CACHE.APPLY".as_ptr();
@@ -136,7 +138,8 @@ guarded! {
 
 guarded! {
     fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_void), else {} {
-        if let Some(entry) = entry(value) {
+        // SAFETY: the stored value of this callback.
+        if let Some(entry) = unsafe { entry(value) } {
             let mut entry = entry.clone();
             if has!(RedisModule_GetDbIdFromDigest) {
                 let db = call!(RedisModule_GetDbIdFromDigest(digest));
@@ -155,7 +158,8 @@ guarded! {
 
 guarded! {
     fn mem_usage(value: *const c_void) -> usize, else { 0 } {
-        entry(value.cast_mut()).map_or(0, |entry| size_of::<Entry>().saturating_add(entry.heap_bytes()))
+        // SAFETY: the stored value of this callback.
+        unsafe { entry(value) }.map_or(0, |entry| size_of::<Entry>().saturating_add(entry.heap_bytes()))
     }
 }
 
@@ -172,7 +176,8 @@ guarded! {
     // Above 64 the server frees on another thread. The allocations are few; what takes long is giving back the pages
     // of a large value.
     fn free_effort(_key: *mut raw::RedisModuleString, value: *const c_void) -> usize, else { 1 } {
-        entry(value.cast_mut()).map_or(1, |entry| 1 + entry.heap_bytes() / (16 * 1024))
+        // SAFETY: the stored value of this callback.
+        unsafe { entry(value) }.map_or(1, |entry| 1 + entry.heap_bytes() / (16 * 1024))
     }
 }
 
@@ -185,7 +190,8 @@ guarded! {
                 let name = call!(RedisModule_GetKeyNameFromOptCtx(key));
                 let db = u32::try_from(call!(RedisModule_GetDbIdFromOptCtx(key))).unwrap_or(0);
                 if !name.is_null() {
-                    ledger::unlinked(db, bytes(name), token);
+                    // SAFETY: the server's own name of the key, alive during this call.
+                    ledger::unlinked(db, unsafe { bytes(name) }, token);
                 }
                 entry.void_lease();
             }
@@ -198,7 +204,8 @@ guarded! {
     fn copy(_keys: *mut raw::RedisModuleKeyOptCtx, value: *const c_void) -> *mut c_void, else {
         std::ptr::null_mut()
     } {
-        let Some(entry) = entry(value.cast_mut()) else { return std::ptr::null_mut() };
+        // SAFETY: the stored value of this callback.
+        let Some(entry) = (unsafe { entry(value) }) else { return std::ptr::null_mut() };
         let mut copied = entry.clone();
         copied.void_lease();
         Box::into_raw(Box::new(copied)).cast()
@@ -233,8 +240,10 @@ impl Drop for LoadedString {
     }
 }
 
-fn entry<'a>(value: *mut c_void) -> Option<&'a Entry> {
-    // SAFETY: a stored value (see the contract), alive during the callback.
+/// # Safety
+/// A stored value (see the contract), which nobody changes or frees during `'a`.
+unsafe fn entry<'a>(value: *const c_void) -> Option<&'a Entry> {
+    // SAFETY: the caller's promise.
     unsafe { value.cast::<Entry>().as_ref() }
 }
 

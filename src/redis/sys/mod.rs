@@ -10,6 +10,10 @@
 //!    public constructor, and is handed out by reference.
 //! 3. **Function pointers are filled in once**, by the server, before any of this runs. A missing one is a missing
 //!    feature: `has` asks, and [`call!`] panics into the guard rather than jumping to null.
+//! 4. **Pointers given to the server are valid for the call.** Each is one that the server gave to the running callback,
+//!    one that a value of ours owns (a string, a reply, a handle, an open key) and frees on drop, or one to a borrow or
+//!    a literal that outlives the call; lengths are those of what they belong to. Where a call relies on more, the
+//!    place says so.
 
 #![allow(unsafe_code, reason = "the one room where the server's C API is called")]
 
@@ -38,7 +42,7 @@ macro_rules! call {
         // SAFETY: a plain read of a pointer that was written once, at load (contract 3).
         let function = unsafe { redis_module::raw::$name };
         match function {
-            // SAFETY: the arguments are as this function documents them; the caller of the macro says why.
+            // SAFETY: the pointers are valid for this call (contract 4), on the one thread (contract 1).
             Some(function) => unsafe { function($($argument),*) },
             None => $crate::redis::sys::missing(stringify!($name)),
         }
