@@ -61,7 +61,7 @@ fn start(context: &Context, arguments: Argv) -> Result<(), String> {
     register::<commands::fault::Fault>(context)?;
 
     register::<commands::get_or_lock::GetOrLock>(context)?;
-    register::<commands::batch::MGetOrLock>(context)?;
+    register::<commands::mget_or_lock::MGetOrLock>(context)?;
     register::<commands::fill::Fill>(context)?;
     register::<commands::set::Set>(context)?;
     register::<commands::get::Get>(context)?;

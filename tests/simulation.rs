@@ -303,7 +303,7 @@ impl<'a> Schedule<'a> {
                 (Input::Overwrite { value: bytes, freshness: FOR_EVER }, line)
             }
             30 if self.random.bool() => {
-                let text = Other::Text { value: bytes, fresh_until: UnixMs::NEVER };
+                let text = Other::String { value: bytes, fresh_until: UnixMs::NEVER };
                 (Input::Retype(text), format!("SET {name} {value}"))
             }
             30 => (Input::Retype(Other::Foreign), format!("DEL {name}\nRPUSH {name} {value}")),

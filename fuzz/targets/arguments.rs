@@ -12,7 +12,7 @@ mod commands;
 mod redis;
 
 use commands::args::{beta, number, only_option, token, Once, Words};
-use commands::get_or_lock::Call;
+use commands::ask::Call;
 use commands::{freshness, leases};
 use corral_lease::time::{UnixMs, MAX_MS};
 use libfuzzer_sys::fuzz_target;

@@ -85,7 +85,7 @@ impl<'a> View<'a> {
         self.entry(&slot.entry, &mut print);
         match &slot.other {
             None => print.push(0),
-            Some(Other::Text { fresh_until, .. }) => print.extend([1, self.moment(*fresh_until)]),
+            Some(Other::String { fresh_until, .. }) => print.extend([1, self.moment(*fresh_until)]),
             Some(Other::Foreign) => print.push(2),
         }
         print.push(self.builder(slot.book.current));

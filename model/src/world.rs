@@ -174,7 +174,7 @@ impl World {
                 }
             }
             Act::Text { key } => {
-                let text = Other::Text { value: value(), fresh_until: self.now.plus(2) };
+                let text = Other::String { value: value(), fresh_until: self.now.plus(2) };
                 self.replace(key, Entry::vacant(), Some(text));
             }
             Act::Foreign { key } => self.replace(key, Entry::vacant(), Some(Other::Foreign)),
@@ -659,7 +659,7 @@ impl Slot {
     /// Whether the key has come to its end. It is there through its last millisecond.
     fn expire(&mut self, now: UnixMs) -> bool {
         let until = match &self.other {
-            Some(Other::Text { fresh_until, .. }) => *fresh_until,
+            Some(Other::String { fresh_until, .. }) => *fresh_until,
             Some(Other::Foreign) => UnixMs::NEVER,
             None => self.entry.kept_until(),
         };

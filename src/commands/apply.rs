@@ -32,7 +32,7 @@ impl Command for Apply {
         if !must_obey && !flags.is_replicated() && !flags.is_loading() {
             return Err(Refusal::Internal);
         }
-        let (Some(name), Some(header)) = (args.key(0), args.get(1)) else { return Ok(()) };
+        let (name, header) = (args.key(0)?, args.word(1)?);
         let value = args.get(2);
         let header = codec::decode(header).map_err(|malformed| Refusal::Malformed(malformed.to_string()))?;
         if (header.value == ValuePart::Carried) != value.is_some() || args.len() > 3 {

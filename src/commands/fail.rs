@@ -33,7 +33,7 @@ impl Command for Fail {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (Some(name), Some(given), Some(message)) = (args.key(0), args.get(1), args.get(2)) else { return Ok(()) };
+        let (name, given, message) = (args.key(0)?, args.word(1)?, args.word(2)?);
         let token = token(given)?;
         if message.len() > MESSAGE_LIMIT {
             return Err(Refusal::TooLong { name: "message", limit: MESSAGE_LIMIT });

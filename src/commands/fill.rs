@@ -36,7 +36,7 @@ impl Command for Fill {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (Some(name), Some(given), Some(value)) = (args.key(0), args.get(1), args.get(2)) else { return Ok(()) };
+        let (name, given, value) = (args.key(0)?, args.word(1)?, args.word(2)?);
         let token = token(given)?;
         let freshness = freshness::parse(args.from(3))?;
         let full = context.flags().is_over_memory() && context.is_out_of_memory(name);

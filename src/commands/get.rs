@@ -3,11 +3,11 @@
 use corral_lease::ask::{Answer, State};
 use corral_lease::time::UnixMs;
 
-use super::get_or_lock::text;
+use super::ask::string;
 use crate::redis::refusal::Refusal;
 use crate::redis::stats::STATS;
 use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::key::{Kind as Holds, OpenKey};
+use crate::redis::sys::key::{Holds, OpenKey};
 use crate::redis::sys::{context, Argv, Context};
 
 pub struct Get;
@@ -25,14 +25,14 @@ impl Command for Get {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let Some(name) = args.key(0) else { return Ok(()) };
+        let name = args.key(0)?;
         let mut key = OpenKey::read(context, name);
         let now = UnixMs::from_micros(context::command_us());
         let answer = match key.entry() {
             Some(entry) => entry.peek(now),
             None => match key.kind() {
                 Holds::Nothing | Holds::Entry => Answer::Miss { lease_left_ms: 0 },
-                Holds::Text => text(&key, now),
+                Holds::String => string(&key, now),
                 Holds::Foreign => return Err(Refusal::WrongType),
             },
         };

@@ -20,7 +20,7 @@ impl Command for Invalidate {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let held = (0..args.len()).filter_map(|index| args.key(index)).filter(|name| {
+        let held = (0..args.len()).filter_map(|index| args.key(index).ok()).filter(|name| {
             keyspace::step(context, *name, Over::Entries, Some(event::INVALIDATE), |key, _| key.invalidate())
         });
         context.reply_number(held.count() as i64);

@@ -3,7 +3,7 @@
 use corral_lease::time::{UnixMs, MAX_MS};
 
 use super::args::{Once, Words, MS};
-use super::info::holder;
+use super::info::{holder, token_and_times};
 use crate::redis::ledger::Line;
 use crate::redis::refusal::Refusal;
 use crate::redis::sys::command::{Arg, Command, Keys, Kind, Spec};
@@ -87,21 +87,15 @@ fn look(context: &Context, mut line: Line, now: UnixMs) -> Option<Line> {
 }
 
 fn describe(context: &Context, line: &Line, now: UnixMs) {
-    let number = |number: u64| context.reply_number(i64::try_from(number).unwrap_or(i64::MAX));
     let waiters = state::with(|state| state.waiting.len_at(line.place.db, &line.place.key));
     context.reply_map(7);
     context.reply_word(c"key");
     context.reply_bytes(&line.place.key);
     context.reply_word(c"db");
-    number(u64::from(line.place.db));
-    context.reply_word(c"token");
-    number(line.lease.token.get());
-    context.reply_word(c"age-ms");
-    number(line.lease.granted_at.until(now));
-    context.reply_word(c"left-ms");
-    number(now.until(line.lease.deadline));
+    context.reply_count(u64::from(line.place.db));
+    token_and_times(context, &line.lease, now);
     context.reply_word(c"waiters");
-    number(waiters as u64);
+    context.reply_count(waiters as u64);
     context.reply_word(c"holder");
     holder(context, Some(line));
 }

@@ -2,7 +2,7 @@
 
 pub mod apply;
 pub mod args;
-pub mod batch;
+pub mod ask;
 pub mod fail;
 #[cfg(feature = "faults")]
 pub mod fault;
@@ -13,6 +13,7 @@ pub mod get_or_lock;
 pub mod info;
 pub mod invalidate;
 pub mod leases;
+pub mod mget_or_lock;
 pub mod pass;
 pub mod release;
 pub mod renew;

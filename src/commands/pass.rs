@@ -27,7 +27,7 @@ impl Command for Pass {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (Some(name), Some(given)) = (args.key(0), args.get(1)) else { return Ok(()) };
+        let (name, given) = (args.key(0)?, args.word(1)?);
         let token = token(given)?;
         let pass_ms = only_option(args.from(2), "PX", &settings::PASS_MS)?;
         let held =

@@ -23,7 +23,7 @@ impl Command for Release {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (Some(name), Some(given)) = (args.key(0), args.get(1)) else { return Ok(()) };
+        let (name, given) = (args.key(0)?, args.word(1)?);
         let token = token(given)?;
         let held =
             keyspace::step(context, name, Over::Entries, None, |key, from| key.end(token, LeaseEnd::Released, from));

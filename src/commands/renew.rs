@@ -28,13 +28,13 @@ impl Command for Renew {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (Some(name), Some(given), Some(ms)) = (args.key(0), args.get(1), args.get(2)) else { return Ok(()) };
+        let (name, given, ms) = (args.key(0)?, args.word(1)?, args.word(2)?);
         let token = token(given)?;
         let lease_max_ms = settings::LEASE_MAX_MS.get();
         let ms = number(ms, "ms", 1..=MAX_MS, MS)?;
         let left_ms = keyspace::step(context, name, Over::Entries, None, |key, _| key.renew(token, ms, lease_max_ms));
         match left_ms {
-            Some(left_ms) => context.reply_number(i64::try_from(left_ms).unwrap_or(i64::MAX)),
+            Some(left_ms) => context.reply_count(left_ms),
             None => context.reply_null(),
         }
         Ok(())

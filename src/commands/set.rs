@@ -23,7 +23,7 @@ impl Command for Set {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (Some(name), Some(value)) = (args.key(0), args.get(1)) else { return Ok(()) };
+        let (name, value) = (args.key(0)?, args.word(1)?);
         let freshness = freshness::parse(args.from(2))?;
         keyspace::step(context, name, Over::Anything, Some(event::FILL), |key, _| {
             key.set(Arc::from(value), freshness.resolve(key.now, context::random))

@@ -12,8 +12,8 @@ use proptest::sample::select;
 use proptest::test_runner::Config;
 
 use super::args::{number, token, MS};
+use super::ask::Call;
 use super::freshness;
-use super::get_or_lock::Call;
 use crate::redis::refusal::Refusal;
 use crate::redis::settings::LEASE_MAX_MS;
 

@@ -23,7 +23,7 @@ impl Command for Touch {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (Some(name), Some(given)) = (args.key(0), args.get(1)) else { return Ok(()) };
+        let (name, given) = (args.key(0)?, args.word(1)?);
         let token = token(given)?;
         let freshness = freshness::parse(args.from(2))?;
         let touched = keyspace::step(context, name, Over::Entries, Some(event::FILL), |key, from| {

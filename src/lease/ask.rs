@@ -100,10 +100,7 @@ impl Answer {
     /// The third element of the reply.
     pub fn number(&self) -> i64 {
         let ms = match *self {
-            Answer::Hit { stale_in_ms, .. } => match stale_in_ms {
-                Some(ms) => ms,
-                None => return -1,
-            },
+            Answer::Hit { stale_in_ms, .. } => return or_never(stale_in_ms),
             Answer::Stale { lease_left_ms, .. } | Answer::Wait { lease_left_ms } | Answer::Miss { lease_left_ms } => {
                 lease_left_ms
             }
@@ -127,6 +124,11 @@ impl Answer {
         let stale_in_ms = (!fresh_until.is_never()).then(|| now.until(fresh_until));
         Answer::Hit { value, stale_in_ms }
     }
+}
+
+/// A number of milliseconds as it stands in replies: -1 for never.
+pub fn or_never(ms: Option<u64>) -> i64 {
+    ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub struct Key<'a> {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Other {
     /// An ordinary string: everybody's answer is HIT.
-    Text { value: Arc<[u8]>, fresh_until: UnixMs },
+    String { value: Arc<[u8]>, fresh_until: UnixMs },
     /// Another type: everybody is refused.
     Foreign,
 }
@@ -108,20 +108,6 @@ impl LeaseEnd {
     /// Whether the rebuild succeeded.
     pub const fn is_with_value(self) -> bool {
         matches!(self, LeaseEnd::Filled | LeaseEnd::Touched)
-    }
-
-    pub const fn word(self) -> &'static str {
-        match self {
-            LeaseEnd::Filled => "filled",
-            LeaseEnd::Touched => "touched",
-            LeaseEnd::Replaced => "replaced",
-            LeaseEnd::Failed => "failed",
-            LeaseEnd::Passed => "passed",
-            LeaseEnd::Invalidated => "invalidated",
-            LeaseEnd::Released => "released",
-            LeaseEnd::HolderGone => "holder-gone",
-            LeaseEnd::Expired => "expired",
-        }
     }
 }
 
@@ -246,7 +232,7 @@ impl Key<'_> {
         if let Some(other) = &self.other {
             let waiters = self.room.take_joined(token);
             match other {
-                Other::Text { value, fresh_until } => {
+                Other::String { value, fresh_until } => {
                     step.wake(waiters, || Answer::hit(value.clone(), *fresh_until, self.now));
                 }
                 Other::Foreign if waiters.is_empty() => {}

@@ -5,23 +5,22 @@ use super::sys::Context;
 use super::{clock, resets, scheduler, state};
 
 pub fn on(context: &Context, event: Event) {
-    if event == Event::Housekeeping {
-        clock::watch(context);
-        return resets::watch(context);
-    }
-    state::with(|state| match event {
-        Event::ClientGone { id } => {
+    match event {
+        Event::ClientGone { id } => state::with(|state| {
             let tied = state.ties.take(id);
             state.holders_gone.extend(tied);
-        }
-        Event::RoleChanged => state.role_changed = true,
-        Event::Flushed { db } => state.ledger.flush(db),
+        }),
+        Event::RoleChanged => state::with(|state| state.role_changed = true),
+        Event::Flushed { db } => state::with(|state| state.ledger.flush(db)),
         // Leases do not travel (the entry voids its own when it is next looked at), so neither do their lines.
-        Event::Swapped { first, second } => {
+        Event::Swapped { first, second } => state::with(|state| {
             state.ledger.flush(Some(first));
             state.ledger.flush(Some(second));
+        }),
+        Event::Housekeeping => {
+            clock::watch(context);
+            return resets::watch(context);
         }
-        Event::Housekeeping => {}
-    });
+    }
     scheduler::arm(context);
 }

@@ -14,7 +14,7 @@ use super::refusal::WRONG_TYPE;
 use super::scheduler;
 use super::state::{self, State};
 use super::stats::STATS;
-use super::sys::key::{Kind, OpenKey};
+use super::sys::key::{Holds, OpenKey};
 use super::sys::{context, Context, KeyName};
 use super::wakes::{self, Outcome};
 
@@ -64,14 +64,14 @@ pub fn step_at<R>(
     let mut key = OpenKey::write(context, name);
     let before = key.kind();
     let other = match before {
-        Kind::Text if over == Over::Entries => Some(text(&key, db, name, now)),
-        Kind::Foreign if over == Over::Entries => Some(Other::Foreign),
+        Holds::String if over == Over::Entries => Some(string(&key, db, name, now)),
+        Holds::Foreign if over == Over::Entries => Some(Other::Foreign),
         _ => None,
     };
     let mut made = Entry::vacant();
     let entry = key.entry().unwrap_or(&mut made);
     let Step { reply, change, effects } = state::with(|state| run(state, db, name.bytes(), entry, other, now_us, step));
-    if change > Change::Nothing && (over == Over::Anything || matches!(before, Kind::Nothing | Kind::Entry)) {
+    if change > Change::Nothing && (over == Over::Anything || matches!(before, Holds::Nothing | Holds::Entry)) {
         store(context, name, &mut key, made, before, change, now);
     }
     drop(key);
@@ -103,26 +103,26 @@ fn run<R>(
 }
 
 /// An ordinary string, read only if somebody waits for it.
-fn text(key: &OpenKey, db: u32, name: KeyName, now: UnixMs) -> Other {
+fn string(key: &OpenKey, db: u32, name: KeyName, now: UnixMs) -> Other {
     let awaited = state::with(|state| state.waiting.len_at(db, name.bytes())) > 0;
-    let value = if awaited { key.text().unwrap_or_default() } else { Vec::new() };
-    Other::Text { value: value.into(), fresh_until: key.deadline(now) }
+    let value = if awaited { key.string().unwrap_or_default() } else { Vec::new() };
+    Other::String { value: value.into(), fresh_until: key.deadline(now) }
 }
 
 /// Brings the keyspace, the replicas and the AOF up to the entry. `made` is the entry of a key that held none.
-fn store(context: &Context, name: KeyName, key: &mut OpenKey, made: Entry, before: Kind, change: Change, now: UnixMs) {
+fn store(context: &Context, name: KeyName, key: &mut OpenKey, made: Entry, before: Holds, change: Change, now: UnixMs) {
     let vacant = key.entry().map_or_else(|| made.is_vacant(now), |entry| entry.is_vacant(now));
     if vacant {
-        if before != Kind::Nothing {
+        if before != Holds::Nothing {
             key.delete();
             context.replicate_unlink(name);
         }
         return;
     }
     match before {
-        Kind::Entry => {}
-        Kind::Nothing => key.put(made),
-        Kind::Text | Kind::Foreign => {
+        Holds::Entry => {}
+        Holds::Nothing => key.put(made),
+        Holds::String | Holds::Foreign => {
             key.delete();
             key.put(made);
         }
@@ -131,13 +131,13 @@ fn store(context: &Context, name: KeyName, key: &mut OpenKey, made: Entry, befor
     let Some(entry) = key.entry() else { return };
     let deadline = match change {
         // A lease only ever lengthens the key's life: what EXPIRE or PERSIST set is not undone by a rebuild.
-        Change::Nothing | Change::Lease if before == Kind::Entry => present.max(entry.lease_kept_until()),
+        Change::Nothing | Change::Lease if before == Holds::Entry => present.max(entry.lease_kept_until()),
         _ => entry.kept_until(),
     };
     let value = entry.value().cloned();
     let (part, carried) = match value {
         None => (ValuePart::Absent, None),
-        Some(value) if change == Change::Value || before != Kind::Entry => (ValuePart::Carried, Some(value)),
+        Some(value) if change == Change::Value || before != Holds::Entry => (ValuePart::Carried, Some(value)),
         Some(_) => (ValuePart::Kept, None),
     };
     let header = codec::encode(entry, part, Some(deadline));
@@ -242,7 +242,7 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
     match key.entry() {
         Some(entry) => *entry = applied,
         None => {
-            if kind != Kind::Nothing {
+            if kind != Holds::Nothing {
                 key.delete();
             }
             key.put(applied);

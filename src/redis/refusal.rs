@@ -6,6 +6,8 @@ use std::ffi::{CStr, CString};
 /// Why a call was refused. A refused call has changed nothing, but for [`Refusal::OutOfMemory`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
+    /// An argument is absent that the command's arity promised: a bug of ours.
+    Absent,
     /// An option this command does not have.
     UnknownOption { given: String, allowed: &'static str },
     /// An option given twice, or two that exclude each other.
@@ -50,6 +52,7 @@ impl Refusal {
     /// The error as it is sent: a stable code, a blank, a sentence.
     pub fn sentence(&self) -> Cow<'static, CStr> {
         let text = match self {
+            Refusal::Absent => return Cow::Borrowed(INTERNAL),
             Refusal::UnknownOption { given, allowed } => {
                 format!("ERR syntax error: unknown option '{given}', allowed are {allowed}")
             }

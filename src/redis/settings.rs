@@ -74,9 +74,6 @@ pub fn default_lease_ms() -> u64 {
 /// defaults that CONFIG REWRITE compares with.
 pub fn register(context: &Context, arguments: Argv) -> Result<(), String> {
     take_arguments(arguments)?;
-    if !config::is_supported() {
-        return Ok(());
-    }
     let registered = NUMBERS.iter().all(|setting| config::register_number(context, setting))
         && config::register_decimal(context, &EARLY_BETA)
         && config::register_flag(context, &LOG_EXPIRED_LEASES)

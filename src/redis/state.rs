@@ -1,8 +1,8 @@
 //! The module's own memory, in one place.
 //!
-//! Reached only through [`with`], by closures that decide and remember but never call the server: deleting a key calls
-//! back into `unlink`, which needs this memory too. A closure that did it all the same would find the lock taken and
-//! panic into its guard, rather than wait for itself for ever.
+//! Reached only through [`with`], by closures that decide and remember. They call nothing of the server that can call
+//! back: deleting a key calls into `unlink`, which needs this memory too. A closure that did it all the same would find
+//! the lock taken and panic into its guard, rather than wait for itself for ever.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -61,7 +61,7 @@ lazy_static! {
     static ref STATE: Mutex<State> = Mutex::new(State::default());
 }
 
-/// Runs `body` with the module's memory. `body` must not call the server.
+/// Runs `body` with the module's memory. `body` must not call what can call back.
 #[allow(clippy::panic, reason = "a call from within itself is a bug, and the guard is the place to end it")]
 pub fn with<R>(body: impl FnOnce(&mut State) -> R) -> R {
     match lock() {

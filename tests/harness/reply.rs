@@ -92,7 +92,7 @@ impl Triple {
         self.number
     }
 
-    /// Asserts the state and the value.
+    /// Whether it is this state with this value.
     pub fn is(&self, state: &str, value: Option<&str>) -> bool {
         self.state == state && self.value.as_deref() == value.map(str::as_bytes)
     }

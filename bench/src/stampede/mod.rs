@@ -2,10 +2,10 @@
 //! that goes on and on over ten thousand keys.
 
 mod client; // one client: its connections, and its part of the ledger
-mod corral;
+mod corral; // ours
 mod ledger; // which builds there were, and what a request should have taken
 mod memcached; // the meta protocol: one wins, the others poll
-mod redis; // what Redis alone can do // ours
+mod redis; // what Redis alone can do
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -26,7 +26,7 @@ proptest! {
     #![proptest_config(Config { failure_persistence: None, ..Config::default() })]
 
     #[test]
-    fn any_history_goes_as_spec_says_and_everybody_is_answered(acts in vec(act(), 1..100)) {
+    fn any_history_goes_as_the_oracle_says_and_everybody_is_answered(acts in vec(act(), 1..100)) {
         let mut history = History::new();
         for act in acts {
             history.play(act);
@@ -131,7 +131,7 @@ impl History {
             Act::Overwrite(freshness) => Input::Overwrite { value, freshness: self.placed(freshness) },
             Act::Retype(None) => Input::Retype(Other::Foreign),
             Act::Retype(Some(ms)) => {
-                Input::Retype(Other::Text { value, fresh_until: UnixMs::new(self.oracle.key.now + ms) })
+                Input::Retype(Other::String { value, fresh_until: UnixMs::new(self.oracle.key.now + ms) })
             }
             Act::Get => Input::Get,
             Act::Renew { which, ms } => Input::Renew { token: self.token(&which), ms },

@@ -23,7 +23,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use corral_lease::ask::Answer;
-use corral_lease::key::{Effect, Grantee, Other};
+use corral_lease::key::{Effect, Grantee, LeaseEnd, Other};
 use corral_lease::rebuild::Memory;
 use corral_lease::room::WaiterId;
 use corral_lease::time::UnixMs;
@@ -144,7 +144,7 @@ impl Story {
             "RENAME-OVER" => {
                 Input::Overwrite { value: Arc::from(words.next()?.as_bytes()), freshness: words.freshness()? }
             }
-            "STRING" => Input::Retype(Other::Text {
+            "STRING" => Input::Retype(Other::String {
                 value: Arc::from(words.next()?.as_bytes()),
                 fresh_until: words.freshness()?.resolve(self.stage.now, || 1.0).fresh_until,
             }),
@@ -213,7 +213,7 @@ impl Story {
                 }
                 Effect::Ended { lease, end } => {
                     let token = self.name(lease.token);
-                    self.tell(format_args!("{token} {}", end.word()));
+                    self.tell(format_args!("{token} {}", end_word(*end)));
                 }
             }
         }
@@ -305,4 +305,19 @@ fn left(now: UnixMs, moment: UnixMs) -> String {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// How the scripts call the end of a lease.
+const fn end_word(end: LeaseEnd) -> &'static str {
+    match end {
+        LeaseEnd::Filled => "filled",
+        LeaseEnd::Touched => "touched",
+        LeaseEnd::Replaced => "replaced",
+        LeaseEnd::Failed => "failed",
+        LeaseEnd::Passed => "passed",
+        LeaseEnd::Invalidated => "invalidated",
+        LeaseEnd::Released => "released",
+        LeaseEnd::HolderGone => "holder-gone",
+        LeaseEnd::Expired => "expired",
+    }
 }

@@ -140,7 +140,7 @@ impl Stage {
     /// What the key's own deadline in Redis does. A key is there through the last millisecond, of use or not.
     pub fn expire(&mut self) {
         let until = match &self.other {
-            Some(Other::Text { fresh_until, .. }) => *fresh_until,
+            Some(Other::String { fresh_until, .. }) => *fresh_until,
             Some(Other::Foreign) => UnixMs::NEVER,
             None => self.entry.kept_until(),
         };
@@ -257,7 +257,7 @@ impl Stage {
     /// Row 1 of the decision, which is the shell's: an ordinary string answers HIT with its own time to live.
     fn reply_of_other(&self) -> Option<Reply> {
         self.other.as_ref().map(|other| match other {
-            Other::Text { value, fresh_until } => Reply::Answer(Answer::hit(value.clone(), *fresh_until, self.now)),
+            Other::String { value, fresh_until } => Reply::Answer(Answer::hit(value.clone(), *fresh_until, self.now)),
             Other::Foreign => Reply::WrongType,
         })
     }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use redis_module::raw;
 
 use super::call;
+use crate::redis::refusal::Refusal;
 
 /// The arguments after the command's name.
 #[derive(Clone, Copy)]
@@ -45,9 +46,15 @@ impl<'a> Argv<'a> {
         self.strings.get(index).map(|string| unsafe { bytes(*string) })
     }
 
-    /// Argument `index` as a key's name.
-    pub fn key(self, index: usize) -> Option<KeyName<'a>> {
-        self.strings.get(index).map(|string| KeyName { string: *string, lives: PhantomData })
+    /// The same of an argument that the command's arity promises.
+    pub fn word(self, index: usize) -> Result<&'a [u8], Refusal> {
+        self.get(index).ok_or(Refusal::Absent)
+    }
+
+    /// Argument `index`, promised in the same way, as a key's name.
+    pub fn key(self, index: usize) -> Result<KeyName<'a>, Refusal> {
+        let string = self.strings.get(index).ok_or(Refusal::Absent)?;
+        Ok(KeyName { string: *string, lives: PhantomData })
     }
 
     /// The arguments from `index` on, as bytes.

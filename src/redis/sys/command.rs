@@ -126,7 +126,7 @@ pub fn register<C: Command>(context: &Context) -> Result<(), String> {
     if command.is_null() {
         return Err(format!("the server lost the command {}", spec.name.to_string_lossy()));
     }
-    if has!(RedisModule_SetCommandInfo) && !describe(command, spec) {
+    if !describe(command, spec) {
         return Err(format!("the server declined the documentation of {}", spec.name.to_string_lossy()));
     }
     if has!(RedisModule_SetCommandACLCategories) {

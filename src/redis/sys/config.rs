@@ -10,16 +10,11 @@ use redis_module::raw;
 
 use super::argv::bytes;
 use super::context::OK;
-use super::{call, has, Context};
+use super::{call, Context};
 use crate::redis::guard::guarded;
 use crate::redis::settings::{Decimal, Flag, Number};
 
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;
-
-/// Whether this server lets modules have settings (7.0).
-pub fn is_supported() -> bool {
-    has!(RedisModule_RegisterNumericConfig)
-}
 
 pub fn register_number(context: &Context, setting: &'static Number) -> bool {
     let flags = raw::REDISMODULE_CONFIG_DEFAULT;

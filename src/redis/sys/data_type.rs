@@ -16,7 +16,7 @@ use corral_lease::entry::Entry;
 use redis_module::raw;
 
 use super::argv::{bytes, KeyName};
-use super::{call, has, Context};
+use super::{call, Context};
 use crate::redis::guard::{catch, guarded};
 use crate::redis::{ledger, log};
 
@@ -58,7 +58,7 @@ pub fn register(context: &Context) -> bool {
         free_effort2: None,
         unlink2: Some(unlink),
         copy2: Some(copy),
-        // None: an entry is two or three small allocations; active defragmentation skips it.
+        // None: an entry is a few small allocations; active defragmentation skips it.
         defrag: None,
     };
     let handle = call!(RedisModule_CreateDataType(context.raw, NAME.as_ptr(), ENCODING_VERSION, &mut methods));
@@ -141,10 +141,8 @@ guarded! {
         // SAFETY: the stored value of this callback.
         if let Some(entry) = unsafe { entry(value) } {
             let mut entry = entry.clone();
-            if has!(RedisModule_GetDbIdFromDigest) {
-                let db = call!(RedisModule_GetDbIdFromDigest(digest));
-                entry.settle(u32::try_from(db).unwrap_or(0));
-            }
+            let db = call!(RedisModule_GetDbIdFromDigest(digest));
+            entry.settle(u32::try_from(db).unwrap_or(0));
             let (part, value) = stored(&entry);
             let header = codec::encode(&entry, part, None);
             call!(RedisModule_DigestAddStringBuffer(digest, header.as_ptr().cast(), header.len()));

@@ -24,11 +24,11 @@ pub struct OpenKey<'a> {
 
 /// What kind of thing a key holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum Holds {
     Nothing,
     Entry,
     /// An ordinary string.
-    Text,
+    String,
     /// Any other type.
     Foreign,
 }
@@ -50,17 +50,17 @@ impl<'a> OpenKey<'a> {
     }
 
     /// What the key holds, where it is no entry or only its kind matters.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Holds {
         if self.raw.is_null() {
-            return Kind::Nothing;
+            return Holds::Nothing;
         }
         if self.entry_ptr().is_some() {
-            return Kind::Entry;
+            return Holds::Entry;
         }
         match call!(RedisModule_KeyType(self.raw)) {
-            kind if kind == raw::REDISMODULE_KEYTYPE_EMPTY as i32 => Kind::Nothing,
-            kind if kind == raw::REDISMODULE_KEYTYPE_STRING as i32 => Kind::Text,
-            _ => Kind::Foreign,
+            kind if kind == raw::REDISMODULE_KEYTYPE_EMPTY as i32 => Holds::Nothing,
+            kind if kind == raw::REDISMODULE_KEYTYPE_STRING as i32 => Holds::String,
+            _ => Holds::Foreign,
         }
     }
 
@@ -116,7 +116,7 @@ impl<'a> OpenKey<'a> {
     /// The bytes of an ordinary string, copied.
     ///
     /// By GET rather than StringDMA, which would turn an int-encoded or embedded string into a raw one for good.
-    pub fn text(&self) -> Option<Vec<u8>> {
+    pub fn string(&self) -> Option<Vec<u8>> {
         let reply = call!(RedisModule_Call(self.context.raw, c"GET".as_ptr(), c"s".as_ptr(), self.name.string));
         if reply.is_null() {
             return None;

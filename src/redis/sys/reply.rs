@@ -32,6 +32,11 @@ impl Context {
         call!(RedisModule_ReplyWithLongLong(self.raw, number));
     }
 
+    /// A number that is never negative: milliseconds, bytes, a token, how many.
+    pub fn reply_count(&self, count: u64) {
+        self.reply_number(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     pub fn reply_bytes(&self, bytes: &[u8]) {
         call!(RedisModule_ReplyWithStringBuffer(self.raw, bytes.as_ptr().cast(), bytes.len()));
     }

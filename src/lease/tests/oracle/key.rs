@@ -45,7 +45,7 @@ pub struct Failure {
 #[derive(Clone, PartialEq)]
 pub enum PlainOther {
     /// An ordinary string and its time to live.
-    Text(Value),
+    String(Value),
     Foreign,
 }
 
@@ -64,7 +64,7 @@ impl PlainKey {
     /// "string -> HIT. Foreign type -> WRONGTYPE."
     pub fn row_1(&self) -> Option<Decision> {
         self.other.as_ref().map(|other| match other {
-            PlainOther::Text(text) => Decision::Answer(self.hit(text)),
+            PlainOther::String(text) => Decision::Answer(self.hit(text)),
             PlainOther::Foreign => Decision::WrongType,
         })
     }
@@ -172,7 +172,7 @@ impl PlainKey {
     fn end(&self) -> u64 {
         match &self.other {
             Some(PlainOther::Foreign) => u64::MAX,
-            Some(PlainOther::Text(text)) => text.fresh_until,
+            Some(PlainOther::String(text)) => text.fresh_until,
             None => {
                 let value = self.value.as_ref().map_or(0, Value::end);
                 let lease = self.lease.map_or(0, |lease| lease.deadline + lease.length_ms);

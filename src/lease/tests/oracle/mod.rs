@@ -193,9 +193,9 @@ impl Oracle {
                 self.key.clear();
                 self.key.other = Some(match other {
                     Other::Foreign => PlainOther::Foreign,
-                    Other::Text { value, fresh_until } => {
+                    Other::String { value, fresh_until } => {
                         let soft = SoftDeadline::At(*fresh_until);
-                        PlainOther::Text(self.key.value_of(value, &Freshness { soft, ..NO_WINDOWS }))
+                        PlainOther::String(self.key.value_of(value, &Freshness { soft, ..NO_WINDOWS }))
                     }
                 });
                 Reply::Nobody
