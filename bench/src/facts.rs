@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use corral_rig::interrupt;
 
-use crate::interrupt;
 use crate::wire::{line, Connection};
 
 pub(crate) struct Facts(String);

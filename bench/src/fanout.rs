@@ -4,10 +4,10 @@ mod large; // values of a mebibyte
 mod round; // one fill, or one PUBLISH
 
 use anyhow::Result;
+use corral_rig::interrupt;
 
 use crate::facts::{memory, Facts};
 use crate::findings::Findings;
-use crate::interrupt;
 use crate::options::{Options, Scale};
 use crate::progress::Progress;
 use crate::sample::Sample;

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Result};
+use corral_rig::interrupt;
 
 use crate::facts::parked;
 use crate::findings::Findings;
-use crate::interrupt;
 use crate::options::{Options, Scale};
 use crate::progress::Progress;
 use crate::sample::Sample;

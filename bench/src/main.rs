@@ -8,7 +8,6 @@ mod fanout; // one fill for many waiters
 mod findings; // tables, and figures beside their targets
 mod handover; // how soon the next holder has the lease
 mod instructions; // counted by callgrind
-mod interrupt; // Ctrl-C
 mod memory; // what an entry takes
 mod options; // the command line
 mod page; // the report as one HTML file
@@ -27,10 +26,10 @@ use std::process::ExitCode;
 
 use anyhow::{ensure, Context, Result};
 use clap::Parser;
+use corral_rig::interrupt::{self, Interrupted};
 use futures_util::future::join_all;
 
 use findings::Findings;
-use interrupt::Interrupted;
 use options::{Options, Part};
 
 fn main() -> ExitCode {

@@ -1,22 +1,21 @@
 //! The servers of a run: each on a free port of the loopback interface, in a temporary directory, keeping nothing.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
+use corral_rig::interrupt;
+use corral_rig::process::{free_port, log_end, Process};
 use tempfile::TempDir;
 
-use crate::interrupt;
 use crate::options::Options;
 use crate::wire::{line, Connection};
 
 /// A running server, ended when dropped.
 pub(crate) struct Server {
-    process: Child,
+    process: Process,
     pub(crate) port: u16,
     // Dropped after the process is gone.
     directory: TempDir,
@@ -51,7 +50,7 @@ impl Server {
         command
             .args(["-l", "127.0.0.1", "-U", "0", "-t", "1", "-c", "4096", "-u", "nobody", "-p"])
             .arg(port.to_string());
-        let mut server = Self { process: spawn(&mut command)?, port, directory };
+        let mut server = Self { process: Process::start(&mut command)?, port, directory };
         server.wait_until_up(b"mn\r\n", "MN").await?;
         Ok(server)
     }
@@ -94,7 +93,7 @@ impl Server {
             .arg("--loadmodule")
             .arg(fs::canonicalize(&options.module)?)
             .current_dir(directory.path());
-        let mut server = Self { process: spawn(&mut command)?, port, directory };
+        let mut server = Self { process: Process::start(&mut command)?, port, directory };
         server.wait_until_up(&line("PING"), "+PONG").await?;
         Ok(server)
     }
@@ -103,8 +102,11 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             interrupt::check()?;
-            if let Some(status) = self.process.try_wait()? {
-                bail!("the server ended at once ({status}). The end of its log:\n{}", log_end(self.directory.path()));
+            if let Some(status) = self.process.ended()? {
+                bail!(
+                    "the server ended at once ({status}). The end of its log:\n{}",
+                    log_end(&self.directory.path().join(LOG))
+                );
             }
             if let Ok(mut connection) = self.connect().await {
                 connection.write(ping).await?;
@@ -113,19 +115,13 @@ impl Server {
                 }
             }
             if Instant::now() > deadline {
-                bail!("the server did not answer in time. The end of its log:\n{}", log_end(self.directory.path()));
+                bail!(
+                    "the server did not answer in time. The end of its log:\n{}",
+                    log_end(&self.directory.path().join(LOG))
+                );
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It keeps nothing, so there is nothing it could lose; `wait` frees its process id.
-        // Both fail only if it is gone already.
-        let _gone = self.process.kill();
-        let _reaped = self.process.wait();
     }
 }
 
@@ -144,30 +140,8 @@ fn program(name: &Path) -> Result<PathBuf> {
     found.with_context(|| format!("there is no {} on PATH", name.display()))
 }
 
-fn spawn(command: &mut Command) -> Result<Child> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Ctrl-C in a terminal goes to the whole process group: the server would end under the clients' feet.
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
-    let name = command.get_program().to_string_lossy().into_owned();
-    command.spawn().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!("there is no '{name}': install it, or say where it is"),
-        _ => anyhow::Error::new(error).context(format!("cannot start '{name}'")),
-    })
-}
-
 fn directory() -> Result<TempDir> {
     tempfile::Builder::new().prefix("corral-bench").tempdir().context("no temporary directory")
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?.local_addr()?.port())
-}
-
-fn log_end(directory: &Path) -> String {
-    let log = fs::read_to_string(directory.join(LOG)).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(8)).map(|line| format!("  {line}\n")).collect()
 }
 
 const LOG: &str = "server.log";

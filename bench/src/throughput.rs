@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use corral_rig::interrupt;
 
 use crate::facts::processor;
 use crate::findings::Findings;
-use crate::interrupt;
 use crate::options::{Options, Scale};
 use crate::progress::Progress;
 use crate::sample::Sample;

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use corral_rig::interrupt;
 use rusqlite::{Connection, OpenFlags};
-
-use crate::interrupt;
 
 /// A filled database whose report takes a known time.
 pub(crate) struct Database {

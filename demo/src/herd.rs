@@ -5,11 +5,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
+use corral_rig::interrupt;
 use hdrhistogram::Histogram;
 
 use crate::client::Client;
 use crate::database::Database;
-use crate::interrupt;
 use crate::ledger::Ledger;
 use crate::measurements::{empty_histogram, Run};
 use crate::options::Setting;

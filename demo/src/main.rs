@@ -4,7 +4,6 @@
 mod client; // one of the herd: its Redis connection, its queries, its tally
 mod database; // the slow source: SQLite, and a report over all its rows
 mod herd; // one run: all clients against one strategy
-mod interrupt; // Ctrl-C
 mod ledger; // what the threads of one run share
 mod measurements; // what one run came to
 mod options; // the command line
@@ -21,9 +20,9 @@ use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
 use clap::Parser;
+use corral_rig::interrupt::{self, Interrupted};
 
 use database::Database;
-use interrupt::Interrupted;
 use options::Options;
 use progress::{RunBar, Step};
 use server::Server;

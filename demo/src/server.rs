@@ -1,19 +1,17 @@
 //! The demo's own redis-server: on a free port of the loopback interface, in a temporary directory, keeping nothing.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
+use corral_rig::interrupt;
+use corral_rig::process::{free_port, log_end, Process};
 
-use crate::interrupt;
-
-/// A running server, killed when dropped.
+/// A running server, ended when dropped.
 pub(crate) struct Server {
-    process: Child,
+    process: Process,
     port: u16,
 }
 
@@ -56,19 +54,8 @@ impl Server {
             .arg(directory)
             .arg("--loadmodule")
             .arg(module)
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        own_process_group(&mut command);
-        let process = command.spawn().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => anyhow::anyhow!(
-                "there is no '{}': install Redis (`make setup` does), or say where it is with --server PATH",
-                program.display()
-            ),
-            _ => anyhow::Error::new(error).context(format!("cannot start '{}'", program.display())),
-        })?;
-        let mut server = Self { process, port };
+            .current_dir(directory);
+        let mut server = Self { process: Process::start(&mut command)?, port };
         server.wait_until_up(directory)?;
         Ok(server)
     }
@@ -77,8 +64,8 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             interrupt::check()?;
-            if let Some(status) = self.process.try_wait()? {
-                bail!("redis-server ended at once ({status}). The end of its log:\n{}", log_end(directory));
+            if let Some(status) = self.process.ended()? {
+                bail!("redis-server ended at once ({status}). The end of its log:\n{}", log_end(&directory.join(LOG)));
             }
             let answers = connect_to(self.port).and_then(|mut c| Ok(redis::cmd("PING").exec(&mut c)?));
             match answers {
@@ -87,21 +74,12 @@ impl Server {
                     return Err(error.context(format!(
                         "redis-server did not answer within {} s. The end of its log:\n{}",
                         START_LIMIT.as_secs(),
-                        log_end(directory)
+                        log_end(&directory.join(LOG))
                     )));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It keeps nothing, so there is nothing it could lose; `wait` frees its process id.
-        // Both fail only if it is gone already.
-        let _gone = self.process.kill();
-        let _reaped = self.process.wait();
     }
 }
 
@@ -120,26 +98,8 @@ fn find_module(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))
 }
 
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
-}
-
-/// Ctrl-C in a terminal goes to the whole process group: the server would end under the herd's feet,
-/// and the demo would report lost connections instead of an interruption.
-fn own_process_group(command: &mut Command) {
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
-}
-
 fn log_says(directory: &Path, words: &str) -> bool {
     fs::read_to_string(directory.join(LOG)).is_ok_and(|log| log.contains(words))
-}
-
-fn log_end(directory: &Path) -> String {
-    let log = fs::read_to_string(directory.join(LOG)).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(8)).map(|line| format!("  {line}\n")).collect()
 }
 
 const LOG: &str = "redis.log";

@@ -12,13 +12,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use corral_rig::interrupt;
 use rand::rngs::SmallRng;
 use rand::SeedableRng;
 use rand_distr::{Distribution, Zipf};
 
 use crate::facts::processor;
 use crate::findings::Findings;
-use crate::interrupt;
 use crate::options::{Options, Scale};
 use crate::picture::{bars, Bar};
 use crate::progress::Progress;

@@ -8,16 +8,17 @@ use anyhow::{Context, Result};
 
 static RAISED: AtomicBool = AtomicBool::new(false);
 
-/// Somebody wants the benchmark to end.
+/// Somebody wants the program to end.
 #[derive(Debug)]
-pub(crate) struct Interrupted;
+pub struct Interrupted;
 
-pub(crate) fn listen() -> Result<()> {
+/// Catches Ctrl-C from now on. Fails if something else does already.
+pub fn listen() -> Result<()> {
     ctrlc::set_handler(|| RAISED.store(true, Ordering::SeqCst)).context("cannot listen for Ctrl-C")
 }
 
-/// An error once the demo is to end.
-pub(crate) fn check() -> Result<()> {
+/// An error once the program is to end.
+pub fn check() -> Result<()> {
     if RAISED.load(Ordering::SeqCst) {
         return Err(Interrupted.into());
     }
@@ -26,7 +27,7 @@ pub(crate) fn check() -> Result<()> {
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("interrupted; the servers are gone")
+        f.write_str("interrupted; what was started is gone")
     }
 }
 
