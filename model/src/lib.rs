@@ -7,6 +7,7 @@
 //! | [`run`] | how many clients and keys, and what they may do: one search each |
 //! | [`act`] | everything that can happen next |
 //! | [`world`] | the server, its clients and its replica; what an act leads to |
+//! | [`observation`] | one step of the core, held against what was expected of it |
 //! | [`book`] | what was granted, who waits and for whom, as told from outside; what breaks a rule |
 //! | [`fingerprint`] | which states are the same |
 //! | [`search`] | the properties, and the search |
@@ -33,6 +34,7 @@ macro_rules! named {
 pub mod act;
 pub mod book;
 pub mod fingerprint;
+pub mod observation;
 pub mod run;
 pub mod search;
 pub mod world;

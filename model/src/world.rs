@@ -7,10 +7,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use corral_lease::ask::{Answer, Ask};
 use corral_lease::decision::Decision;
-use corral_lease::entry::{Entry, Lease};
-use corral_lease::key::{Asked, Change, Effect, Grantee, Key, LeaseEnd, Other, Sources, Step};
+use corral_lease::entry::Entry;
+use corral_lease::key::{Asked, Change, Effect, Key, LeaseEnd, Other, Sources, Step};
 use corral_lease::rebuild::{Filled, Memory};
 use corral_lease::room::{Room, Waiter, WaiterId};
 use corral_lease::time::UnixMs;
@@ -18,6 +17,7 @@ use corral_lease::token::{Mint, Token};
 
 use crate::act::Act;
 use crate::book::{Book, Broken, Parked, Rule};
+use crate::observation::{Counts, Expected, Observation};
 use crate::run::{Failover, Run, Way, BACKOFF_MS, LEASE_MAX_MS, PASS_MS, RENEW_MS};
 use crate::search::{Seen, Situation};
 
@@ -73,25 +73,6 @@ pub struct Holding {
 pub struct Replica {
     pub entries: Vec<(Entry, Option<u32>)>,
     pub largest: u64,
-}
-
-/// What a step must lead to, as far as the book can tell.
-#[derive(Default)]
-struct Expected {
-    /// These, and nobody else, may be woken...
-    allowed: BTreeSet<WaiterId>,
-    /// ...and these must be.
-    required: BTreeSet<WaiterId>,
-    /// These ask again.
-    askers: BTreeSet<WaiterId>,
-    /// The lease that this step ends without a verdict.
-    ended: Option<Token>,
-    /// What those who are woken get, if it is one value for all.
-    value: Option<Arc<[u8]>>,
-    /// What may be in the key afterwards, besides what was there.
-    stored: Option<Arc<[u8]>>,
-    /// What the caller asked for.
-    caller: Option<Ask>,
 }
 
 /// Far enough from zero for a clock to step back.
@@ -513,130 +494,15 @@ impl World {
     }
 
     fn observe(&mut self, key: usize, before: &Entry, effects: Vec<Effect>, expected: &Expected, seen: &Seen) {
-        let now = self.now;
-        let mut broken = std::mem::take(&mut self.broken);
-        let mut largest = self.largest;
-        let mut next_rebuild = self.next_rebuild;
-        let mut moved = Vec::new();
-        let (mut woken, mut grants, mut promoted) = (BTreeSet::new(), 0, None);
-        let slot = self.slot(key);
-        let Slot { book, entry, other, .. } = slot;
+        let counts = Counts { largest: self.largest, rebuilds: self.next_rebuild };
+        let mut observation = Observation::new(key, self.now, expected, counts, seen, std::mem::take(&mut self.broken));
+        let Slot { book, entry, other, .. } = self.slot(key);
         for effect in effects {
-            match effect {
-                Effect::Ended { lease, end } => {
-                    let out = book.out.map(|lease| lease.token);
-                    // A live lease ends by its holder's word or with its value, never because another wants it.
-                    let taken = end == LeaseEnd::Expired && now < lease.deadline;
-                    broken.note(Rule::AtMostOneLiveLeasePerKey, taken);
-                    broken.note(Rule::AtMostOneLiveLeasePerKey, out != Some(lease.token));
-                    book.forget_lease();
-                }
-                Effect::Renewed { lease } => {
-                    let out = book.out.map(|lease| lease.token);
-                    broken.note(Rule::AtMostOneLiveLeasePerKey, out != Some(lease.token));
-                    let latest = lease.granted_at.plus(LEASE_MAX_MS.max(lease.length_ms));
-                    broken.note(Rule::NoLeaseIsUnbounded, lease.deadline > latest);
-                    book.out = Some(lease);
-                    if let Some(deadline) = book.deadlines.get_mut(&lease.token) {
-                        *deadline = lease.deadline;
-                        seen.note(Situation::WaitersWaitForARenewal, true);
-                    }
-                }
-                Effect::Granted { lease, to } => {
-                    broken.note(Rule::AtMostOneLiveLeasePerKey, book.out.is_some());
-                    broken.note(Rule::TokensOnlyGrow, lease.token.get() <= largest);
-                    largest = largest.max(lease.token.get());
-                    let ask = match to {
-                        Grantee::Caller => expected.caller,
-                        Grantee::Waiter(id) => book.parked.get(&id).map(|parked| parked.ask),
-                    };
-                    broken.note(Rule::ALeaseHasItsFullLength, ask.is_none_or(|ask| !is_full(&lease, &ask, now)));
-                    next_rebuild += 1;
-                    (book.out, book.current) = (Some(lease), Some(next_rebuild));
-                    grants += 1;
-                    promoted = match to {
-                        Grantee::Waiter(id) => Some((id, lease)),
-                        Grantee::Caller => promoted,
-                    };
-                }
-                Effect::Wake { waiters, answer } => {
-                    let is_grant = answer.granted().is_some();
-                    broken.note(Rule::AtMostOneLiveLeasePerKey, is_grant && waiters.len() != 1);
-                    if let (Some(value), Some(payload)) = (&expected.value, answer.payload()) {
-                        broken.note(Rule::OneAnswerWakesThoseItIsFor, !std::ptr::eq(&**value, payload));
-                    }
-                    let given = matches!(answer, Answer::Hit { .. });
-                    broken.note(Rule::OneAnswerWakesThoseItIsFor, expected.value.is_some() && !given);
-                    for id in waiters {
-                        let parked = book.parked.remove(&id);
-                        broken.note(Rule::EveryWaiterIsAnsweredOnce, parked.is_none());
-                        woken.insert(id);
-                        let Some(Parked { client, ask, .. }) = parked else { continue };
-                        let next = match answer.granted() {
-                            Some(token) => {
-                                let own = promoted.is_some_and(|(to, lease)| (to, lease.token) == (id, token));
-                                broken.note(Rule::AtMostOneLiveLeasePerKey, !own);
-                                Client::Holding(Holding { key, token, rebuild: next_rebuild, tied: ask.tied })
-                            }
-                            None => Client::Idle,
-                        };
-                        moved.push((client, next));
-                    }
-                }
-                Effect::Refuse { waiters } => {
-                    for id in waiters {
-                        let parked = book.parked.remove(&id);
-                        broken.note(Rule::EveryWaiterIsAnsweredOnce, parked.is_none());
-                        woken.insert(id);
-                        seen.note(Situation::AWaiterMeetsAnotherType, true);
-                        moved.extend(parked.map(|parked| (parked.client, Client::Idle)));
-                    }
-                }
-            }
+            observation.take(effect, book);
         }
-        broken.note(Rule::OneAnswerWakesThoseItIsFor, !woken.is_subset(&expected.allowed));
-        broken.note(Rule::OneAnswerWakesThoseItIsFor, !expected.required.is_subset(&woken));
-
-        // Nobody who asked again and is still there has waited longer than who was promoted.
-        let first_left = expected.askers.iter().find(|id| !woken.contains(id));
-        if let (Some((promoted, _)), Some(left)) = (promoted, first_left) {
-            broken.note(Rule::TheLongestWaitingIsPromoted, *left < promoted);
-        }
-        broken.note(Rule::ALeaseWithoutAFillIsHandedOverToOne, grants > 1);
-        if let Some(first) = expected.askers.first() {
-            // Their lease ended; somebody else's can be live, if theirs was void.
-            let another = before.live_lease(now).is_some_and(|lease| Some(lease.token) != expected.ended);
-            let open = other.is_none()
-                && !another
-                && before.passing(now).is_none()
-                && before.backing_off(now).is_none()
-                && !before.is_fresh(now);
-            if open {
-                seen.note(Situation::AWaiterIsPromoted, promoted.is_some());
-                seen.note(Situation::OthersWaitOnAfterAHandover, !book.parked.is_empty());
-                broken.note(Rule::ALeaseWithoutAFillIsHandedOverToOne, promoted.is_none());
-                let first_one = promoted.is_none_or(|(id, _)| id == *first);
-                broken.note(Rule::TheLongestWaitingIsPromoted, !first_one);
-            }
-            broken.note(Rule::EveryWaiterIsAnsweredOnce, other.is_some() && !expected.askers.is_subset(&woken));
-            for id in &expected.askers {
-                let Some(parked) = book.parked.get_mut(id) else { continue };
-                // Who asked again and was not answered waits for the lease that is live.
-                match book.out.filter(|lease| now < lease.deadline) {
-                    Some(lease) => {
-                        parked.joined = lease.token;
-                        book.deadlines.insert(lease.token, lease.deadline);
-                    }
-                    None => broken.note(Rule::ALeaseWithoutAFillIsHandedOverToOne, true),
-                }
-            }
-        }
-        if let Some(now_there) = entry.value() {
-            let allowed = [expected.stored.as_ref(), before.value()];
-            let known = allowed.into_iter().flatten().any(|value| Arc::ptr_eq(value, now_there));
-            broken.note(Rule::NothingStoredUnderAnOldToken, !known);
-        }
-        (self.broken, self.largest, self.next_rebuild) = (broken, largest, next_rebuild);
+        observation.conclude(before, entry, other.is_some(), book);
+        let Observation { broken, counts, moved, .. } = observation;
+        (self.broken, self.largest, self.next_rebuild) = (broken, counts.largest, counts.rebuilds);
         for (client, next) in moved {
             self.become_(client, next);
         }
@@ -669,13 +535,6 @@ impl Slot {
         }
         over
     }
-}
-
-fn is_full(lease: &Lease, ask: &Ask, now: UnixMs) -> bool {
-    lease.granted_at == now
-        && lease.deadline == now.plus(ask.lease_ms)
-        && lease.length_ms == ask.lease_ms
-        && lease.tied == ask.tied
 }
 
 /// Each is another one: who stored it shows by its address.
