@@ -34,7 +34,7 @@ mod commands;
 mod redis;
 
 use redis::sys::command::{add_acl_category, register, Command};
-use redis::sys::{module, words, Argv, Context};
+use redis::sys::{event, module, words, Argv, Context};
 
 // Not in test builds: there is no server whose allocator could be used.
 #[cfg(not(test))]
@@ -75,5 +75,7 @@ fn start(context: &Context, arguments: Argv) -> Result<(), String> {
     register::<commands::leases::Leases>(context)?;
     register::<commands::apply::Apply>(context)?;
     words::keep(context, commands::leases::Leases::SPEC.name);
+    // Last, when nothing can fail any more: 7.0 goes on to call a module that was not loaded.
+    event::subscribe(context);
     Ok(())
 }

@@ -220,6 +220,25 @@ fn object_and_copy_answer_for_entries_as_for_any_key() {
     assert!(client.run("CACHE.INFO elsewhere").field("lease").is_nil());
 }
 
+/// A lease keeps its key, and nothing else.
+#[test]
+fn a_value_that_expire_ends_is_not_kept_alive_by_leases() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("CACHE.SET page html EX 100 SWR 100000");
+    client.run("CACHE.SET endless html");
+    for key in ["page", "endless"] {
+        client.run(&format!("PEXPIRE {key} 300"));
+        let refresh = client.ask(&format!("CACHE.GETORLOCK {key} FORCE LEASE 60000"));
+        assert!(refresh.is("REFRESH", Some("html")), "{refresh:?}");
+        let hit = client.ask(&format!("CACHE.GETORLOCK {key}"));
+        assert!(!hit.is("HIT", Some("html")) || (1..=300).contains(&hit.number), "{hit:?}");
+        client.until(&format!("CACHE.GETORLOCK {key}"), "WAIT");
+        assert!(client.run(&format!("CACHE.FILL {key} {} next", refresh.number)).is_ok());
+        assert!(client.ask(&format!("CACHE.GETORLOCK {key}")).is("HIT", Some("next")));
+    }
+}
+
 /// What EXPIRE says about the key holds: the conditions compare with the key's own deadline.
 #[test]
 fn the_conditions_of_expire_compare_with_the_keys_own_deadline() {

@@ -43,6 +43,27 @@ fn a_void_fill_without_memory_serves_those_who_joined_it_too() {
     assert!(waiter.read().triple().is("HIT", Some("html")));
 }
 
+/// The large answers wait for their readers; nobody else does.
+#[test]
+fn readers_that_do_not_read_hold_up_no_small_answer() {
+    const READERS: usize = 100;
+    let server = Server::start();
+    let (mut holder, mut next, mut impatient) = (server.client(), server.client(), server.client());
+    let large = holder.ask("CACHE.GETORLOCK large LEASE 290000").token();
+    let small = holder.ask("CACHE.GETORLOCK small LEASE 290000").token();
+    let mut readers = server.clients(READERS);
+    server.park_all(&mut readers, "CACHE.GETORLOCK large BLOCK 0");
+    server.park(&mut next, "CACHE.GETORLOCK small BLOCK 0");
+    server.park(&mut impatient, "CACHE.GETORLOCK small BLOCK 300");
+    let value = vec![b'x'; 8 << 20];
+    let filled = holder.call(&[b"CACHE.FILL", b"large", large.to_string().as_bytes(), &value]);
+    assert!(filled.is_ok(), "{filled:?}");
+    assert!(impatient.read().triple().is("WAIT", None));
+    assert!(holder.run(&format!("CACHE.FILL small {small} html")).is_ok());
+    assert!(next.read().triple().is("HIT", Some("html")));
+    assert!(server.waiters("large") + server.info("corral_waiters") > 0, "and the large ones are still on their way");
+}
+
 #[test]
 fn asking_whether_memory_is_full_changes_nothing_whatever_the_key_holds() {
     let server = Server::start();

@@ -1,6 +1,6 @@
 //! MODULE LIST, LOAD and UNLOAD.
 
-use crate::harness::{Client, Reply, Server};
+use crate::harness::{module, Client, Reply, Server};
 
 fn listed(client: &mut Client) -> Vec<(String, i64, String)> {
     let list = client.run("MODULE LIST");
@@ -50,4 +50,40 @@ fn an_unload_is_refused_with_and_without_entries_and_everything_goes_on() {
     assert!(waiter.read().triple().is("HIT", Some("html")));
     assert!(client.ask("CACHE.GETORLOCK page").is("HIT", Some("html")));
     assert!(server.is_alive());
+}
+
+/// Redis 7.0 goes on to call what a module subscribed to, when its load failed after that.
+#[test]
+fn a_load_that_fails_leaves_nothing_behind() {
+    let mut server = Server::without_module(None);
+    let path = module().display().to_string();
+    for arguments in ["lease-ms 0", "bogus", "early-beta 101"] {
+        let reply = server.client().run(&format!("MODULE LOAD {path} {arguments}"));
+        assert!(matches!(reply, Reply::Error(_)), "{arguments}: {reply:?}");
+        // Connections that come and go, databases that change: what the module would be told of.
+        for _ in 0..10 {
+            let mut client = server.client();
+            assert!(client.run("SWAPDB 0 1").is_ok() && client.run("FLUSHALL").is_ok());
+            client.hang_up();
+        }
+        assert!(server.is_alive(), "{arguments}");
+    }
+    let mut client = server.client();
+    assert!(client.run(&format!("MODULE LOAD {path} lease-ms 1234")).is_ok());
+    assert!(client.ask("CACHE.GETORLOCK page").token() > 0);
+}
+
+#[test]
+fn a_server_without_a_command_that_the_module_calls_is_told_which() {
+    let directory = tempfile::tempdir().unwrap();
+    for command in ["GET", "EXISTS", "SETRANGE"] {
+        let file = directory.path().join(command);
+        std::fs::write(&file, format!("rename-command {command} \"\"\n")).unwrap();
+        let mut server = Server::without_module(Some(&file));
+        let reply = server.client().run(&format!("MODULE LOAD {}", module().display()));
+        assert!(matches!(reply, Reply::Error(_)), "{command}: {reply:?}");
+        let line = format!("this server has no command {command}, which Corral calls");
+        assert!(server.log().contains(&line), "{}", server.log());
+        assert!(server.is_alive());
+    }
 }

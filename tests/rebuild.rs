@@ -227,3 +227,19 @@ fn keyspace_events_tell_clients_on_shared_connections() {
     assert_eq!(listener.read().list()[2].text(), "cache.invalidate");
     eventually("no waiters are left", || server.info("corral_waiters") == 0);
 }
+
+/// Not from where the transaction began.
+#[test]
+fn a_lease_taken_late_in_a_transaction_counts_from_its_grant() {
+    let server = Server::start();
+    let mut client = server.client();
+    for line in ["MULTI", "DEBUG SLEEP 2", "CACHE.GETORLOCK page LEASE 60000", "CACHE.INFO page"] {
+        client.run(line);
+    }
+    let replies = client.run("EXEC");
+    let [_, granted, info] = replies.list() else { panic!("{replies:?}") };
+    let lease = info.field("lease");
+    assert_eq!(lease.field("token").number(), granted.triple().token());
+    assert!(lease.field("age-ms").number() < 2000, "{info:?}");
+    assert!(lease.field("left-ms").number() > 58_000, "{info:?}");
+}

@@ -81,6 +81,25 @@ fn a_configuration_file_sets_them_and_rewrite_keeps_them() {
 }
 
 #[test]
+fn what_rewrite_writes_can_be_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("given.conf");
+    // The last is one digit longer as it is shown: beyond what is read.
+    for (given, kept) in
+        [(".5", true), ("00.1250", true), ("1.234567890123456789", true), (".0000000000000000123", false)]
+    {
+        std::fs::write(&path, "save \"\"\n").unwrap();
+        let server = Server::with_file(&path);
+        let mut client = server.client();
+        assert_eq!(client.run(&format!("CONFIG SET corral.early-beta {given}")).is_ok(), kept, "{given}");
+        let shown = client.run("CONFIG GET corral.early-beta").field("corral.early-beta").text();
+        assert!(client.run("CONFIG REWRITE").is_ok());
+        let again = Server::with_file(&path).client().run("CONFIG GET corral.early-beta");
+        assert_eq!(again.field("corral.early-beta").text(), shown, "{given}");
+    }
+}
+
+#[test]
 fn a_longest_lease_below_the_usual_one_shortens_that_too() {
     let server = Server::start();
     let mut client = server.client();

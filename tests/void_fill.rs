@@ -232,7 +232,7 @@ fn a_tied_holder_that_hangs_up_after_an_invalidation_frees_those_who_joined_it()
 fn a_lease_renewed_after_its_deadline_is_a_lease_like_any_other() {
     let server = Server::start();
     let (mut holder, mut waiter) = (server.client(), server.client());
-    let token = holder.ask("CACHE.GETORLOCK page TIED LEASE 200").token();
+    let token = holder.ask("CACHE.GETORLOCK page TIED LEASE 1000").token();
     eventually("the lease has run out", || server.info("corral_leases_expired") == 1);
     holder.run(&format!("CACHE.RENEW page {token} 60000"));
     assert_eq!(server.info("corral_live_leases"), 1);

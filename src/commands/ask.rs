@@ -115,7 +115,7 @@ pub fn look<H>(
             }
             Holds::String => {
                 count(Decision::Hit { stale_in_ms: None });
-                return Ok(Look::Asked(Asked::Answer(string(&key, now))));
+                return Ok(Look::Asked(Asked::Answer(string(context, name, key, now))));
             }
             Holds::Foreign => return Err(Refusal::WrongType),
         },
@@ -124,14 +124,15 @@ pub fn look<H>(
     if !context.flags().is_master() {
         return Err(Refusal::ReadOnly);
     }
-    Ok(Look::Asked(keyspace::step_at(context, now_us, name, Over::Entries, None, |key, from| {
-        key.ask(ask, decision, from)
-    })))
+    // By a clock of its own: in a script or transaction the lease counts from here, not from where that began.
+    Ok(Look::Asked(keyspace::step(context, name, Over::Entries, None, |key, from| key.ask(ask, decision, from))))
 }
 
 /// An ordinary string answers HIT with its own time to live.
-pub fn string(key: &OpenKey, now: UnixMs) -> Answer {
-    Answer::hit(key.string().unwrap_or_default().into(), key.deadline(now), now)
+pub fn string(context: &Context, name: KeyName, key: OpenKey, now: UnixMs) -> Answer {
+    let fresh_until = key.deadline(now);
+    drop(key);
+    Answer::hit(context.string_at(name).unwrap_or_default().into(), fresh_until, now)
 }
 
 fn count(decision: Decision) {

@@ -32,7 +32,7 @@ impl Command for Get {
             Some(entry) => entry.peek(now),
             None => match key.kind() {
                 Holds::Nothing | Holds::Entry => Answer::Miss { lease_left_ms: 0 },
-                Holds::String => string(&key, now),
+                Holds::String => string(context, name, key, now),
                 Holds::Foreign => return Err(Refusal::WrongType),
             },
         };

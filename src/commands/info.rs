@@ -2,6 +2,7 @@
 
 use corral_lease::ask::or_never;
 use corral_lease::entry::{Entry, Lease};
+use corral_lease::freshness::{Times, Windows};
 use corral_lease::time::UnixMs;
 
 use crate::redis::ledger::Line;
@@ -40,9 +41,9 @@ impl Command for Info {
             Holds::Nothing | Holds::Entry => context.reply_null(),
             // An ordinary string is a value that was never built here.
             Holds::String => {
-                let deadline = key.deadline(now);
-                let value = key.string().unwrap_or_default();
-                let times = corral_lease::freshness::Times { fresh_until: deadline, windows: Default::default() };
+                let times = Times { fresh_until: key.deadline(now), windows: Windows::default() };
+                drop(key);
+                let value = context.string_at(name).unwrap_or_default();
                 let entry = Entry::of_value(value.into(), times);
                 describe(context, &entry, None, waiters, now);
             }

@@ -202,6 +202,18 @@ impl Entry {
         }
     }
 
+    /// Sees to it that the value is of no use from `end` on: its key must live on for a lease, the value must not.
+    pub fn end_value_at(&mut self, end: UnixMs) {
+        if self.value.is_none() || self.times().servable_until() <= end {
+            return;
+        }
+        let fresh_until = self.fresh_until.min(end);
+        let left_ms = fresh_until.until(end);
+        let Windows { swr_ms, sie_ms } = self.windows();
+        let windows = Windows { swr_ms: swr_ms.min(left_ms), sie_ms: sie_ms.min(left_ms) };
+        self.set_times(Times { fresh_until, windows });
+    }
+
     pub(crate) fn drop_value(&mut self) {
         self.value = None;
         self.set_times(Times { fresh_until: UnixMs::EPOCH, windows: Windows::default() });

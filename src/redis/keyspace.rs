@@ -47,24 +47,16 @@ pub fn step<R>(
     told: Option<&CStr>,
     step: impl FnOnce(&mut Key, &mut Sources) -> Step<R>,
 ) -> R {
-    step_at(context, context::now_us(), name, over, told, step)
-}
-
-/// As [`step`], for a call that has read the clock already. `now_us`: microseconds since the epoch.
-pub fn step_at<R>(
-    context: &Context,
-    now_us: u64,
-    name: KeyName,
-    over: Over,
-    told: Option<&CStr>,
-    step: impl FnOnce(&mut Key, &mut Sources) -> Step<R>,
-) -> R {
+    let now_us = context::now_us();
     let now = UnixMs::from_micros(now_us);
     let db = context.db();
+    let string = awaited_string(context, name, db);
     let mut key = OpenKey::write(context, name);
     let before = key.kind();
     let other = match before {
-        Holds::String if over == Over::Entries => Some(string(&key, db, name, now)),
+        Holds::String if over == Over::Entries => {
+            Some(Other::String { value: string.unwrap_or_default().into(), fresh_until: key.deadline(now) })
+        }
         Holds::Foreign if over == Over::Entries => Some(Other::Foreign),
         _ => None,
     };
@@ -102,11 +94,11 @@ fn run<R>(
     waiting.visit(db, name, |room| step(&mut Key { entry, room, now: UnixMs::from_micros(now_us), other }, &mut from))
 }
 
-/// An ordinary string, read only if somebody waits for it.
-fn string(key: &OpenKey, db: u32, name: KeyName, now: UnixMs) -> Other {
+/// The ordinary string of a key, if somebody waits for it. Not to be read while the key is open: outside a command it
+/// can come to its end between the two, and the server would free what is open.
+fn awaited_string(context: &Context, name: KeyName, db: u32) -> Option<Vec<u8>> {
     let awaited = state::with(|state| state.waiting.len_at(db, name.bytes())) > 0;
-    let value = if awaited { key.string().unwrap_or_default() } else { Vec::new() };
-    Other::String { value: value.into(), fresh_until: key.deadline(now) }
+    (awaited && OpenKey::read(context, name).kind() == Holds::String).then(|| context.string_at(name))?
 }
 
 /// Brings the keyspace, the replicas and the AOF up to the entry. `made` is the entry of a key that held none.
@@ -130,8 +122,12 @@ fn store(context: &Context, name: KeyName, key: &mut OpenKey, made: Entry, befor
     let present = key.deadline(now);
     let Some(entry) = key.entry() else { return };
     let deadline = match change {
-        // A lease only ever lengthens the key's life: what EXPIRE or PERSIST set is not undone by a rebuild.
-        Change::Nothing | Change::Lease if before == Holds::Entry => present.max(entry.lease_kept_until()),
+        // A lease only ever lengthens the key's life, and not that of its value: what EXPIRE or PERSIST set is not
+        // undone by a rebuild.
+        Change::Nothing | Change::Lease if before == Holds::Entry => {
+            entry.end_value_at(present);
+            present.max(entry.lease_kept_until())
+        }
         _ => entry.kept_until(),
     };
     let value = entry.value().cloned();

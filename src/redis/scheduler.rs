@@ -114,7 +114,10 @@ fn turn(context: &Context) -> UnixMs {
     strike_expired(now, flags.is_master());
     if !flags.is_master() {
         // Redis unblocks its blocked clients itself when it becomes a replica; Valkey 9 leaves ours to us.
-        state::with(|state| state.holders_gone.clear());
+        state::with(|state| {
+            state.holders_gone.clear();
+            state.next_probe = None;
+        });
         end_every_wait(Outcome::Error(UNBLOCKED));
         return now;
     }

@@ -175,7 +175,9 @@ impl Decimal {
     }
 
     pub fn parse(&self, text: &[u8]) -> Result<(), String> {
-        let number = decimal(text).filter(|number| (0.0..=f64::from(self.max)).contains(number));
+        // What CONFIG REWRITE writes must be readable again: `.5` becomes `0.5`.
+        let is_rereadable = |number: &f64| decimal(number.to_string().as_bytes()).is_some();
+        let number = decimal(text).filter(|number| (0.0..=f64::from(self.max)).contains(number)).filter(is_rereadable);
         let number =
             number.ok_or_else(|| format!("{} must be a number from 0 to {}", self.name.to_string_lossy(), self.max))?;
         self.bits.store(number.to_bits(), Ordering::Relaxed);

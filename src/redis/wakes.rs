@@ -55,16 +55,20 @@ const BYTES_IN_FLIGHT: u64 = 64 << 20;
 /// Bytes released before memory is looked at again: looking costs tens of microseconds.
 const BYTES_BETWEEN_LOOKS: usize = 8 << 20;
 
+/// Answers up to this size, in bytes, never wait for readers: they fit into the reply buffer that every connection has.
+const SMALL_BYTES: usize = 1 << 10;
+
 /// How long readers that take nothing can hold the others up, in microseconds.
 const PATIENCE_US: u64 = 100_000;
 
 /// Answers on their way.
 #[derive(Default, Debug)]
 pub struct Wakes {
-    batches: VecDeque<Batch>,
+    small: VecDeque<Batch>,
+    large: VecDeque<Batch>,
     budget: Budget,
     pace: Pace,
-    /// Released since memory was last looked at.
+    /// Of large answers, released since memory was last looked at.
     unlooked_bytes: usize,
     burst: Option<Burst>,
 }
@@ -103,12 +107,14 @@ struct Burst {
 
 impl Wakes {
     pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.small.is_empty() && self.large.is_empty()
     }
 
-    /// Has these clients answered, in this order, after all those before them.
+    /// Has these clients answered, in this order. Small answers do not wait for large ones before them: one key's
+    /// readers, however slow, hold up nobody else's errors, WAITs and short values.
     pub fn push(&mut self, waiters: Vec<WaiterId>, outcome: Outcome) {
-        self.batches.push_back(Batch { waiters: waiters.into_iter(), outcome });
+        let queue = if outcome.size() <= SMALL_BYTES { &mut self.small } else { &mut self.large };
+        queue.push_back(Batch { waiters: waiters.into_iter(), outcome });
     }
 
     /// Forgets all answers that are on their way: who would have got them is answered otherwise.
@@ -116,14 +122,25 @@ impl Wakes {
         *self = Self::default();
     }
 
-    fn next(&mut self) -> Option<(WaiterId, Outcome)> {
-        loop {
-            let batch = self.batches.front_mut()?;
-            match batch.waiters.next() {
-                Some(id) => return Some((id, batch.outcome.clone())),
-                None => self.batches.pop_front(),
-            };
+    /// The next answer: a small one, or else a large one unless those are held back.
+    fn next(&mut self, is_held_back: bool) -> Option<(WaiterId, Outcome)> {
+        if let Some(next) = next_of(&mut self.small) {
+            return Some(next);
         }
+        if is_held_back {
+            return None;
+        }
+        next_of(&mut self.large)
+    }
+}
+
+fn next_of(queue: &mut VecDeque<Batch>) -> Option<(WaiterId, Outcome)> {
+    loop {
+        let batch = queue.front_mut()?;
+        match batch.waiters.next() {
+            Some(id) => return Some((id, batch.outcome.clone())),
+            None => queue.pop_front(),
+        };
     }
 }
 
@@ -136,22 +153,27 @@ pub fn pump_anew(context: &Context) {
 
 /// Releases as many clients as the turn still allows.
 pub fn pump(context: &Context) {
-    if state::with(|state| state.wakes.is_empty()) || is_held_back(context) {
+    if state::with(|state| state.wakes.is_empty()) {
         return;
     }
+    let is_held_back = is_held_back(context);
     let now_ms = context::now_ms();
     let granted = state::with(|state| state.wakes.budget.renewed(now_ms, state.wakes.pace.clients));
-    let mut left = granted;
+    let (mut left, mut large_bytes) = (granted, 0_usize);
     while left.clients > 0 && left.bytes > 0 {
         let next = state::with(|state| {
-            let (id, outcome) = state.wakes.next()?;
+            let (id, outcome) = state.wakes.next(is_held_back)?;
             Some((state.waiting.take(id), outcome))
         });
         let Some((client, outcome)) = next else { break };
         // Gone meanwhile: its disconnect took it out.
         let Some(client) = client else { continue };
         left.clients -= 1;
-        left.bytes = left.bytes.saturating_sub(outcome.size());
+        let size = outcome.size();
+        left.bytes = left.bytes.saturating_sub(size);
+        if size > SMALL_BYTES {
+            large_bytes = large_bytes.saturating_add(size);
+        }
         release(client, outcome);
     }
     if left.clients < granted.clients {
@@ -162,8 +184,8 @@ pub fn pump(context: &Context) {
         let wakes = &mut state.wakes;
         wakes.budget = left;
         wakes.pace.full_us = (left.clients == 0 && granted.clients == wakes.pace.clients).then_some(now_us);
-        wakes.unlooked_bytes = wakes.unlooked_bytes.saturating_add(granted.bytes - left.bytes);
-        if wakes.is_empty() {
+        wakes.unlooked_bytes = wakes.unlooked_bytes.saturating_add(large_bytes);
+        if wakes.large.is_empty() {
             wakes.burst = None;
             wakes.unlooked_bytes = 0;
         }
@@ -208,9 +230,10 @@ pub fn release(client: super::waiting::ParkedClient, outcome: Outcome) {
     client.handle.release(delivery);
 }
 
-/// Whether the next batch waits for readers: unsent replies have piled up and are still being taken.
+/// Whether large answers wait for readers: unsent replies have piled up and are still being taken.
 fn is_held_back(context: &Context) -> bool {
     let look = state::with(|state| match state.wakes.burst {
+        _ if state.wakes.large.is_empty() => false,
         None => state.wakes.unlooked_bytes > BYTES_BETWEEN_LOOKS,
         Some(burst) => burst.held.is_some() || state.wakes.unlooked_bytes > BYTES_BETWEEN_LOOKS,
     });

@@ -15,7 +15,7 @@ pub use clock::Clock;
 pub use cluster::{key_in, slot_of, Cluster};
 pub use reply::{Reply, Triple};
 pub use sentinel::Sentinels;
-pub use server::Server;
+pub use server::{module, Server};
 pub use stock::{picture, Stock};
 
 /// How long a test waits for what must happen. Generous: the machines are shared, valgrind is slow, and no test is about

@@ -17,6 +17,7 @@ pub struct Server {
     /// The configuration file.
     file: Option<PathBuf>,
     environment: Vec<(String, String)>,
+    loads_module: bool,
 }
 
 impl Server {
@@ -43,6 +44,14 @@ impl Server {
         Self::prepared(&[], Some(file.to_owned()))
     }
 
+    /// A server that is yet to load the module, with a configuration file or without.
+    pub fn without_module(file: Option<&Path>) -> Self {
+        let mut server = Self::idle(&["--save", "", "--appendonly", "no"], file.map(Path::to_owned));
+        server.loads_module = false;
+        server.launch();
+        server
+    }
+
     fn prepared(options: &[&str], file: Option<PathBuf>) -> Self {
         let mut server = Self::idle(options, file);
         server.launch();
@@ -57,6 +66,7 @@ impl Server {
             options: options.iter().map(|option| (*option).to_owned()).collect(),
             file,
             environment: Vec::new(),
+            loads_module: true,
         }
     }
 
@@ -197,7 +207,7 @@ impl Server {
             .stderr(log);
         // CONFIG REWRITE adds the module to the file.
         let named = |file: &PathBuf| fs::read_to_string(file).is_ok_and(|text| text.contains("loadmodule"));
-        if !self.file.as_ref().is_some_and(named) {
+        if self.loads_module && !self.file.as_ref().is_some_and(named) {
             command.arg("--loadmodule").arg(module());
         }
         self.process = Some(command.spawn().unwrap_or_else(|error| panic!("{program} cannot be started: {error}")));
@@ -269,7 +279,7 @@ pub fn program() -> String {
     std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
-fn module() -> PathBuf {
+pub fn module() -> PathBuf {
     let module = match std::env::var_os("CORRAL_MODULE") {
         Some(path) => PathBuf::from(path),
         None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/libcorral.so"),

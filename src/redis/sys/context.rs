@@ -191,6 +191,23 @@ impl Context {
         refused
     }
 
+    /// The bytes of an ordinary string, copied; `None` if the key holds none.
+    ///
+    /// By GET rather than StringDMA, which would turn an int-encoded or embedded string into a raw one for good.
+    pub fn string_at(&self, key: KeyName) -> Option<Vec<u8>> {
+        let reply = call!(RedisModule_Call(self.raw, c"GET".as_ptr(), c"s".as_ptr(), key.string));
+        if reply.is_null() {
+            return None;
+        }
+        let mut length = 0;
+        let start = call!(RedisModule_CallReplyStringPtr(reply, &mut length));
+        // SAFETY: the server returns the reply's own text and its length; it lives until the reply is freed.
+        let text =
+            (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) }.to_vec());
+        call!(RedisModule_FreeCallReply(reply));
+        text
+    }
+
     /// Closes a connection.
     pub fn kill_client(&self, id: u64) {
         let id = id.to_string();
@@ -222,6 +239,17 @@ impl Context {
         if !reply.is_null() {
             call!(RedisModule_FreeCallReply(reply));
         }
+    }
+
+    /// Whether the server has a command that takes arguments, under this name.
+    pub fn has_command(&self, command: &CStr) -> bool {
+        let reply = call!(RedisModule_Call(self.raw, command.as_ptr(), c"".as_ptr()));
+        if !reply.is_null() {
+            call!(RedisModule_FreeCallReply(reply));
+            return true;
+        }
+        // Known, and wrong without arguments, is EINVAL.
+        std::io::Error::last_os_error().kind() != std::io::ErrorKind::NotFound
     }
 
     /// The name a connected client gave itself, where the server tells it (Redis 7.0.3).

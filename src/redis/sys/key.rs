@@ -18,7 +18,6 @@ use super::{call, data_type, has, Context, KeyName};
 pub struct OpenKey<'a> {
     raw: *mut raw::RedisModuleKey,
     context: &'a Context,
-    name: KeyName<'a>,
     lives: PhantomData<&'a mut Entry>,
 }
 
@@ -46,7 +45,7 @@ impl<'a> OpenKey<'a> {
 
     fn open(context: &'a Context, name: KeyName<'a>, mode: u32) -> Self {
         let raw = call!(RedisModule_OpenKey(context.raw, name.string, mode as i32));
-        Self { raw, context, name, lives: PhantomData }
+        Self { raw, context, lives: PhantomData }
     }
 
     /// What the key holds, where it is no entry or only its kind matters.
@@ -111,23 +110,6 @@ impl<'a> OpenKey<'a> {
             true => call!(RedisModule_SetAbsExpire(self.raw, ms)),
             false => call!(RedisModule_SetExpire(self.raw, ms)),
         };
-    }
-
-    /// The bytes of an ordinary string, copied.
-    ///
-    /// By GET rather than StringDMA, which would turn an int-encoded or embedded string into a raw one for good.
-    pub fn string(&self) -> Option<Vec<u8>> {
-        let reply = call!(RedisModule_Call(self.context.raw, c"GET".as_ptr(), c"s".as_ptr(), self.name.string));
-        if reply.is_null() {
-            return None;
-        }
-        let mut length = 0;
-        let start = call!(RedisModule_CallReplyStringPtr(reply, &mut length));
-        // SAFETY: the server returns the reply's own text and its length; it lives until the reply is freed.
-        let text =
-            (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) }.to_vec());
-        call!(RedisModule_FreeCallReply(reply));
-        text
     }
 
     #[inline]

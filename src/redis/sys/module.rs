@@ -2,7 +2,7 @@
 
 use redis_module::{raw, RedisString, Status};
 
-use super::{call, data_type, event, has, info, Argv, Context};
+use super::{call, data_type, has, info, Argv, Context};
 use crate::redis::{guard, log};
 
 /// Runs `start` behind the guard with the server's context and the arguments of loadmodule.
@@ -33,9 +33,15 @@ pub fn load(
     }
 }
 
-/// The data type, the options, the events and INFO: what belongs to the module as a whole.
+/// The data type, the options and INFO: what belongs to the module as a whole.
 pub fn register_parts(context: &Context) -> Result<(), String> {
     super::context::look_up();
+    for command in [c"GET", c"EXISTS", c"SETRANGE"] {
+        if !context.has_command(command) {
+            let name = command.to_string_lossy();
+            return Err(format!("this server has no command {name}, which Corral calls: take its rename-command away"));
+        }
+    }
     let options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
         | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
         | raw::REDISMODULE_OPTIONS_HANDLE_REPL_ASYNC_LOAD
@@ -47,7 +53,6 @@ pub fn register_parts(context: &Context) -> Result<(), String> {
     if !info::register(context) {
         return Err("the server declined the INFO section".to_owned());
     }
-    event::subscribe(context);
     Ok(())
 }
 
