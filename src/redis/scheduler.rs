@@ -32,6 +32,9 @@ const LOADING_RETRY_MS: u64 = 100;
 /// How often waiters of a cluster's node are asked whether their slot is still here.
 pub const OWNERSHIP_MS: u64 = 1000;
 
+/// Waiting rooms asked about per turn: some microseconds each, and ten thousand clients can wait in as many.
+const PROBES_PER_TURN: usize = 200;
+
 /// Handovers done per turn before others are let in, in microseconds.
 const TURN_US: u64 = 1500;
 
@@ -67,7 +70,8 @@ fn next_due(state: &State) -> Option<UnixMs> {
         || state.role_changed
         || !state.wakes.is_empty()
         || !state.holders_gone.is_empty()
-        || !state.unanswered.is_empty();
+        || !state.unanswered.is_empty()
+        || !state.to_probe.is_empty();
     if at_once {
         return Some(UnixMs::EPOCH);
     }
@@ -117,6 +121,7 @@ fn turn(context: &Context) -> UnixMs {
         state::with(|state| {
             state.holders_gone.clear();
             state.next_probe = None;
+            state.to_probe.clear();
         });
         end_every_wait(Outcome::Error(UNBLOCKED));
         return now;
@@ -170,7 +175,7 @@ fn advance(context: &Context, place: &Place) {
 /// While writing is not allowed, waiters whose own limit has passed are answered all the same.
 fn give_up(now: UnixMs) {
     state::with(|state| {
-        for place in state.waiting.places() {
+        for place in state.waiting.all_due(now) {
             for (id, lease_left_ms) in state.waiting.visit(place.db, &place.key, |room| room.take_given_up(now)) {
                 state.wakes.push(vec![id], Outcome::Answer(Answer::Wait { lease_left_ms }));
             }
@@ -180,10 +185,13 @@ fn give_up(now: UnixMs) {
 
 /// In a cluster a slot can move away while clients wait for one of its keys; the server tells nobody.
 fn probe_ownership(context: &Context, now: UnixMs) {
-    if state::with(|state| state.next_probe).is_some_and(|moment| now < moment) {
-        return;
-    }
-    let places = state::with(|state| state.waiting.places());
+    let places = state::with(|state| {
+        if state.to_probe.is_empty() && state.next_probe.is_none_or(|moment| moment <= now) {
+            state.to_probe = state.waiting.places();
+            state.next_probe = (!state.to_probe.is_empty()).then(|| now.plus(OWNERSHIP_MS));
+        }
+        state.to_probe.split_off(state.to_probe.len().saturating_sub(PROBES_PER_TURN))
+    });
     for place in &places {
         at(context, place, |name| {
             if !context.owns(name) {
@@ -191,7 +199,6 @@ fn probe_ownership(context: &Context, now: UnixMs) {
             }
         });
     }
-    state::with(|state| state.next_probe = (!places.is_empty()).then(|| now.plus(OWNERSHIP_MS)));
 }
 
 fn send_away(place: &Place) {

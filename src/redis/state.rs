@@ -48,6 +48,8 @@ pub struct State {
     pub clock_lead_us: Option<i128>,
     /// In a cluster: when the waiters' slots are looked after again.
     pub next_probe: Option<UnixMs>,
+    /// The waiting rooms that this probe has yet to ask about.
+    pub to_probe: Vec<Arc<Place>>,
     /// From grant to fill, of the rebuilds that ended with a value.
     pub builds: Latencies,
     /// From parking to the end of the wait, whatever ended it.

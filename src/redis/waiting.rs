@@ -132,6 +132,11 @@ impl Waiting {
         self.moments.first().filter(|(moment, _)| *moment <= now).map(|(_, place)| place.clone())
     }
 
+    /// Every key whose room has something to do by `now`.
+    pub fn all_due(&self, now: UnixMs) -> Vec<Arc<Place>> {
+        self.moments.iter().take_while(|(moment, _)| *moment <= now).map(|(_, place)| place.clone()).collect()
+    }
+
     /// Every room's key.
     pub fn places(&self) -> Vec<Arc<Place>> {
         self.rooms.values().flat_map(HashMap::values).map(|open| open.place.clone()).collect()
