@@ -117,7 +117,7 @@ async fn prepare(counter: &mut Counter<'_>, value: &str) -> Result<Get> {
 /// The cost of a hit as there is more of everything else.
 async fn growth(options: &Options, scale: &Scale, findings: &mut Findings, progress: &Progress) -> Result<()> {
     let server = Server::start_counted(options).await?;
-    let mut counter = Counter::new(&server, scale.counted.min(5_000)).await?;
+    let mut counter = Counter::new(&server, SHORT).await?;
     let mut table =
         Table::new("A hit as everything else grows", &["entries", "waiters elsewhere", "instructions", "× the first"]);
     let mut costs: Vec<f64> = Vec::new();
@@ -142,7 +142,7 @@ async fn growth(options: &Options, scale: &Scale, findings: &mut Findings, progr
         }
         // The table of keys grows by and by; a hit during that would look in two.
         counter.settle().await?;
-        worst = worst.max(add(entries, 0, counter.cost(|_| line("CACHE.GETORLOCK key:7")).await?));
+        worst = worst.max(add(entries, 0, counter.least_cost(|_| line("CACHE.GETORLOCK key:7")).await?));
     }
     let mut crowd = Vec::new();
     counter.connection.call(&line("CACHE.GETORLOCK elsewhere LEASE 300000")).await?;
@@ -154,9 +154,12 @@ async fn growth(options: &Options, scale: &Scale, findings: &mut Findings, progr
             crowd.push(waiter);
         }
         parked(&mut counter.connection, waiters).await?;
-        worst = worst.max(add(entries, waiters, counter.cost(|_| line("CACHE.GETORLOCK key:7")).await?));
+        worst = worst.max(add(entries, waiters, counter.least_cost(|_| line("CACHE.GETORLOCK key:7")).await?));
     }
-    findings.table(table.with_note("Counted by callgrind, one connection with 100 commands in a pipeline."));
+    findings.table(table.with_note(
+        "Counted by callgrind, one connection with 100 commands in a pipeline; the least of nine short runs, as the \
+         server's housekeeping costs the more the more clients there are.",
+    ));
     findings.target(
         format!("a hit among {} entries, beside {} waiters", count(entries as f64), count(crowd.len() as f64)),
         "instructions",
@@ -179,6 +182,19 @@ impl<'a> Counter<'a> {
         self.connection.call(&frame(0)).await?;
         let few = self.run(self.counted, &frame).await?;
         let many = self.run(self.counted * 3, &frame).await?;
+        Ok(few.until(many, self.counted * 2))
+    }
+
+    /// The same among many clients: the server looks after each of them once a second, at a cost that would drown what is
+    /// to be seen. Of several runs so short that most are spared that, the least counts.
+    async fn least_cost(&mut self, frame: impl Fn(usize) -> Vec<u8>) -> Result<Cost> {
+        self.connection.call(&frame(0)).await?;
+        let (mut few, mut many) = (None, None);
+        for _ in 0..SHORT_RUNS {
+            few = Some(self.run(self.counted, &frame).await?.least(few));
+            many = Some(self.run(self.counted * 3, &frame).await?.least(many));
+        }
+        let (few, many) = few.zip(many).context("no run at all")?;
         Ok(few.until(many, self.counted * 2))
     }
 
@@ -265,6 +281,14 @@ impl Cost {
         Ok(Self { instructions, allocations })
     }
 
+    /// The cheaper of the two.
+    fn least(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if other.instructions < self.instructions => other,
+            _ => self,
+        }
+    }
+
     fn until(self, many: Self, commands: usize) -> Self {
         Self {
             instructions: (many.instructions - self.instructions) / commands as f64,
@@ -287,6 +311,9 @@ pub(crate) async fn version(options: &Options) -> Result<String> {
 }
 
 const PIPELINE: usize = 100;
+/// Commands of a run that is over in a tenth of a second, and how many of them.
+const SHORT: usize = 1_000;
+const SHORT_RUNS: usize = 9;
 /// A time to live that is never up, and always answered in the same number of digits.
 const FAR: &str = "100000000";
 /// The length of "+OK\r\n".
