@@ -180,7 +180,7 @@ impl Entry {
     /// Fresh, and nothing about the entry asks for a closer look. What a hit is decided by; tags are the caller's.
     #[inline]
     pub fn is_plainly_fresh(&self, now: UnixMs) -> bool {
-        self.is_fresh(now) && self.cold.as_ref().map_or(true, |cold| cold.rare.is_none())
+        self.is_fresh(now) && self.cold.as_ref().is_none_or(|cold| cold.rare.is_none())
     }
 
     /// A value that STALE and REFRESH may serve while somebody rebuilds (also while it is still fresh).

@@ -1,0 +1,284 @@
+//! What happens around the module, as the server tells it. Nothing is decided here: what follows is due on the next turn.
+
+use alloc::vec::Vec;
+
+use super::groups::GroupId;
+use super::leases::RecordState;
+use super::name::Name;
+use super::slab::NIL;
+use super::{ClientId, Held, Key, Node, Role, Step};
+use crate::codec::MarksRecord;
+use crate::error::Error;
+use crate::lease::{Lease, LeaseEnd};
+use crate::time::{Clock, Moment};
+use crate::token::Token;
+
+/// Something that happened.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A connection closed.
+    ClientGone { client: ClientId },
+    RoleChanged { is_master: bool },
+    /// A database was emptied; `None` for all of them.
+    Flushed { db: Option<u32> },
+    /// Two databases changed places.
+    Swapped { first: u32, second: u32 },
+    /// An entry is leaving the keyspace, or its name.
+    Unlinked { db: u32, name: Name, token: Option<Token> },
+    /// An entry was loaded, or came in a payload that may still be refused.
+    Loaded(LoadedLease),
+    /// A data set begins to be loaded; `beside`: while the present one serves.
+    LoadBegan { beside: bool },
+    /// It is there, or was given up.
+    LoadEnded { beside: bool, succeeded: bool },
+    /// A grant did not reach its client.
+    GrantLost { db: u32, name: Name, token: Token },
+    /// A panic was caught: nobody may depend on what it left half done.
+    Poisoned,
+}
+
+/// A lease as it was loaded with its entry.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LoadedLease {
+    pub db: u32,
+    pub name: Name,
+    pub lease: Option<Lease>,
+    /// The youngest token in the entry.
+    pub youngest: Option<Token>,
+    pub from: LoadedFrom,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LoadedFrom {
+    /// A file or a full synchronisation.
+    DataSet,
+    /// The same, beside a data set that serves.
+    DataSetBeside,
+    /// RESTORE or a slot migration: the server may still refuse it.
+    Payload,
+}
+
+impl Node {
+    pub fn event(&mut self, event: Event, moment: Moment) {
+        match event {
+            Event::ClientGone { client } => {
+                if self.leases.tied_to(client).is_some() {
+                    self.gone.insert(client);
+                }
+                if let Some(place) = self.places.remove(&client) {
+                    self.places_by_end.remove(&(place.until, client));
+                }
+            }
+            Event::RoleChanged { is_master } => self.role_changed(is_master),
+            Event::Flushed { db } => self.flushed(db, moment),
+            Event::Swapped { first, second } => {
+                if let Some(last) = self.tokens.last() {
+                    self.leases.raise_floor(first, last);
+                    self.leases.raise_floor(second, last);
+                    self.sweep = Some(0);
+                }
+            }
+            Event::Unlinked { db, name, token } => self.unlinked(db, &name, token, moment),
+            Event::Loaded(loaded) => self.loaded(loaded, moment),
+            Event::LoadBegan { beside: false } => self.forget_data_set(),
+            Event::LoadBegan { beside: true } => self.staged.clear(),
+            Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded, moment),
+            Event::GrantLost { db, name, token } => {
+                self.lost.insert((db, name.clone()), token);
+                self.visit_key(db, name);
+            }
+            Event::Poisoned => self.draining = Some(Error::Internal),
+        }
+    }
+
+    fn role_changed(&mut self, is_master: bool) {
+        let role = if is_master { Role::Master } else { Role::Replica };
+        if core::mem::replace(&mut self.role, role) == role {
+            return;
+        }
+        if is_master {
+            // A tied lease that comes from elsewhere has no connection any more.
+            self.gone.insert(0);
+            self.groups.close_all();
+            self.due_groups = self.groups.ids().collect();
+        } else {
+            self.draining = Some(Error::Unblocked);
+        }
+    }
+
+    fn flushed(&mut self, db: Option<u32>, moment: Moment) {
+        let Some(last) = self.tokens.last() else { return };
+        match db {
+            Some(db) => self.leases.raise_floor(db, last),
+            None => {
+                for db in self.leases.databases() {
+                    self.leases.raise_floor(db, last);
+                }
+                if self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0 {
+                    if let Some(token) = self.tokens.next(moment.wall_us) {
+                        self.tags.flush(token, moment.now());
+                    }
+                }
+            }
+        }
+        self.sweep = Some(0);
+    }
+
+    fn unlinked(&mut self, db: u32, name: &Name, token: Option<Token>, moment: Moment) {
+        if let Some(token) = token {
+            if let Some(record) = self.leases.find(db, name, token) {
+                self.void_record(record, moment);
+            }
+        }
+        if let Some(room) = self.rooms.find(db, name) {
+            self.visit_room(room);
+        }
+    }
+
+    fn void_record(&mut self, record: super::slab::Id, _moment: Moment) {
+        let Some((state, until)) = self.leases.get(record).map(|record| (record.state, record.until)) else { return };
+        match state {
+            RecordState::Live => self.leases.move_to(record, RecordState::Void, until),
+            RecordState::Void => {}
+            RecordState::Late => self.forget_record(record),
+        }
+    }
+
+    fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
+        if let Some(token) = loaded.youngest {
+            if loaded.from != LoadedFrom::Payload {
+                self.tokens.see(token, moment.wall_us);
+            }
+        }
+        match loaded.from {
+            LoadedFrom::DataSet => self.list(&loaded, moment),
+            LoadedFrom::DataSetBeside => self.staged.push(loaded),
+            // It counts when a visit finds it in its key.
+            LoadedFrom::Payload => self.visit_key(loaded.db, loaded.name),
+        }
+    }
+
+    fn list(&mut self, loaded: &LoadedLease, moment: Moment) {
+        let Some(lease) = &loaded.lease else {
+            self.visit_key(loaded.db, loaded.name.clone());
+            return;
+        };
+        if self.leases.find(loaded.db, &loaded.name, lease.token).is_some() {
+            return;
+        }
+        let group = self.groups.of(lease.group().map(|group| &**group));
+        let id = self.enter_lease(loaded.db, &loaded.name, lease, group, 0);
+        if id != NIL && lease.is_over(moment.now()) {
+            self.leases.move_to(id, RecordState::Late, lease.kept_until());
+            self.return_late(id, group, lease);
+        }
+    }
+
+    /// A record that was late when it came holds no permit.
+    fn return_late(&mut self, id: super::slab::Id, group: GroupId, lease: &Lease) {
+        let Some(record) = self.leases.get_mut(id) else { return };
+        if core::mem::take(&mut record.has_permit) {
+            if let Some(group) = self.groups.get_mut(group) {
+                group.return_permit(lease.deadline, id);
+            }
+        }
+    }
+
+    /// Another data set takes the place of this one: what is known of its leases goes with it.
+    fn forget_data_set(&mut self) {
+        self.leases.clear_floors();
+        for db in self.leases.databases() {
+            if let Some(last) = self.tokens.last() {
+                self.leases.raise_floor(db, last);
+            }
+        }
+        let floored: Vec<super::slab::Id> = Vec::new();
+        drop(floored);
+        self.forget_all_records();
+        self.leases.clear_floors();
+    }
+
+    /// All records, with their groups' permits. While a data set is loaded nobody is served.
+    fn forget_all_records(&mut self) {
+        let mut chunk = 0;
+        loop {
+            let (records, more) = self.leases.sweep(chunk, |_, _| true);
+            for record in records {
+                self.forget_record(record);
+            }
+            if !more {
+                return;
+            }
+            chunk += 1;
+        }
+    }
+
+    fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
+        let staged = core::mem::take(&mut self.staged);
+        if beside && succeeded {
+            self.forget_data_set();
+            for loaded in staged {
+                self.list(&loaded, moment);
+            }
+        }
+        if succeeded {
+            self.tags.loaded(self.tokens.last());
+            self.groups.close_all();
+            if self.is_master() {
+                self.gone.insert(0);
+            }
+        }
+    }
+
+    /// What a master's step left of a key: obeyed, never judged by this server's clock or settings.
+    pub fn applied(&mut self, db: u32, name: &[u8], before: Option<Token>, lease: Option<&Lease>, youngest: Option<Token>, moment: Moment) {
+        if let Some(token) = youngest {
+            self.tokens.see(token, moment.wall_us);
+        }
+        if let Some(before) = before {
+            if let Some(record) = self.leases.find(db, name, before) {
+                self.forget_record(record);
+            }
+        }
+        if let Some(lease) = lease {
+            let name = Name::new(name);
+            let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
+            self.list(&loaded, moment);
+        }
+        if let Some(room) = self.rooms.find(db, name) {
+            self.visit_room(room);
+        }
+    }
+
+    /// A master's marks of tags.
+    pub fn applied_marks(&mut self, marks: &MarksRecord, moment: Moment) {
+        self.tokens.see(marks.token, moment.wall_us);
+        let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
+        self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, self.settings.max_tags);
+    }
+
+    /// A lease that a payload brought is listed once it is seen in its key; a tied one has no connection any more.
+    pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
+        if let Some(token) = self.lost.remove(&(key.db, Name::new(key.name))) {
+            self.holder_gone(key, token, LeaseEnd::Lost, clock, step);
+        }
+        if key.held != Held::Entry {
+            return;
+        }
+        let Some(lease) = key.entry.lease().cloned() else { return };
+        let floor = self.leases.floor(key.db);
+        if floor.is_some_and(|floor| lease.token <= floor) {
+            return;
+        }
+        if self.leases.find(key.db, key.name, lease.token).is_none() {
+            self.tokens.see(lease.token, key.moment.wall_us);
+            let (db, name) = (key.db, Name::new(key.name));
+            let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
+            self.list(&loaded, key.moment);
+        }
+        let holder = self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
+        if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
+            self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);
+        }
+    }
+}

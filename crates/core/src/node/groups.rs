@@ -1,0 +1,399 @@
+//! Groups: rebuilds that share a source, a limit and a policy.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::calendar::Calendar;
+use super::leases::ClientId;
+use super::slab::Id;
+use crate::decision::{Gate, Refusal};
+use crate::lease::Verdict;
+use crate::policy::{Policies, Policy, DEFAULT, NAMES_LIMIT, OTHER};
+use crate::time::{Clock, UnixMs};
+use crate::token::Token;
+
+/// A group's number on this node.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct GroupId(pub u16);
+
+impl GroupId {
+    pub const DEFAULT: Self = Self(0);
+    const OTHER: Self = Self(1);
+}
+
+/// Who queues, by the order of the asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Queued {
+    /// The waiters of one key and class that are decided together.
+    Cohort(Id),
+    /// The listeners of one key.
+    Listeners(Id),
+}
+
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub name: Arc<[u8]>,
+    pub policy: Policy,
+    is_configured: bool,
+    /// The leases that hold permits, by deadline.
+    permits: BTreeSet<(UnixMs, Id)>,
+    /// Permits kept for listeners whose turn has come.
+    reserved: u32,
+    queue: BTreeMap<u64, Queued>,
+    circuit: Circuit,
+    /// The trial that opened the circuit again by its deadline, and may still speak.
+    last_trial: Option<Token>,
+    /// In a row, while the circuit is closed.
+    failures: u32,
+    last_message: Arc<[u8]>,
+    /// All its leases, by age.
+    pub ages: Calendar,
+    /// How many of its leases a connection holds.
+    holders: BTreeMap<ClientId, u32>,
+    pub live: u64,
+    pub granted: u64,
+    pub refused: u64,
+}
+
+/// Whether a group's source is being tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Circuit {
+    Closed,
+    /// Nobody tries until then; `cool_ms`: how long it was opened for.
+    Open { until: UnixMs, cool_ms: u64 },
+    /// One tries: the holder of this lease, or the next who is granted one. `last`: the last trial's token, which may
+    /// still speak.
+    HalfOpen { trial: Option<Trial>, last: Option<Token>, cool_ms: u64 },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trial {
+    pub token: Token,
+    pub deadline: UnixMs,
+}
+
+/// However often a trial fails, its circuit stays open for at most so many times its first length.
+const COOL_LIMIT: u64 = 32;
+
+#[derive(Clone, Debug)]
+pub struct Groups {
+    list: Vec<Group>,
+    by_name: BTreeMap<Arc<[u8]>, GroupId>,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        let mut groups = Self { list: Vec::new(), by_name: BTreeMap::new() };
+        groups.add(DEFAULT);
+        groups.add(OTHER);
+        groups
+    }
+}
+
+impl Groups {
+    pub fn get(&self, id: GroupId) -> Option<&Group> {
+        self.list.get(usize::from(id.0))
+    }
+
+    pub fn get_mut(&mut self, id: GroupId) -> Option<&mut Group> {
+        self.list.get_mut(usize::from(id.0))
+    }
+
+    /// The group of a name, counted for itself if it is among the first thousand. `None`: the calls that name none.
+    pub fn of(&mut self, name: Option<&[u8]>) -> GroupId {
+        let Some(name) = name else { return GroupId::DEFAULT };
+        match self.by_name.get(name) {
+            Some(id) => *id,
+            None if self.list.len() < NAMES_LIMIT + 2 => self.add(name),
+            None => GroupId::OTHER,
+        }
+    }
+
+    pub fn named(&self, name: &[u8]) -> Option<GroupId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (GroupId, &Group)> {
+        self.list.iter().enumerate().map(|(number, group)| (GroupId(number as u16), group))
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = GroupId> {
+        (0..self.list.len()).map(|number| GroupId(number as u16))
+    }
+
+    /// New policies, all at once. Configured names are counted for themselves, whatever was counted before.
+    pub fn configure(&mut self, policies: &Policies) {
+        for group in &mut self.list {
+            group.policy = Policy::NONE;
+            group.is_configured = false;
+        }
+        for (name, policy) in policies {
+            let id = self.by_name.get(name).copied().unwrap_or_else(|| self.add(name));
+            if let Some(group) = self.get_mut(id) {
+                group.policy = policy.clone();
+                group.is_configured = true;
+                if policy.fails == 0 {
+                    group.close();
+                }
+            }
+        }
+        for group in self.list.iter_mut().filter(|group| !group.is_configured) {
+            group.close();
+        }
+    }
+
+    /// All circuits are closed: at a start and after a promotion.
+    pub fn close_all(&mut self) {
+        self.list.iter_mut().for_each(Group::close);
+    }
+
+    pub fn reset_counters(&mut self) {
+        for group in &mut self.list {
+            (group.granted, group.refused) = (0, 0);
+        }
+    }
+
+    fn add(&mut self, name: &[u8]) -> GroupId {
+        let id = GroupId(self.list.len() as u16);
+        let name: Arc<[u8]> = name.into();
+        self.by_name.insert(name.clone(), id);
+        self.list.push(Group::new(name));
+        id
+    }
+}
+
+impl Group {
+    fn new(name: Arc<[u8]>) -> Self {
+        Self {
+            name,
+            policy: Policy::NONE,
+            is_configured: false,
+            permits: BTreeSet::new(),
+            reserved: 0,
+            queue: BTreeMap::new(),
+            circuit: Circuit::Closed,
+            last_trial: None,
+            failures: 0,
+            last_message: Arc::from(&b""[..]),
+            ages: Calendar::default(),
+            holders: BTreeMap::new(),
+            live: 0,
+            granted: 0,
+            refused: 0,
+        }
+    }
+
+    pub const fn is_configured(&self) -> bool {
+        self.is_configured
+    }
+
+    /// Whether it says so little that no lease needs to be counted.
+    pub const fn is_unlimited(&self) -> bool {
+        self.policy.max == 0
+    }
+
+    pub const fn circuit(&self) -> Circuit {
+        self.circuit
+    }
+
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether somebody who asked at `order` may have a lease now.
+    pub fn gate(&self, order: u64, clock: Clock) -> Gate {
+        if let Some(refusal) = self.refusal(clock) {
+            return Gate::Refused(refusal);
+        }
+        let is_behind = self.queue.first_key_value().is_some_and(|(first, _)| *first < order);
+        match is_behind || !self.has_permit() {
+            true => Gate::Full { left_ms: self.next_end_ms(clock.now) },
+            false => Gate::Open,
+        }
+    }
+
+    fn refusal(&self, clock: Clock) -> Option<Refusal> {
+        let until = match self.circuit {
+            Circuit::Open { until, .. } if clock.now < until => until,
+            Circuit::HalfOpen { trial: Some(trial), .. } => trial.deadline.max(clock.now),
+            _ => return None,
+        };
+        let message = [b"circuit open: ", &*self.last_message].concat();
+        Some(Refusal { message: message.into(), until })
+    }
+
+    pub fn has_permit(&self) -> bool {
+        self.is_unlimited() || (self.permits.len() as u64 + u64::from(self.reserved)) < u64::from(self.policy.max)
+    }
+
+    /// ms until the next of its leases ends; 0 if none holds a permit.
+    pub fn next_end_ms(&self, now: UnixMs) -> u64 {
+        self.permits.first().map_or(0, |(deadline, _)| now.until(*deadline))
+    }
+
+    /// A lease that holds a permit and whose deadline has passed.
+    pub fn overdue(&self, clock: Clock) -> Option<Id> {
+        self.permits.first().filter(|(deadline, _)| clock.has_passed(*deadline)).map(|(_, lease)| *lease)
+    }
+
+    pub fn take_permit(&mut self, deadline: UnixMs, lease: Id) {
+        self.permits.insert((deadline, lease));
+    }
+
+    pub fn return_permit(&mut self, deadline: UnixMs, lease: Id) {
+        self.permits.remove(&(deadline, lease));
+    }
+
+    pub fn permits(&self) -> usize {
+        self.permits.len()
+    }
+
+    pub fn reserve(&mut self) {
+        self.reserved += 1;
+    }
+
+    pub fn unreserve(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
+    }
+
+    pub fn holds(&mut self, client: ClientId) {
+        if client != 0 {
+            *self.holders.entry(client).or_default() += 1;
+        }
+    }
+
+    pub fn holds_no_more(&mut self, client: ClientId) {
+        if let Some(count) = self.holders.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.holders.remove(&client);
+            }
+        }
+    }
+
+    pub fn is_holder(&self, client: ClientId) -> bool {
+        client != 0 && self.holders.contains_key(&client)
+    }
+
+    pub fn enqueue(&mut self, order: u64, who: Queued) {
+        self.queue.insert(order, who);
+    }
+
+    pub fn dequeue(&mut self, order: u64) {
+        self.queue.remove(&order);
+    }
+
+    /// The first in the queue.
+    pub fn head(&self) -> Option<(u64, Queued)> {
+        self.queue.first_key_value().map(|(order, who)| (*order, *who))
+    }
+
+    /// The first in the queue, if it would be told something else by now than to wait.
+    pub fn next_turn(&self, clock: Clock) -> Option<Queued> {
+        let (order, who) = self.head()?;
+        match (self.gate(order, clock), who) {
+            (Gate::Full { .. }, _) => None,
+            // A listener cannot be the trial.
+            (Gate::Open, Queued::Listeners(_)) if self.circuit != Circuit::Closed => {
+                self.queue.values().copied().find(|who| matches!(who, Queued::Cohort(_)))
+            }
+            _ => Some(who),
+        }
+    }
+
+    /// When the circuit lets somebody try again, if anybody queues for that.
+    pub fn next_moment(&self) -> Option<UnixMs> {
+        match self.circuit {
+            Circuit::Open { until, .. } if !self.queue.is_empty() => Some(until),
+            _ => None,
+        }
+    }
+
+    /// A lease is granted: the trial, if there is to be one.
+    pub fn grant(&mut self, token: Token, deadline: UnixMs, clock: Clock) {
+        self.granted += 1;
+        match self.circuit {
+            Circuit::Open { until, cool_ms } if until <= clock.now => {
+                self.circuit = Circuit::HalfOpen { trial: Some(Trial { token, deadline }), last: Some(token), cool_ms };
+            }
+            Circuit::HalfOpen { trial: None, cool_ms, .. } => {
+                self.circuit = Circuit::HalfOpen { trial: Some(Trial { token, deadline }), last: Some(token), cool_ms };
+            }
+            _ => {}
+        }
+    }
+
+    /// The deadline of the trial moved.
+    pub fn renew(&mut self, token: Token, deadline: UnixMs) {
+        if let Circuit::HalfOpen { trial: Some(trial), .. } = &mut self.circuit {
+            if trial.token == token {
+                trial.deadline = deadline;
+            }
+        }
+    }
+
+    /// A rebuild under `token` ended. `message`: of a failure.
+    pub fn note(&mut self, token: Token, verdict: Verdict, message: &[u8], now: UnixMs) {
+        match self.circuit {
+            Circuit::Closed => match verdict {
+                Verdict::Success => self.failures = 0,
+                Verdict::Failure if self.policy.fails > 0 => {
+                    self.failures += 1;
+                    self.last_message = message.into();
+                    if self.failures >= self.policy.fails {
+                        self.open(self.policy.cool_ms, now);
+                    }
+                }
+                Verdict::Failure | Verdict::None => {}
+            },
+            // Only trials count. The last one's word does, late or not, also when its deadline has opened it again.
+            Circuit::HalfOpen { trial, last, cool_ms } if last == Some(token) => match verdict {
+                Verdict::Success => self.close(),
+                Verdict::Failure if trial.is_some() => {
+                    self.last_message = message.into();
+                    self.open_again(cool_ms, last, now);
+                }
+                Verdict::Failure => {}
+                Verdict::None => self.circuit = Circuit::HalfOpen { trial: None, last, cool_ms },
+            },
+            Circuit::Open { .. } if verdict == Verdict::Success && self.last_trial == Some(token) => self.close(),
+            Circuit::Open { .. } | Circuit::HalfOpen { .. } => {}
+        }
+    }
+
+    fn open(&mut self, cool_ms: u64, now: UnixMs) {
+        self.circuit = Circuit::Open { until: now.plus(cool_ms), cool_ms };
+    }
+
+    fn open_again(&mut self, cool_ms: u64, last: Option<Token>, now: UnixMs) {
+        self.last_trial = last;
+        let longest = self.policy.cool_ms.saturating_mul(COOL_LIMIT);
+        self.open(cool_ms.saturating_mul(2).min(longest), now);
+    }
+
+    fn close(&mut self) {
+        self.circuit = Circuit::Closed;
+        self.failures = 0;
+        self.last_trial = None;
+    }
+
+    /// Whether the last trial's word is still to come.
+    pub fn is_trial(&self, token: Token) -> bool {
+        let last = match self.circuit {
+            Circuit::HalfOpen { last, .. } => last,
+            Circuit::Open { .. } => self.last_trial,
+            Circuit::Closed => None,
+        };
+        last == Some(token)
+    }
+
+    /// The word for INFO.
+    pub fn circuit_word(&self, now: UnixMs) -> &'static str {
+        match self.circuit {
+            Circuit::Closed => "closed",
+            Circuit::Open { until, .. } if now < until => "open",
+            Circuit::Open { .. } | Circuit::HalfOpen { .. } => "half-open",
+        }
+    }
+}

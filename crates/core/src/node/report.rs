@@ -1,0 +1,223 @@
+//! What is known: the readers behind INFO, CACHE.INFO, CACHE.LEASES, CACHE.TOP and CACHE.TAGS.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::leases::{ClientId, Record};
+use super::name::Name;
+use super::top::Costs;
+use super::Node;
+use crate::answer::Answer;
+use crate::entry::Entry;
+use crate::policy::info_name;
+use crate::request::{LeasesWanted, TopWanted};
+use crate::time::{Clock, UnixMs};
+use crate::token::Token;
+
+/// A lease as CACHE.LEASES tells it. Its times are the key's to tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaseReport {
+    pub db: u32,
+    pub name: Name,
+    pub token: Token,
+    pub holder: ClientId,
+    pub waiters: u32,
+    pub group: Vec<u8>,
+}
+
+/// Who waits for a key.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Audience {
+    pub waiters: u32,
+    pub listeners: u32,
+}
+
+/// One group as INFO tells it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupReport {
+    pub name: String,
+    pub live: u64,
+    pub permits: usize,
+    pub queued: usize,
+    pub granted: u64,
+    pub refused: u64,
+    pub circuit: &'static str,
+}
+
+impl Node {
+    pub fn live_leases(&self) -> u64 {
+        self.leases.live()
+    }
+
+    pub fn waiters(&self) -> u64 {
+        self.rooms.waiters() as u64
+    }
+
+    pub fn listeners(&self) -> u64 {
+        self.rooms.listeners
+    }
+
+    pub const fn waiters_peak(&self) -> u64 {
+        self.waiters_peak
+    }
+
+    pub fn tags_kept(&self) -> u64 {
+        self.tags.len() as u64
+    }
+
+    /// The tag floor, as a token; 0 for none.
+    pub fn tag_floor_token(&self) -> u64 {
+        self.tags.floor().get()
+    }
+
+    /// The mark of a tag, in ms since the epoch; the floor's moment if none is known.
+    pub fn tag_moment(&self, tag: &[u8]) -> u64 {
+        self.tags.moment(tag).get().unwrap_or(0)
+    }
+
+    /// Whether a key's room has anybody in it: then its string is wanted with it.
+    pub fn is_awaited(&self, db: u32, name: &[u8]) -> bool {
+        self.rooms.find(db, name).is_some()
+    }
+
+    /// Whether anybody waits or listens at all.
+    pub fn has_rooms(&self) -> bool {
+        self.rooms.len() > 0
+    }
+
+    pub fn audience(&self, db: u32, name: &[u8]) -> Audience {
+        let room = self.rooms.find(db, name).and_then(|room| self.rooms.get(room));
+        room.map_or(Audience::default(), |room| Audience {
+            waiters: room.waiters,
+            listeners: room.listening.map_or(0, |listening| listening.askers),
+        })
+    }
+
+    /// The connection that holds a key's lease; `None` if it is not known here, 0 for none.
+    pub fn holder(&self, db: u32, name: &[u8], token: Token) -> Option<ClientId> {
+        self.leases.find(db, name, token).and_then(|id| self.leases.get(id)).map(|record| record.holder)
+    }
+
+    /// An entry as a reader sees it: what its tags say applied, a lease below its database's floor left out.
+    pub fn seen(&self, db: u32, entry: &Entry, now: UnixMs) -> Entry {
+        let mut seen = entry.clone();
+        let clock = Clock::at(now);
+        let floor = self.leases.floor(db);
+        if seen.lease().is_some_and(|lease| floor.is_some_and(|floor| lease.token <= floor)) {
+            seen.void_lease(clock);
+        }
+        if let Some(judgement) = seen.tagged().and_then(|tagged| self.tags.judge(tagged)) {
+            seen.judge(judgement);
+            if seen.lease().is_some_and(|lease| lease.token < judgement.mark) {
+                seen.void_lease(clock);
+            }
+        }
+        seen
+    }
+
+    /// Whether [`Node::seen`] would show the entry otherwise than it is.
+    pub fn differs(&self, db: u32, entry: &Entry) -> bool {
+        let floor = self.leases.floor(db);
+        entry.lease().is_some_and(|lease| floor.is_some_and(|floor| lease.token <= floor))
+            || entry.tagged().is_some_and(|tagged| tagged.is_marked(self.tags.floor()))
+    }
+
+    /// What CACHE.GET answers of an entry.
+    pub fn peek(&self, db: u32, entry: &Entry, now: UnixMs) -> Answer {
+        match self.differs(db, entry) {
+            true => self.seen(db, entry, now).peek(Clock::at(now)),
+            false => entry.peek(Clock::at(now)),
+        }
+    }
+
+    /// An entry that arrives in a payload, judged also by the marks of the last minute.
+    pub fn judge_arrival(&self, entry: &mut Entry, now: UnixMs) {
+        if let Some(judgement) = entry.tagged().and_then(|tagged| self.tags.judge_arrival(tagged, now)) {
+            entry.judge(judgement);
+        }
+    }
+
+    /// Live leases, longest held first, at most `wanted.count`.
+    pub fn leases(&self, wanted: &LeasesWanted, now: UnixMs) -> Vec<LeaseReport> {
+        let latest = now.minus(wanted.min_age_ms);
+        let is_old_enough = |record: &&Record| UnixMs::from_micros(record.token.get()) <= latest || wanted.min_age_ms == 0;
+        match wanted.group {
+            Some(name) => {
+                let group = self.groups.named(name).and_then(|id| self.groups.get(id));
+                let records = group.into_iter().flat_map(|group| self.leases.by_age(&group.ages));
+                records.take_while(is_old_enough).take(wanted.count).map(|record| self.report(record)).collect()
+            }
+            None => {
+                // The oldest of each group, and what is behind it.
+                let mut sources: Vec<_> = Vec::new();
+                for (_, group) in self.groups.iter() {
+                    let mut records = self.leases.by_age(&group.ages);
+                    sources.extend(records.next().map(|first| (first, records)));
+                }
+                let mut found = Vec::new();
+                while found.len() < wanted.count {
+                    let oldest = (0..sources.len()).min_by_key(|at| sources.get(*at).map(|(first, _)| first.token));
+                    let Some((first, records)) = oldest.and_then(|at| sources.get_mut(at)) else { break };
+                    if !is_old_enough(first) {
+                        break;
+                    }
+                    found.push(self.report(first));
+                    match records.next() {
+                        Some(next) => *first = next,
+                        None => {
+                            oldest.map(|at| sources.swap_remove(at));
+                        }
+                    }
+                }
+                found
+            }
+        }
+    }
+
+    fn report(&self, record: &Record) -> LeaseReport {
+        LeaseReport {
+            db: record.db,
+            name: record.name.clone(),
+            token: record.token,
+            holder: record.holder,
+            waiters: self.audience(record.db, &record.name).waiters,
+            group: self.groups.get(record.group).map_or_else(Vec::new, |group| group.name.to_vec()),
+        }
+    }
+
+    pub fn top(&self, wanted: TopWanted) -> Vec<&Costs> {
+        self.top.dearest(wanted.by, wanted.count)
+    }
+
+    /// The groups that are configured or were named.
+    pub fn groups(&self, now: UnixMs) -> Vec<GroupReport> {
+        let is_used = |group: &&super::groups::Group| {
+            group.is_configured() || group.granted > 0 || group.live > 0 || group.queued() > 0 || group.refused > 0
+        };
+        let groups = self.groups.iter().map(|(_, group)| group).filter(is_used);
+        groups
+            .map(|group| GroupReport {
+                name: info_name(&group.name).to_string(),
+                live: group.live,
+                permits: group.permits(),
+                queued: group.queued(),
+                granted: group.granted,
+                refused: group.refused,
+                circuit: group.circuit_word(now),
+            })
+            .collect()
+    }
+
+    /// CONFIG RESETSTAT: everything counted begins anew.
+    pub fn reset_counters(&mut self) {
+        self.counters = super::stats::Counters::default();
+        self.groups.reset_counters();
+        self.top = super::top::Top::default();
+        self.waiters_peak = self.rooms.waiters() as u64;
+    }
+
+    /// The room a call's key has, for tests.
+    pub fn is_parked(&self, waiter: super::rooms::WaiterId) -> bool {
+        self.rooms.waiter(waiter).is_some()
+    }
+}

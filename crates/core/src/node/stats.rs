@@ -1,0 +1,80 @@
+//! What is counted. Plain numbers; the shell adds the hits that it counts itself.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident)*) => {
+        /// Counted since the server started, or since CONFIG RESETSTAT.
+        #[derive(Clone, Default, PartialEq, Eq, Debug)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Name, value and meaning of each, in the order they are shown.
+            pub fn list(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
+                [$((stringify!($name), self.$name, concat!($($doc),+).trim_ascii())),*].into_iter()
+            }
+        }
+    };
+}
+
+trait TrimAscii {
+    fn trim_ascii(&self) -> &'static str;
+}
+impl TrimAscii for &'static str {
+    fn trim_ascii(&self) -> &'static str {
+        self.trim()
+    }
+}
+
+counters! {
+    /// Calls answered HIT.
+    hits
+    /// Calls answered STALE, or REFRESH with an old value.
+    stale_hits
+    /// Calls that found nothing to serve.
+    misses
+    /// Leases granted, to callers and by handover.
+    leases_granted
+    /// Leases whose deadline passed without a fill.
+    leases_expired
+    /// Leases that went to a waiter.
+    handovers
+    /// Rebuilds that ended with a value: FILL, or TOUCH of the old one.
+    fills
+    /// Fills that came too late or after an invalidation.
+    void_fills
+    /// Fills older than the source is known to be.
+    behind_fills
+    /// Rebuilds that failed.
+    failures
+    /// Results that must not be shared.
+    passes
+    /// Refreshes granted before the soft deadline, by chance.
+    early_refreshes
+    /// Tags that were marked.
+    tag_invalidations
+    /// Waiters and stale hits that did not go to the source.
+    rebuilds_saved
+    /// Milliseconds of building that did not happen: those rebuilds, each at its key's last build time.
+    build_ms_saved
+    /// Parked clients that were given an answer other than WAIT.
+    waiters_served
+    /// Parked clients whose own BLOCK limit passed.
+    waiters_timed_out
+    /// Callers that were not parked although they asked for it, because of a limit.
+    waiters_refused
+    /// Of those: corral.max-waiters was reached.
+    waiters_refused_max_waiters
+    /// Of those: corral.max-waiters-per-key was reached.
+    waiters_refused_max_waiters_per_key
+    /// Of those: parked clients hold as much memory as they may.
+    waiters_refused_memory
+    /// Of those: nearly as many clients as maxclients allows were connected.
+    waiters_refused_clients
+    /// Messages published to listeners.
+    messages_published
+    /// Batches of answers released.
+    wake_batches
+    /// Panics that the guard caught.
+    panics_caught
+}

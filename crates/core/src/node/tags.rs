@@ -1,0 +1,347 @@
+//! The marks of tags: which tags were invalidated, when, and how long old values may still serve.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use crate::entry::Judgement;
+use crate::tag::{ByName, Intern, Tag, TagFloor, Tagged};
+use crate::time::UnixMs;
+use crate::token::Token;
+
+#[derive(Debug)]
+pub struct Tags {
+    /// Every tag that an entry or a mark has. Swept of those that nothing has any more, two with each new one.
+    names: BTreeSet<ByName>,
+    sweep_from: Option<Arc<Tag>>,
+    marks: BTreeMap<ByName, Mark>,
+    by_token: BTreeSet<(Token, ByName)>,
+    floor: TagFloor,
+    floor_at: UnixMs,
+    /// The last mark set on this node, of whatever tag.
+    last: u64,
+    /// Leases up to here were granted before a load: which marks came meanwhile is not known.
+    fills_floor: u64,
+    /// What flushes have left, to be freed in slices.
+    forgotten: Vec<(BTreeMap<ByName, Mark>, BTreeSet<(Token, ByName)>)>,
+}
+
+#[derive(Clone, Debug)]
+struct Mark {
+    token: Token,
+    at: UnixMs,
+    /// How long entries serve at most: those born up to a token, until a moment. Older births first, which never serve
+    /// longer. All that have passed are one.
+    caps: Vec<(Token, UnixMs)>,
+}
+
+/// Caps of one tag that are told apart; of more, the younger are served as the older are.
+const CAPS: usize = 8;
+
+/// Two nodes' clocks differ: an entry that arrives is judged by marks this much older than its coming, too, in ms.
+const ARRIVAL_MS: u64 = 60_000;
+
+impl Default for Tags {
+    fn default() -> Self {
+        Self {
+            names: BTreeSet::new(),
+            sweep_from: None,
+            marks: BTreeMap::new(),
+            by_token: BTreeSet::new(),
+            floor: TagFloor::default(),
+            floor_at: UnixMs::EPOCH,
+            last: 0,
+            fills_floor: 0,
+            forgotten: Vec::new(),
+        }
+    }
+}
+
+impl Intern for Tags {
+    fn intern(&mut self, name: &[u8]) -> Arc<Tag> {
+        if let Some(tag) = self.names.get(name) {
+            return tag.0.clone();
+        }
+        self.sweep();
+        self.sweep();
+        let tag = Tag::new(name);
+        self.names.insert(ByName(tag.clone()));
+        tag
+    }
+}
+
+impl Tags {
+    pub const fn floor(&self) -> &TagFloor {
+        &self.floor
+    }
+
+    /// The last mark set: what a waiter remembers at its ask.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// How many marks are kept.
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Names kept, marked or not.
+    pub fn names(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Marks tags. At most `kept` marks are remembered; the oldest goes, and the floor rises to it.
+    pub fn mark(&mut self, tags: &[&[u8]], token: Token, at: UnixMs, swr_ms: Option<u64>, kept: u64) {
+        self.last = self.last.max(token.get());
+        for name in tags {
+            let tag = ByName(self.intern(name));
+            let before = self.marks.remove(&tag);
+            if let Some(before) = &before {
+                // Marks can come out of order from a master: the youngest counts.
+                if before.token > token {
+                    self.marks.insert(tag, before.clone());
+                    continue;
+                }
+                self.by_token.remove(&(before.token, tag.clone()));
+            }
+            let mut mark = Mark { token, at, caps: before.map(|before| before.caps).unwrap_or_default() };
+            if let Some(ms) = swr_ms {
+                mark.cap(token, at.plus(ms), at);
+            }
+            tag.0.set_mark(Some(token));
+            self.by_token.insert((token, tag.clone()));
+            self.marks.insert(tag, mark);
+        }
+        self.trim(kept);
+    }
+
+    /// Forgets the oldest marks beyond `kept`, a few at a time. Whether there are more.
+    pub fn trim(&mut self, kept: u64) -> bool {
+        const AT_ONCE: usize = 64;
+        let beyond = |tags: &Self| tags.marks.len() as u64 > kept;
+        for _ in 0..AT_ONCE {
+            if !beyond(self) {
+                return false;
+            }
+            let Some((token, tag)) = self.by_token.pop_first() else { return false };
+            let mark = self.marks.remove(&tag);
+            // The floor first: in between, the entry must not look fresh.
+            self.raise_floor(token, mark.map_or(UnixMs::EPOCH, |mark| mark.at));
+            tag.0.set_mark(None);
+        }
+        beyond(self)
+    }
+
+    fn raise_floor(&mut self, token: Token, at: UnixMs) {
+        self.floor.raise_to(token.get());
+        self.floor_at = self.floor_at.max(at);
+        self.last = self.last.max(token.get());
+    }
+
+    /// FLUSHALL: every mark is forgotten, in slices by [`Tags::trim`], and the floor raised to its moment.
+    pub fn flush(&mut self, token: Token, at: UnixMs) {
+        self.raise_floor(token, at);
+        let marks = core::mem::take(&mut self.marks);
+        let by_token = core::mem::take(&mut self.by_token);
+        self.forgotten.push((marks, by_token));
+    }
+
+    /// A data set was loaded: what was settled when it was written out is, and leases from before it are void for
+    /// tagged fills.
+    pub fn loaded(&mut self, last: Option<Token>) {
+        self.fills_floor = self.fills_floor.max(last.map_or(0, Token::get));
+    }
+
+    /// Whether a fill under `token` with these tags is void.
+    pub fn voids(&self, token: Token, tags: &[&[u8]]) -> bool {
+        let number = token.get();
+        if tags.is_empty() {
+            return false;
+        }
+        number <= self.fills_floor
+            || number <= self.floor.get()
+            || tags.iter().any(|name| self.marks.get(*name).is_some_and(|mark| number <= mark.token.get()))
+    }
+
+    /// The same of the tags that an entry keeps.
+    pub fn voids_kept(&self, token: Token, tagged: &Tagged) -> bool {
+        token.get() <= self.fills_floor || tagged.is_marked_since(token, &self.floor)
+    }
+
+    /// What the marks say of an entry; `None` if it is as it was.
+    pub fn judge(&self, tagged: &Tagged) -> Option<Judgement> {
+        self.judge_as(tagged, |mark| mark.token >= tagged.birth)
+    }
+
+    /// What they say of an entry that arrives from elsewhere.
+    pub fn judge_arrival(&self, tagged: &Tagged, now: UnixMs) -> Option<Judgement> {
+        self.judge_as(tagged, |mark| mark.token >= tagged.birth || now <= mark.at.plus(ARRIVAL_MS))
+    }
+
+    fn judge_as(&self, tagged: &Tagged, counts: impl Fn(&Mark) -> bool) -> Option<Judgement> {
+        let mut judgement: Option<Judgement> = None;
+        let mut add = |mark: Token, since: UnixMs, served_until: UnixMs| {
+            let so_far = judgement.get_or_insert(Judgement { mark, since, served_until });
+            so_far.mark = so_far.mark.max(mark);
+            so_far.since = so_far.since.min(since);
+            so_far.served_until = so_far.served_until.min(served_until);
+        };
+        if let Some(floor) = Token::new(self.floor.get()).filter(|floor| *floor >= tagged.birth) {
+            add(floor, self.floor_at, UnixMs::NEVER);
+        }
+        for tag in &tagged.tags {
+            if let Some(mark) = self.marks.get(tag.name()).filter(|mark| counts(mark)) {
+                add(mark.token, mark.at, mark.served_until(tagged.birth));
+            }
+        }
+        judgement
+    }
+
+    /// The mark of a tag as CACHE.TAGS tells it: its moment; the floor's where none is known.
+    pub fn moment(&self, name: &[u8]) -> UnixMs {
+        self.marks.get(name).map_or(self.floor_at, |mark| mark.at)
+    }
+
+    /// Marks in the order they were set, `count` from the one after `after` on: to be kept in a file.
+    pub fn slice(&self, after: Option<&(Token, ByName)>, count: usize) -> Vec<(Token, ByName)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_token.range((from, Bound::Unbounded)).take(count).cloned().collect()
+    }
+
+    /// One mark's moment, and until when old values serve after it at most.
+    pub fn mark_of(&self, tag: &ByName) -> Option<(UnixMs, UnixMs)> {
+        self.marks.get(tag).map(|mark| (mark.at, mark.served_until(mark.token)))
+    }
+
+    /// Looks at one name, and forgets it if nothing has it.
+    fn sweep(&mut self) {
+        let next = match self.sweep_from.take() {
+            Some(tag) => {
+                let after = (Bound::Excluded(ByName(tag)), Bound::Unbounded);
+                self.names.range(after).next().or_else(|| self.names.first()).cloned()
+            }
+            None => self.names.first().cloned(),
+        };
+        let Some(tag) = next else { return };
+        // The set's own, and this one: a third would be an entry's or a mark's.
+        if Arc::strong_count(&tag.0) <= 2 {
+            self.names.remove(&tag);
+        }
+        self.sweep_from = Some(tag.0);
+    }
+
+    pub fn has_garbage(&self) -> bool {
+        !self.forgotten.is_empty()
+    }
+
+    /// Frees what a flush has left, in slices. Whether there is more.
+    pub fn free_slice(&mut self) -> bool {
+        const AT_ONCE: usize = 256;
+        let Some((marks, by_token)) = self.forgotten.last_mut() else { return false };
+        for _ in 0..AT_ONCE {
+            if let Some((tag, _)) = marks.pop_first() {
+                // Marked anew since the flush: that mark stays.
+                if !self.marks.contains_key(&tag) {
+                    tag.0.set_mark(None);
+                }
+            } else if by_token.pop_first().is_none() {
+                self.forgotten.pop();
+                break;
+            }
+        }
+        !self.forgotten.is_empty()
+    }
+}
+
+impl Mark {
+    fn cap(&mut self, token: Token, until: UnixMs, now: UnixMs) {
+        // A younger entry that may serve no longer than an older one bounds that one, too.
+        self.caps.retain(|(_, older)| *older < until);
+        self.caps.push((token, until));
+        // What has passed serves nobody, however old.
+        let passed = self.caps.iter().filter(|(_, until)| *until <= now).count();
+        if passed > 1 {
+            self.caps.drain(..passed - 1);
+        }
+        if self.caps.len() > CAPS {
+            let (token, _) = self.caps.pop().unwrap_or((token, until));
+            if let Some(last) = self.caps.last_mut() {
+                last.0 = token;
+            }
+        }
+    }
+
+    fn served_until(&self, birth: Token) -> UnixMs {
+        self.caps.iter().find(|(token, _)| birth <= *token).map_or(UnixMs::NEVER, |(_, until)| *until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(number: u64) -> Token {
+        Token::new(number).unwrap()
+    }
+
+    fn tagged(tags: &mut Tags, birth: u64, names: &[&[u8]]) -> Tagged {
+        Tagged { birth: token(birth), tags: names.iter().map(|name| tags.intern(name)).collect() }
+    }
+
+    #[test]
+    fn a_mark_counts_for_what_was_born_before_it() {
+        let mut tags = Tags::default();
+        let (old, young) = (tagged(&mut tags, 5, &[b"a"]), tagged(&mut tags, 7, &[b"a"]));
+        tags.mark(&[b"a"], token(6), UnixMs::new(60), None, 10);
+        assert!(old.is_marked(tags.floor()) && !young.is_marked(tags.floor()));
+        assert_eq!(tags.judge(&old).map(|judgement| judgement.since), Some(UnixMs::new(60)));
+        assert_eq!(tags.judge(&young), None);
+        assert!(tags.voids(token(6), &[b"a"]) && !tags.voids(token(7), &[b"a"]) && !tags.voids(token(6), &[b"b"]));
+    }
+
+    #[test]
+    fn forgetting_a_mark_invalidates_more() {
+        let mut tags = Tags::default();
+        let (a, b) = (tagged(&mut tags, 5, &[b"a"]), tagged(&mut tags, 5, &[b"b"]));
+        tags.mark(&[b"a"], token(6), UnixMs::new(60), None, 1);
+        assert!(!b.is_marked(tags.floor()));
+        tags.mark(&[b"c"], token(9), UnixMs::new(90), None, 1);
+        assert!(a.is_marked(tags.floor()) && b.is_marked(tags.floor()));
+        assert_eq!((tags.moment(b"a"), tags.moment(b"c"), tags.len()), (UnixMs::new(60), UnixMs::new(90), 1));
+    }
+
+    #[test]
+    fn a_cap_holds_for_what_was_born_before_its_mark_and_for_nothing_else() {
+        let mut tags = Tags::default();
+        let (old, young) = (tagged(&mut tags, 5, &[b"a"]), tagged(&mut tags, 7, &[b"a"]));
+        let served = |tags: &Tags, entry: &Tagged| tags.judge(entry).map(|judgement| judgement.served_until);
+        tags.mark(&[b"a"], token(6), UnixMs::new(60), Some(0), 10);
+        tags.mark(&[b"a"], token(8), UnixMs::new(80), Some(500), 10);
+        assert_eq!(served(&tags, &old), Some(UnixMs::new(60)));
+        assert_eq!(served(&tags, &young), Some(UnixMs::new(580)));
+        tags.mark(&[b"a"], token(9), UnixMs::new(90), None, 10);
+        assert_eq!(served(&tags, &old), Some(UnixMs::new(60)));
+        assert_eq!(served(&tags, &young), Some(UnixMs::new(580)));
+    }
+
+    #[test]
+    fn names_that_nothing_has_are_swept() {
+        let mut tags = Tags::default();
+        for number in 0..1000_u64 {
+            drop(tags.intern(&number.to_le_bytes()));
+        }
+        assert!(tags.names.len() < 10, "{}", tags.names.len());
+    }
+
+    #[test]
+    fn a_flush_forgets_all_marks_and_raises_the_floor() {
+        let mut tags = Tags::default();
+        let entry = tagged(&mut tags, 8, &[b"a"]);
+        tags.mark(&[b"a"], token(6), UnixMs::new(60), None, 10);
+        tags.flush(token(7), UnixMs::new(70));
+        while tags.free_slice() {}
+        assert!(!entry.is_marked(tags.floor()) && tags.voids(token(7), &[b"x"]));
+        assert_eq!((tags.len(), tags.moment(b"a")), (0, UnixMs::new(70)));
+    }
+}

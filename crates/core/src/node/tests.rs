@@ -1,0 +1,1 @@
+//! The node's tests: stories, rules, laws of cost.
