@@ -14,8 +14,8 @@ use crate::{blocked, command, context, data_type, guard, info, log, Argv, Contex
 ///
 /// Each function runs behind a guard: a panic ends in [`Module::panicked`] and a fallback, never in the server.
 pub trait Module: Sized + 'static {
-    /// The stored value, boxed in the keyspace.
-    type Entry: 'static;
+    /// The stored value, boxed in the keyspace. `Send`: the server may drop it on another thread.
+    type Entry: Send + 'static;
     /// What travels to one released client.
     type Delivery: 'static;
 
@@ -50,7 +50,7 @@ pub trait Module: Sized + 'static {
         Ok(())
     }
 
-    /// A panic was caught in `place`: what the module remembers may be half done.
+    /// A panic was caught in `place`: what the module remembers may be half done. On the main thread, but for `free`.
     fn panicked(place: &'static str, message: &str);
 
     /// The fallback of a callback that panicked: have the timer see to whoever waits.
