@@ -92,18 +92,17 @@ pub fn register<M: Module, C: Command>(context: &Context) -> Result<(), String> 
 fn acl_categories<M: Module>(spec: &Spec) -> CString {
     let flags = spec.flags.to_string_lossy();
     let has_flag = |flag| flags.split(' ').any(|given| given == flag);
-    let mut categories: Vec<u8> = if has_flag("write") || spec.keys.are_changed() { b"write" } else { b"read" }.into();
-    categories.extend(if has_flag("fast") { b" fast" } else { b" slow" });
-    if has_flag("blocking") {
-        categories.extend(b" blocking");
-    }
-    let own = M::ACL_CATEGORY.filter(|_| has!(RedisModule_AddACLCategory)).unwrap_or_default();
-    for category in [spec.acl, own].into_iter().filter(|category| !category.is_empty()) {
-        categories.push(b' ');
-        categories.extend(category.to_bytes());
-    }
-    // Made of words without NUL.
-    CString::new(categories).unwrap_or_default()
+    let own = M::ACL_CATEGORY.filter(|_| has!(RedisModule_AddACLCategory));
+    let categories = [
+        Some(if has_flag("write") || spec.keys.are_changed() { c"write" } else { c"read" }),
+        Some(if has_flag("fast") { c"fast" } else { c"slow" }),
+        has_flag("blocking").then_some(c"blocking"),
+        (!spec.acl.is_empty()).then_some(spec.acl),
+        own,
+    ];
+    let words: Vec<&[u8]> = categories.into_iter().flatten().map(CStr::to_bytes).collect();
+    // No word holds a NUL.
+    CString::new(words.join(&b' ')).unwrap_or_default()
 }
 
 /// Adds the module's category. Before the commands.

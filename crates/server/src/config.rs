@@ -36,7 +36,10 @@ pub trait Setting: Sync {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shape {
     /// A whole number; the server sees to the range.
-    Number { min: i64, max: i64 },
+    Number {
+        min: i64,
+        max: i64,
+    },
     /// yes or no.
     Flag,
     Text,

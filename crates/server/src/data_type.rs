@@ -69,8 +69,7 @@ pub(crate) fn register<M: Module>(context: &Context) -> Result<(), String> {
         // None: an entry is a few small allocations; active defragmentation skips it.
         defrag: None,
     };
-    let handle =
-        call!(RedisModule_CreateDataType(context.raw, M::TYPE_NAME.as_ptr(), M::TYPE_VERSION, &mut methods));
+    let handle = call!(RedisModule_CreateDataType(context.raw, M::TYPE_NAME.as_ptr(), M::TYPE_VERSION, &mut methods));
     HANDLE.store(handle, Relaxed);
     if handle.is_null() {
         let name = M::TYPE_NAME.to_string_lossy();
@@ -108,13 +107,8 @@ fn load<M: Module>(io: *mut raw::RedisModuleIO, encoding: c_int) -> Result<M::En
     // SAFETY: the server's own name of the key, alive during this call.
     let key = (!name.is_null()).then(|| unsafe { bytes(name) });
     let flags = context.flags();
-    let from = LoadedKey {
-        db: db_of(io),
-        key,
-        encoding,
-        is_async: flags.is_async_loading(),
-        is_loading: flags.is_loading(),
-    };
+    let from =
+        LoadedKey { db: db_of(io), key, encoding, is_async: flags.is_async_loading(), is_loading: flags.is_loading() };
     M::load(&context, &mut Payload { io }, from)
 }
 

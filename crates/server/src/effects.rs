@@ -38,7 +38,9 @@ impl Context {
             let (command, count) = (command.to_string_lossy(), arguments.len());
             log::write(
                 log::WARNING,
-                &format!("the server refused to replicate {command} with {count} arguments: replicas and the AOF differ"),
+                &format!(
+                    "the server refused to replicate {command} with {count} arguments: replicas and the AOF differ"
+                ),
             );
         }
         sent == OK

@@ -45,10 +45,7 @@ impl<'a, M: Module> OpenKey<'a, M> {
 
     /// Opens for writing. An expired key is deleted (and its deletion replicated) by this.
     pub fn write(context: &'a Context, name: KeyName<'a>) -> Self {
-        Self {
-            key: RawKey::open(context, name, raw::REDISMODULE_READ | raw::REDISMODULE_WRITE),
-            entry: PhantomData,
-        }
+        Self { key: RawKey::open(context, name, raw::REDISMODULE_READ | raw::REDISMODULE_WRITE), entry: PhantomData }
     }
 
     /// What the key holds, where it is no entry or only its kind matters.

@@ -41,6 +41,8 @@
 
 #[macro_use]
 mod api;
+#[macro_use]
+pub mod guard;
 
 pub mod argv;
 pub mod blocked;
@@ -58,8 +60,6 @@ pub mod event;
 #[cfg(feature = "faults")]
 pub mod faults;
 pub mod figures;
-#[macro_use]
-pub mod guard;
 pub mod info;
 pub mod kept;
 pub mod key;

@@ -93,16 +93,9 @@ impl Rewritten {
         let (io, name, key) = (self.io, self.command.as_ptr(), self.key);
         let (start, length) = (first.as_ptr(), first.len());
         match second {
-            Some(second) => call!(RedisModule_EmitAOF(
-                io,
-                name,
-                c"sbb".as_ptr(),
-                key,
-                start,
-                length,
-                second.as_ptr(),
-                second.len()
-            )),
+            Some(second) => {
+                call!(RedisModule_EmitAOF(io, name, c"sbb".as_ptr(), key, start, length, second.as_ptr(), second.len()))
+            }
             None => call!(RedisModule_EmitAOF(io, name, c"sb".as_ptr(), key, start, length)),
         }
     }

@@ -68,11 +68,11 @@ impl Context {
 
     /// The calling client's user. `None` if the ACL does not know it, or the caller is no client that could be parked.
     pub fn user_name(&self) -> Option<UserName> {
-        // Another module's call has no user, which 7.0 does not expect to be asked for.
         if self.flags().denies_blocking() {
             return None;
         }
-        let name = call!(RedisModule_GetCurrentUserName(self.raw));
+        // Not by RM_GetCurrentUserName, which crashes where the caller has no user: in a timer, in another module's call.
+        let name = call!(RedisModule_GetClientUserNameById(self.raw, self.client_id()));
         if name.is_null() {
             return None;
         }
