@@ -20,6 +20,18 @@
 //! | [`client`], [`cluster`], [`figures`], [`clock`], [`log`] | other clients; the cluster; INFO's figures; time and chance; the log |
 //! | [`guard`] | no panic crosses to the server (and `faults`, in test builds, sees that it holds) |
 //!
+//! # For who implements [`Module`]
+//!
+//! * An entry is `Send`: FLUSHALL ASYNC and lazy frees drop it on another thread, where [`Module::panicked`] may be called
+//!   too if its drop panics.
+//! * [`Module::save`] prepares all it writes before its first string: after that a panic leaves a payload that cannot be
+//!   read, before it [`Module::save_nothing`] writes what stands for the entry.
+//! * [`Module::timer`] forgets its timer first. If it panics, [`Module::recover_timer`] must do so too.
+//! * [`command::Spec`] says which version a command came `since` and which ACL categories it has besides (`acl`); `@write`
+//!   follows from the key's access, as commands that change keys need not have the flag `write`.
+//! * A `?` on [`Argv::word`] and [`Argv::key`] needs a `From<argv::Absent>` for the command's error.
+//! * Clocks, chance and the log need no [`Context`]: they are functions of [`clock`] and [`log`].
+//!
 //! # Safety contract
 //!
 //! What makes these calls sound is the same everywhere, and each file adds only what is particular to it:

@@ -66,7 +66,8 @@ impl Context {
         Some(call!(RedisModule_ACLCheckCommandPermissions(user.0, words.as_mut_ptr(), words.len() as i32)) == OK)
     }
 
-    /// The calling client's user. `None` if the ACL does not know it, or the caller is no client that could be parked.
+    /// The calling client's user. `None` if the ACL does not know it, or the caller is no client that could be parked: a
+    /// script, a transaction, another module's call.
     pub fn user_name(&self) -> Option<UserName> {
         if self.flags().denies_blocking() {
             return None;
