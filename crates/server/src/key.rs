@@ -5,6 +5,8 @@
 //! An opened key borrows the context it was opened in, and gives out its entry only by borrowing itself. So nobody
 //! holds an entry while the key is deleted or replaced, and none survives the callback. Between those borrows the
 //! server may free the value at will (expiry, eviction), which is why nothing else keeps a pointer to an entry.
+//! What the types do not see is the caller's to keep: a key is opened once at a time, and while its entry is borrowed no
+//! command is called that could delete or overwrite the key.
 
 use std::marker::PhantomData;
 
