@@ -1,0 +1,96 @@
+//! Figures of the server's own INFO.
+//!
+//! The server renders a whole section for each: some microseconds for clients, tens for memory and commandstats.
+
+use std::ffi::CStr;
+
+use redis_module::raw;
+
+use crate::api::OK;
+use crate::Context;
+
+/// One rendered section of INFO, freed on drop.
+struct ServerInfo(*mut raw::RedisModuleServerInfoData);
+
+/// What the server counts of its commands since its statistics began.
+pub struct CommandCalls(Option<ServerInfo>);
+
+impl Context {
+    /// In bytes.
+    pub fn used_memory(&self) -> Option<u64> {
+        ServerInfo::of(c"memory")?.number(c"used_memory")
+    }
+
+    /// In bytes; 0 without a limit.
+    pub fn max_memory(&self) -> Option<u64> {
+        ServerInfo::of(c"memory")?.number(c"maxmemory")
+    }
+
+    /// As in redis.conf: `noeviction`, `allkeys-lru` …
+    pub fn maxmemory_policy(&self) -> Option<String> {
+        ServerInfo::of(c"memory")?.text(c"maxmemory_policy").map(str::to_owned)
+    }
+
+    /// Used memory as a share of `maxmemory`; 0 without a limit. A few nanoseconds.
+    pub fn used_memory_ratio(&self) -> f32 {
+        call!(RedisModule_GetUsedMemoryRatio())
+    }
+
+    /// Connected clients without replicas.
+    pub fn connected_clients(&self) -> Option<u64> {
+        ServerInfo::of(c"clients")?.number(c"connected_clients")
+    }
+
+    pub fn max_clients(&self) -> Option<u64> {
+        ServerInfo::of(c"clients")?.number(c"maxclients")
+    }
+
+    /// How often a command was run. `field` is its name in the section, `cmdstat_NAME`. For several, [`CommandCalls`].
+    pub fn command_calls(&self, field: &CStr) -> u64 {
+        CommandCalls::now().of(field)
+    }
+}
+
+impl CommandCalls {
+    pub fn now() -> Self {
+        Self(ServerInfo::of(c"commandstats"))
+    }
+
+    /// How often a command was run. `field` is its name in the section, `cmdstat_NAME`.
+    pub fn of(&self, field: &CStr) -> u64 {
+        self.read(field).unwrap_or(0)
+    }
+
+    fn read(&self, field: &CStr) -> Option<u64> {
+        self.0.as_ref()?.text(field)?.strip_prefix("calls=")?.split(',').next()?.parse().ok()
+    }
+}
+
+impl ServerInfo {
+    fn of(section: &CStr) -> Option<Self> {
+        // A null context: nothing to register it with for automatic freeing.
+        let info = call!(RedisModule_GetServerInfo(std::ptr::null_mut(), section.as_ptr()));
+        (!info.is_null()).then_some(Self(info))
+    }
+
+    fn number(&self, field: &CStr) -> Option<u64> {
+        let mut missing = 0;
+        let number = call!(RedisModule_ServerInfoGetFieldUnsigned(self.0, field.as_ptr(), &mut missing));
+        (missing == OK).then_some(number)
+    }
+
+    fn text(&self, field: &CStr) -> Option<&str> {
+        let text = call!(RedisModule_ServerInfoGetFieldC(self.0, field.as_ptr()));
+        if text.is_null() {
+            return None;
+        }
+        // SAFETY: the server's own NUL-terminated text, which lives as long as `self`.
+        unsafe { CStr::from_ptr(text) }.to_str().ok()
+    }
+}
+
+impl Drop for ServerInfo {
+    fn drop(&mut self) {
+        call!(RedisModule_FreeServerInfo(std::ptr::null_mut(), self.0));
+    }
+}
