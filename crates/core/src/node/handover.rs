@@ -117,7 +117,15 @@ impl Node {
     }
 
     /// The holder of a lease that is not the key's any more has spoken: in vain, but its permit comes back.
-    pub(super) fn spoken_in_vain(&mut self, db: u32, name: &[u8], token: Token, end: LeaseEnd, message: &[u8], now: UnixMs) {
+    pub(super) fn spoken_in_vain(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        token: Token,
+        end: LeaseEnd,
+        message: &[u8],
+        now: UnixMs,
+    ) {
         if let Some(record) = self.leases.find(db, name, token) {
             self.end_of(record, end, message, now);
         } else {
@@ -225,9 +233,8 @@ impl Node {
     pub(super) fn gate(&self, group: GroupId, order: u64, room: Option<Id>, clock: Clock) -> Gate {
         let Some(of) = self.groups.get(group) else { return Gate::Open };
         let gate = of.gate(order, clock);
-        let is_reserved = room
-            .and_then(|room| self.rooms.get(room)?.reservation)
-            .is_some_and(|(reserved, _)| reserved == group);
+        let is_reserved =
+            room.and_then(|room| self.rooms.get(room)?.reservation).is_some_and(|(reserved, _)| reserved == group);
         match gate {
             Gate::Full { .. } if is_reserved => Gate::Open,
             gate => gate,

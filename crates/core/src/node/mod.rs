@@ -111,6 +111,8 @@ pub struct Node {
     /// Grants that did not reach their clients, until their keys are looked at; and ties that closed.
     lost: BTreeMap<(u32, Name), Token>,
     closed_ties: BTreeSet<(u32, Name, Token)>,
+    /// Keys that could not be looked at, and when that is tried again.
+    postponed: BTreeSet<(SteadyMs, u32, Name)>,
     /// Void rebuilds whose waiters are being sorted out.
     sieves: BTreeMap<(Id, Token), verdicts::Sieve>,
     /// Groups whose circuit is not closed.
@@ -201,7 +203,9 @@ pub enum Held {
     Nothing,
     Entry,
     /// An ordinary string: everybody's answer is HIT. `value` where somebody waits for the key.
-    String { value: Option<Arc<[u8]>> },
+    String {
+        value: Option<Arc<[u8]>>,
+    },
     /// Another type: everybody is refused.
     Foreign,
 }
@@ -246,7 +250,10 @@ pub enum Reply {
     Nothing,
     Answer(Answer),
     /// It is parked under this number; if the server declines, the answer.
-    Park { waiter: WaiterId, otherwise: Answer },
+    Park {
+        waiter: WaiterId,
+        otherwise: Answer,
+    },
     Ok,
     Nil,
     Number(u64),
@@ -372,6 +379,11 @@ impl Node {
     /// The floor that tagged hits are compared with.
     pub const fn tag_floor(&self) -> &crate::tag::TagFloor {
         self.tags.floor()
+    }
+
+    /// Where the tags of an entry that comes from elsewhere are to be had.
+    pub fn tags(&mut self) -> &mut Tags {
+        &mut self.tags
     }
 
     pub const fn is_master(&self) -> bool {
