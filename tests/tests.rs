@@ -126,9 +126,6 @@ mod failover;
 /// When the server holds its writes back: CLIENT PAUSE, FAILOVER, SHUTDOWN.
 mod pauses;
 
-/// Random schedules of many clients, and what the core's oracle says of each reply.
-mod simulation;
-
 /// Everything at once, for as long as one likes.
 mod soak;
 
