@@ -10,7 +10,7 @@
 )]
 
 /// Servers, clients and waiting for conditions.
-mod harness;
+use corral_testkit as harness;
 
 /// Miss, lease, wait, fill, wake: the main job.
 mod rebuild;

@@ -1,18 +1,34 @@
-//! What every test stands on: a server of its own, clients that can be parked, and waiting with a deadline.
+//! What every test stands on: a server of its own, clients that can be parked, and waiting with a deadline; and the one
+//! way in which tests and tools start servers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; what programs use (launch, ports, process) returns errors"
+)]
 
 mod client;
 mod clock;
 mod cluster;
+pub mod launch;
+mod ports;
+mod process;
 mod reply;
 mod sentinel;
 mod server;
 mod stock;
+pub mod story;
 
 use std::time::{Duration, Instant};
 
 pub use client::Client;
 pub use clock::Clock;
 pub use cluster::{key_in, slot_of, Cluster};
+pub use launch::{Launch, Running};
+pub use ports::free_port;
+pub use process::{Process, Tether};
 pub use reply::{Reply, Triple};
 pub use sentinel::Sentinels;
 pub use server::{module, Server};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crc::{Crc, CRC_16_XMODEM};
 
-use super::{eventually, Client, Server};
+use crate::{eventually, Client, Server};
 
 const SLOTS: u16 = 16_384;
 
@@ -74,7 +74,7 @@ impl Cluster {
             eventually("the nodes agree on the slot's owner", || {
                 let reply = client.run(&call);
                 match &reply {
-                    super::Reply::Error(sentence) => *sentence == moved,
+                    crate::Reply::Error(sentence) => *sentence == moved,
                     _ => *node == owner,
                 }
             });

@@ -1,6 +1,6 @@
 //! One key of every kind, for tests that are about all of them.
 
-use super::{Client, Reply};
+use crate::{Client, Reply};
 
 /// The tokens of the leases that are out.
 pub struct Stock {

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::io::{BufReader, ErrorKind, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 
-use super::{eventually, Reply, Triple, DEADLINE};
+use crate::{eventually, Reply, Triple, DEADLINE};
 
 pub struct Client {
     /// One file per connection, read and written: thousands of these are held at once.

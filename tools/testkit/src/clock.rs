@@ -1,4 +1,4 @@
-//! A server's clock that runs beside the machine's and can be set: `shim.rs`, preloaded.
+//! A server's clock that runs beside the machine's and can be set: `shim/clock.rs`, preloaded.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -39,7 +39,7 @@ impl Clock {
     }
 
     fn compile_shim(&self) {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/harness/clock/shim.rs");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/shim/clock.rs");
         let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
         let done = Command::new(compiler)
             .args(["--edition", "2021", "--crate-type", "cdylib", "-O", "-C", "panic=abort", "-o"])
