@@ -24,8 +24,8 @@ mod void_fill;
 /// Thousands of clients.
 mod herd;
 
-/// The decision table as data: every row, for GETORLOCK and GET.
-mod decision;
+/// What clients say and are answered, as data: the decision table, and every rule that can be seen from outside.
+mod stories;
 
 /// Old values while one client refreshes.
 mod stale;

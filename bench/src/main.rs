@@ -24,7 +24,7 @@ use std::fs;
 use std::future::Future;
 use std::process::ExitCode;
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result};
 use clap::Parser;
 use corral_rig::interrupt::{self, Interrupted};
 use futures_util::future::join_all;
@@ -51,7 +51,8 @@ fn main() -> ExitCode {
 
 async fn measure(options: &Options) -> Result<()> {
     interrupt::listen()?;
-    allow_files()?;
+    // Ten thousand sockets on either side. The server raises its own limit, as far as it may.
+    corral_testkit::allow_files(FILES)?;
     let scale = options.scale();
     let mut findings = Findings::default();
     let server = instructions::version(options).await?;
@@ -97,13 +98,6 @@ async fn measure(options: &Options) -> Result<()> {
 async fn at_once<F: Future>(clients: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     // Otherwise the runtime would interrupt the lot of them after every 128 steps.
     tokio::task::unconstrained(join_all(clients)).await
-}
-
-/// Ten thousand sockets on either side. The server raises its own limit, as far as it may.
-fn allow_files() -> Result<()> {
-    let allowed = rlimit::increase_nofile_limit(FILES).context("cannot raise the limit of open files")?;
-    ensure!(allowed >= FILES, "{FILES} open files are needed, and {allowed} are allowed: see `ulimit -n`");
-    Ok(())
 }
 
 /// On Linux. Elsewhere the repeats must tell.

@@ -2,20 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use corral_rig::interrupt;
-use corral_rig::process::{free_port, log_end, Process};
+use corral_testkit::launch::absolute;
+use corral_testkit::{free_port, Launch, Running, Tether};
 use tempfile::TempDir;
 
 use crate::options::Options;
-use crate::wire::{line, Connection};
+use crate::wire::Connection;
 
 /// A running server, ended when dropped.
 pub(crate) struct Server {
-    process: Process,
+    _running: Running,
     pub(crate) port: u16,
     // Dropped after the process is gone.
     directory: TempDir,
@@ -24,35 +24,30 @@ pub(crate) struct Server {
 impl Server {
     /// A server with the module.
     pub(crate) async fn start(options: &Options) -> Result<Self> {
-        let directory = directory()?;
-        Self::redis(Command::new(program(&options.server)?), options, directory).await
+        Self::launched(redis(&program(&options.server)?, options)?)
     }
 
     /// The same under callgrind, which writes what it counted so far whenever the server executes ECHO.
     pub(crate) async fn start_counted(options: &Options) -> Result<Self> {
-        let directory = directory()?;
-        let mut command = Command::new("valgrind");
-        command
-            .args(["--tool=callgrind", "--dump-before=echoCommand", "--compress-strings=no", "--compress-pos=no"])
-            .arg("--soname-synonyms=somalloc=*jemalloc*")
-            .arg(format!("--callgrind-out-file={}", directory.path().join("counted").display()))
-            .arg(program(&options.server)?)
+        let launch = redis(&program(&options.server)?, options)?
+            .under([
+                "valgrind",
+                "--tool=callgrind",
+                "--dump-before=echoCommand",
+                "--compress-strings=no",
+                "--compress-pos=no",
+                "--soname-synonyms=somalloc=*jemalloc*",
+                // In the directory that the server works in.
+                "--callgrind-out-file=counted",
+            ])
             // The server is fifty times slower here, and its housekeeping as often as ever: less of it per command.
-            .args(["--hz", "1", "--dynamic-hz", "no"]);
-        Self::redis(command, options, directory).await
+            .with(["--hz", "1", "--dynamic-hz", "no"]);
+        Self::launched(launch)
     }
 
     pub(crate) async fn start_memcached() -> Result<Self> {
-        let directory = directory()?;
-        let port = free_port()?;
-        let mut command = Command::new("memcached");
-        // It refuses to run as root without being told as whom, and one thread is what Redis has.
-        command
-            .args(["-l", "127.0.0.1", "-U", "0", "-t", "1", "-c", "4096", "-u", "nobody", "-p"])
-            .arg(port.to_string());
-        let mut server = Self { process: Process::start(&mut command)?, port, directory };
-        server.wait_until_up(b"mn\r\n", "MN").await?;
-        Ok(server)
+        // One thread is what Redis has.
+        Self::launched(Launch::memcached().with(["-t", "1", "-c", "4096"]))
     }
 
     pub(crate) async fn connect(&self) -> Result<Connection> {
@@ -79,50 +74,18 @@ impl Server {
         Ok((number, text))
     }
 
-    async fn redis(mut command: Command, options: &Options, directory: TempDir) -> Result<Self> {
-        if !options.module.is_file() {
-            bail!("the module is not there: {}. Run `make build` first", options.module.display());
-        }
-        let port = free_port()?;
-        command
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .args(["--logfile", LOG, "--maxclients", MAX_CLIENTS, "--port"])
-            .arg(port.to_string())
-            .arg("--dir")
-            .arg(directory.path())
-            .arg("--loadmodule")
-            .arg(fs::canonicalize(&options.module)?)
-            .current_dir(directory.path());
-        let mut server = Self { process: Process::start(&mut command)?, port, directory };
-        server.wait_until_up(&line("PING"), "+PONG").await?;
-        Ok(server)
+    fn launched(launch: Launch) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("corral-bench").tempdir().context("no temporary directory")?;
+        let launch = launch.tethered(Tether::Owner).within(START_LIMIT);
+        let running = launch.start_on(free_port()?, directory.path(), interrupt::check)?;
+        Ok(Self { port: running.port, _running: running, directory })
     }
+}
 
-    async fn wait_until_up(&mut self, ping: &[u8], pong: &str) -> Result<()> {
-        let deadline = Instant::now() + START_LIMIT;
-        loop {
-            interrupt::check()?;
-            if let Some(status) = self.process.ended()? {
-                bail!(
-                    "the server ended at once ({status}). The end of its log:\n{}",
-                    log_end(&self.directory.path().join(LOG))
-                );
-            }
-            if let Ok(mut connection) = self.connect().await {
-                connection.write(ping).await?;
-                if connection.receive_line().await.is_ok_and(|answer| answer == pong) {
-                    return Ok(());
-                }
-            }
-            if Instant::now() > deadline {
-                bail!(
-                    "the server did not answer in time. The end of its log:\n{}",
-                    log_end(&self.directory.path().join(LOG))
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
+fn redis(program: &Path, options: &Options) -> Result<Launch> {
+    Ok(Launch::redis_of(program)
+        .with(["--save", "", "--appendonly", "no", "--daemonize", "no", "--maxclients", MAX_CLIENTS])
+        .with_module(&absolute(&options.module)?))
 }
 
 /// Whether there is such a program.
@@ -140,11 +103,6 @@ fn program(name: &Path) -> Result<PathBuf> {
     found.with_context(|| format!("there is no {} on PATH", name.display()))
 }
 
-fn directory() -> Result<TempDir> {
-    tempfile::Builder::new().prefix("corral-bench").tempdir().context("no temporary directory")
-}
-
-const LOG: &str = "server.log";
 const MAX_CLIENTS: &str = "11000";
 /// Under callgrind a server takes a few seconds.
 const START_LIMIT: Duration = Duration::from_secs(60);

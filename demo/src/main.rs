@@ -47,7 +47,8 @@ fn show(options: &Options) -> Result<()> {
     interrupt::listen()?;
     let setting = options.setting();
     find_room(&options.out)?;
-    allow_files(setting.clients)?;
+    // Each client has a socket and, in a query, up to three files of SQLite's. The usual limit is 1024, on macOS 256.
+    corral_testkit::allow_files(setting.clients as u64 * 4 + 100).context("ask for fewer --clients")?;
 
     // Declared before the server: dropped after it, so that the server never writes into a directory that is gone.
     let directory = tempfile::Builder::new().prefix("corral-demo").tempdir().context("no temporary directory")?;
@@ -85,16 +86,6 @@ fn show(options: &Options) -> Result<()> {
     fs::write(&options.out, page).with_context(|| format!("cannot write {}", options.out.display()))?;
     let path = fs::canonicalize(&options.out).unwrap_or_else(|_| options.out.clone());
     println!("The picture: {}", path.display());
-    Ok(())
-}
-
-/// Each client has a socket and, in a query, up to three files of SQLite's. The usual limit is 1024, on macOS 256.
-fn allow_files(clients: usize) -> Result<()> {
-    let wanted = clients as u64 * 4 + 100;
-    let allowed = rlimit::increase_nofile_limit(wanted).context("cannot raise the limit of open files")?;
-    if allowed < wanted {
-        bail!("{clients} clients need {wanted} open files, and {allowed} are allowed: see `ulimit -n`, or ask for fewer --clients");
-    }
     Ok(())
 }
 

@@ -1,4 +1,3 @@
-//! What the demo and the benchmark share: Ctrl-C, and servers that end with them.
+//! What the demo and the benchmark share: Ctrl-C.
 
 pub mod interrupt;
-pub mod process;

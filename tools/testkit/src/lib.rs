@@ -76,3 +76,10 @@ pub fn raise_file_limit() {
     let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
     rlimit::Resource::NOFILE.set(hard, hard).unwrap();
 }
+
+/// Lets this process open so many files, or says why not.
+pub fn allow_files(wanted: u64) -> anyhow::Result<()> {
+    let allowed = rlimit::increase_nofile_limit(wanted)?;
+    anyhow::ensure!(allowed >= wanted, "{wanted} open files are needed, and {allowed} are allowed: see `ulimit -n`");
+    Ok(())
+}
