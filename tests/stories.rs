@@ -1,10 +1,13 @@
 //! The stories in `stories/`, each file on a server of its own. `corral_testkit::story` explains their form, and the
 //! node plays them with a clock of its own.
 
-use crate::harness::story::{play, read, ServerStage, Stage};
+use crate::harness::story::{check, play, read, ServerStage, Stage};
 
 fn tell(file: &str, text: &str) {
     let stories = read(text).unwrap_or_else(|why| panic!("stories/{file}: {why}"));
+    for story in &stories {
+        check(story).unwrap_or_else(|why| panic!("stories/{file}, {}: {why}", story.name));
+    }
     let mut stage = ServerStage::start();
     let (mut played, mut skipped, mut wrong) = (0, 0, Vec::new());
     for story in &stories {
@@ -33,7 +36,7 @@ macro_rules! files {
     };
 }
 
-files! { decision }
+files! { decision failure handover limits pass renew tags versions void_fill windows }
 
 #[test]
 fn every_file_of_stories_is_told() {

@@ -45,6 +45,7 @@
 //! list among its commands or options, `needs a server` is a story about what the server around the module does. A stage
 //! that does not offer it skips the story, and says so.
 
+mod pairing;
 mod pattern;
 mod play;
 mod script;
@@ -52,6 +53,7 @@ mod server_stage;
 mod shown;
 mod words;
 
+pub use pairing::check;
 pub use pattern::fits;
 pub use play::{play, Failure};
 pub use script::{read, Line, Scene, Story};
@@ -72,7 +74,8 @@ pub trait Stage {
     /// Sends a command; a client that was not heard of before connects first.
     fn send(&mut self, client: &str, words: &[Vec<u8>]);
 
-    /// The client's next reply or message. `None` if there is none: in real time, not within a deadline.
+    /// The client's next reply or message. Waits for it: a stage with a clock of its own lets time pass until it comes, for
+    /// a while. `None` if it does not come.
     fn reply(&mut self, client: &str) -> Option<Reply>;
 
     /// Whether something can be read now, without waiting for it.
@@ -88,4 +91,10 @@ pub trait Stage {
 
     /// Milliseconds since the epoch, as the stage has them.
     fn now_ms(&self) -> u64;
+}
+
+/// Whether messages come unasked after this command.
+fn subscribes(name: &[u8], words: &[Vec<u8>]) -> bool {
+    name.ends_with(b"SUBSCRIBE")
+        || (name == b"CLIENT" && words.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"TRACKING")))
 }

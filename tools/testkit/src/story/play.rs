@@ -111,7 +111,7 @@ impl Player<'_> {
             let got = self.stage.reply(client).map_or_else(|| NOTHING.to_owned(), |reply| shown(&reply));
             if let Some(names) = pattern::bind(pattern, &got, &self.names).map_err(|why| wrong(&expected, pattern, &why))? {
                 self.names = names;
-                if words.first().is_some_and(|name| name.to_ascii_uppercase().ends_with(b"SUBSCRIBE")) {
+                if words.first().is_some_and(|name| super::subscribes(&name.to_ascii_uppercase(), &words)) {
                     self.listening.insert(client.to_owned());
                 }
                 return Ok(());

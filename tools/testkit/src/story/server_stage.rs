@@ -25,6 +25,7 @@ impl ServerStage {
         let mut defaults: Vec<Vec<u8>> = vec![b"CONFIG".to_vec(), b"SET".to_vec()];
         defaults.extend(texts(&observer.run("CONFIG GET corral.*")).into_iter().map(String::into_bytes));
         assert!(defaults.len() > 2, "CONFIG GET knows no settings");
+        defaults.extend([b"notify-keyspace-events".to_vec(), Vec::new()]);
         let offers = match observer.run("CACHE.VERSION") {
             Reply::Error(_) => BTreeSet::new(),
             version => texts(&version).into_iter().map(|text| text.to_lowercase()).collect(),
