@@ -36,7 +36,9 @@ macro_rules! files {
     };
 }
 
-files! { decision failure handover limits pass renew tags versions void_fill windows }
+files! {
+    batch circuit decision failure groups handover limits notify once pass renew signals tags versions void_fill windows
+}
 
 #[test]
 fn every_file_of_stories_is_told() {

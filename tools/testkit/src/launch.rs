@@ -177,7 +177,8 @@ impl Kind {
     fn is_up(self, port: u16, told: &str) -> bool {
         match self {
             Self::Redis => {
-                let is_ready = ["Ready to accept connections", "Sentinel ID is"].iter().any(|words| told.contains(words));
+                let is_ready =
+                    ["Ready to accept connections", "Sentinel ID is"].iter().any(|words| told.contains(words));
                 is_ready && (answers(port, b"PING\r\n", b"+PONG") || answers(port, b"PING\r\n", b"-NOAUTH"))
             }
             Self::Memcached => answers(port, b"mn\r\n", b"MN"),
@@ -227,8 +228,13 @@ pub fn program() -> String {
 
 /// The module that tests load: what `CORRAL_MODULE` names, or what `make build` built.
 pub fn module() -> Result<PathBuf> {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/libcorral.so");
-    absolute(&std::env::var_os("CORRAL_MODULE").map_or(built, PathBuf::from))
+    absolute(&std::env::var_os("CORRAL_MODULE").map_or_else(built_module, PathBuf::from))
+}
+
+/// Where `make build` puts the module, on macOS too.
+pub fn built_module() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
+    root.join("target/release/libcorral.so")
 }
 
 /// Where this module lies, as a server that runs in another directory has to be told.

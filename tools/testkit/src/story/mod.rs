@@ -27,7 +27,7 @@
 //!
 //! Below it, one line for each command, in their order; and one for each reply or message that comes later, to a client
 //! that was parked or has subscribed. Such a line stands after the line of what led to it; among themselves those of
-//! several clients may come in any order. By the end of its scene everything below `----` must have come, and nothing
+//! several clients may come in any order. (A subscriber's message after which it calls again ends its scene.) By the end of its scene everything below `----` must have come, and nothing
 //! else. `parked` says that there is no reply yet. `each: REPLY` alone answers every command of its scene.
 //!
 //! Replies are written `OK`, `nil`, `5`, `"bulk"`, `-ERR …`, `[a b c]`, `{name: value}`; the state words of triples stand

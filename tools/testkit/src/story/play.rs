@@ -64,7 +64,7 @@ impl Player<'_> {
         for line in &scene.input {
             self.line(line)?;
         }
-        self.take_late_replies()?;
+        self.take_late_replies(None)?;
         if let Some(line) = self.expected.front() {
             return Err(wrong(line, &line.text, "no command is left that this could answer"));
         }
@@ -93,7 +93,7 @@ impl Player<'_> {
     fn call(&mut self, line: &Line, call: &str, patient: bool) -> Result<(), Wrong> {
         let (client, command) = call.split_once(": ").ok_or_else(|| wrong(line, "CLIENT: COMMAND", call))?;
         // What came of earlier lines comes first: whoever is to call must have been answered.
-        self.take_late_replies()?;
+        self.take_late_replies(Some(client))?;
         if self.parked.contains(client) {
             return Err(wrong(line, "a client that has been answered", "it is parked"));
         }
@@ -109,7 +109,9 @@ impl Player<'_> {
                 return self.park(client, line);
             }
             let got = self.stage.reply(client).map_or_else(|| NOTHING.to_owned(), |reply| shown(&reply));
-            if let Some(names) = pattern::bind(pattern, &got, &self.names).map_err(|why| wrong(&expected, pattern, &why))? {
+            if let Some(names) =
+                pattern::bind(pattern, &got, &self.names).map_err(|why| wrong(&expected, pattern, &why))?
+            {
                 self.names = names;
                 if words.first().is_some_and(|name| super::subscribes(&name.to_ascii_uppercase(), &words)) {
                     self.listening.insert(client.to_owned());
@@ -133,13 +135,15 @@ impl Player<'_> {
         Err(Wrong { line: line.clone(), expected: "parked".to_owned(), got })
     }
 
-    /// Takes the replies that are next and come to who was parked or has subscribed.
-    fn take_late_replies(&mut self) -> Result<(), Wrong> {
+    /// Takes the replies that are next and come to who was parked or has subscribed. What comes to the subscriber that is
+    /// about to call is the reply to that call.
+    fn take_late_replies(&mut self, caller: Option<&str>) -> Result<(), Wrong> {
         while let Some(line) = self.expected.front() {
             let Some((client, pattern)) = line.text.split_once(": ") else {
                 return Err(wrong(line, "CLIENT: REPLY", &line.text));
             };
-            if !self.parked.contains(client) && !self.listening.contains(client) {
+            let listens = self.listening.contains(client) && caller != Some(client);
+            if !self.parked.contains(client) && !listens {
                 break;
             }
             let got = self.stage.reply(client).map_or_else(|| NOTHING.to_owned(), |reply| shown(&reply));

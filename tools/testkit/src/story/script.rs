@@ -45,7 +45,8 @@ pub fn read(text: &str) -> Result<Vec<Story>, String> {
             _ => return Err(at(first, "a scene begins with `story NAME` or `then`")),
         }
         let story = stories.last_mut().ok_or_else(|| at(first, "there is no story to go on with"))?;
-        let middle = rest.iter().position(|line| line.text == "----").ok_or_else(|| at(first, "a scene has a line of ----"))?;
+        let middle =
+            rest.iter().position(|line| line.text == "----").ok_or_else(|| at(first, "a scene has a line of ----"))?;
         let (input, expected) = (rest[..middle].to_vec(), rest[middle + 1..].to_vec());
         if input.is_empty() {
             return Err(at(first, "a scene in which nothing is done"));
@@ -78,7 +79,8 @@ fn scenes(text: &str) -> Vec<Vec<Line>> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# about\n\nstory one\nneeds cache.version\na: PING\n----\na: PONG\n\n# more\nthen\nwait 5\n----\n";
+    const TEXT: &str =
+        "# about\n\nstory one\nneeds cache.version\na: PING\n----\na: PONG\n\n# more\nthen\nwait 5\n----\n";
 
     #[test]
     fn a_story_has_a_name_needs_and_scenes() {

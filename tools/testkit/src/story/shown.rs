@@ -15,7 +15,8 @@ pub fn shown(reply: &Reply) -> String {
             format!("[{}]", words.join(" "))
         }
         Reply::Map(pairs) => {
-            let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}: {}", shown(name), shown(value))).collect();
+            let pairs: Vec<String> =
+                pairs.iter().map(|(name, value)| format!("{}: {}", shown(name), shown(value))).collect();
             format!("{{{}}}", pairs.join(" "))
         }
         single => format!("{single:?}"),

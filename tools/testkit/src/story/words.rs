@@ -36,7 +36,8 @@ fn unquoted(text: &str) -> Result<(Vec<u8>, &str), String> {
                 Some(same @ ('"' | '\\')) => bytes.push(same as u8),
                 Some('x') => {
                     let digits: String = characters.by_ref().take(2).map(|(_, digit)| digit).collect();
-                    bytes.push(u8::from_str_radix(&digits, 16).map_err(|_| format!("no hexadecimal digits: {digits}"))?);
+                    bytes
+                        .push(u8::from_str_radix(&digits, 16).map_err(|_| format!("no hexadecimal digits: {digits}"))?);
                 }
                 other => return Err(format!("no such escape: {other:?}")),
             },
