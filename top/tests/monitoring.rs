@@ -4,13 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use crate::server::Server;
+use crate::server::{connect, Server};
 
 #[test]
 fn the_script_returns_every_number_of_info() {
-    let server = Server::with_module();
+    let server = Server::start();
     let values = script_values(&server);
-    let info: String = redis::cmd("INFO").arg("corral").query(&mut server.connect("")).unwrap();
+    let info: String = redis::cmd("INFO").arg("corral").query(&mut connect(&server)).unwrap();
     let fields: BTreeSet<&str> = info.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     assert!(fields.len() > 15, "{info}");
     assert_eq!(values.keys().map(String::as_str).collect::<BTreeSet<_>>(), fields);
@@ -21,12 +21,12 @@ fn the_script_returns_every_number_of_info() {
 
 #[test]
 fn the_script_returns_nothing_from_a_server_without_the_module() {
-    assert_eq!(script_values(&Server::start(&[])), HashMap::new());
+    assert_eq!(script_values(&Server::without_module(None)), HashMap::new());
 }
 
 #[test]
 fn dashboard_and_alerts_use_metrics_that_exist() {
-    let names: BTreeSet<String> = script_values(&Server::with_module()).into_keys().collect();
+    let names: BTreeSet<String> = script_values(&Server::start()).into_keys().collect();
     let dashboard: serde_json::Value = serde_json::from_str(&ops("grafana/corral.json")).unwrap();
     let mut queries = Vec::new();
     let panels = dashboard["panels"].as_array().unwrap();
@@ -48,7 +48,7 @@ fn dashboard_and_alerts_use_metrics_that_exist() {
 
 /// As redis_exporter asks: no keys, one argument.
 fn script_values(server: &Server) -> HashMap<String, String> {
-    redis::cmd("EVAL").arg(ops("prometheus/corral.lua")).arg(0).arg(0).query(&mut server.connect("")).unwrap()
+    redis::cmd("EVAL").arg(ops("prometheus/corral.lua")).arg(0).arg(0).query(&mut connect(server)).unwrap()
 }
 
 /// The words of a query that name a metric of the module.

@@ -1,11 +1,11 @@
 use std::process::{Command, Output};
 
-use crate::server::Server;
+use crate::server::{connect, url, Server};
 
 #[test]
 fn a_frame_shows_the_lease_that_is_out_and_what_was_counted() {
-    let server = Server::with_module();
-    let mut connection = server.connect("");
+    let server = Server::start();
+    let mut connection = connect(&server);
     let run = |line: &str, connection: &mut redis::Connection| -> redis::Value {
         let mut command = redis::Cmd::new();
         line.split(' ').for_each(|word| {
@@ -20,7 +20,7 @@ fn a_frame_shows_the_lease_that_is_out_and_what_was_counted() {
         run("CACHE.GETORLOCK warm", &mut connection);
     }
     run("CACHE.GETORLOCK report:cold LEASE 60000", &mut connection);
-    let output = top(&[&server.url(""), "--once", "--interval-ms", "100", "--columns", "130"]);
+    let output = top(&[&url(&server, ""), "--once", "--interval-ms", "100", "--columns", "130"]);
     let frame = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{frame}{}", String::from_utf8_lossy(&output.stderr));
     let lease = frame.lines().find(|line| line.contains("report:cold")).unwrap_or_else(|| panic!("{frame}"));
@@ -30,30 +30,30 @@ fn a_frame_shows_the_lease_that_is_out_and_what_was_counted() {
 
 #[test]
 fn a_password_is_used_and_never_shown() {
-    let server = Server::with_module();
+    let server = Server::start();
     let () = redis::cmd("ACL")
         .arg(&["SETUSER", "watcher", "on", ">hidden", "+info", "+cache.leases"])
-        .query(&mut server.connect(""))
+        .query(&mut connect(&server))
         .unwrap();
     let () =
-        redis::cmd("ACL").arg(&["SETUSER", "half", "on", ">hidden", "+info"]).query(&mut server.connect("")).unwrap();
-    let () = redis::cmd("CONFIG").arg(&["SET", "requirepass", "other"]).query(&mut server.connect("")).unwrap();
+        redis::cmd("ACL").arg(&["SETUSER", "half", "on", ">hidden", "+info"]).query(&mut connect(&server)).unwrap();
+    let () = redis::cmd("CONFIG").arg(&["SET", "requirepass", "other"]).query(&mut connect(&server)).unwrap();
 
-    let seen = top(&[&server.url("watcher:hidden@"), "--once", "--interval-ms", "100"]);
+    let seen = top(&[&url(&server, "watcher:hidden@"), "--once", "--interval-ms", "100"]);
     let frame = String::from_utf8(seen.stdout).unwrap();
     assert!(seen.status.success() && frame.contains("Live leases: 0") && !frame.contains("hidden"), "{frame}");
-    let half = top(&[&server.url("half:hidden@"), "--once", "--interval-ms", "100"]);
+    let half = top(&[&url(&server, "half:hidden@"), "--once", "--interval-ms", "100"]);
     assert!(String::from_utf8_lossy(&half.stdout).contains("+cache.leases"), "{half:?}");
 
-    assert_complaint(&server.url(""), "wants a password");
-    assert_complaint(&server.url("watcher:wrong@"), "refuses this user name or password");
+    assert_complaint(&url(&server, ""), "wants a password");
+    assert_complaint(&url(&server, "watcher:wrong@"), "refuses this user name or password");
 }
 
 #[test]
 fn a_server_without_the_module_is_told_from_none() {
-    let server = Server::start(&[]);
-    assert_complaint(&server.url(""), "does not have the Corral module");
-    let url = server.url("");
+    let server = Server::without_module(None);
+    assert_complaint(&url(&server, ""), "does not have the Corral module");
+    let url = url(&server, "");
     drop(server);
     assert_complaint(&url, "no answer from the server");
     assert_complaint("nonsense", "the URL must be like redis://");
