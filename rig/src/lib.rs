@@ -1,3 +1,0 @@
-//! What the demo and the benchmark share: Ctrl-C.
-
-pub mod interrupt;
