@@ -48,6 +48,8 @@
 mod pairing;
 mod pattern;
 mod play;
+#[cfg(test)]
+mod play_tests;
 mod script;
 mod server_stage;
 mod shown;
