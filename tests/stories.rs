@@ -37,7 +37,7 @@ macro_rules! files {
 }
 
 files! {
-    batch circuit decision failure groups handover limits notify once pass renew signals tags versions void_fill windows
+    batch circuit decision failure groups handover limits notify once pass renew served signals tags versions void_fill windows
 }
 
 #[test]

@@ -25,7 +25,9 @@ impl ServerStage {
         let mut defaults: Vec<Vec<u8>> = vec![b"CONFIG".to_vec(), b"SET".to_vec()];
         defaults.extend(texts(&observer.run("CONFIG GET corral.*")).into_iter().map(String::into_bytes));
         assert!(defaults.len() > 2, "CONFIG GET knows no settings");
-        defaults.extend([b"notify-keyspace-events".to_vec(), Vec::new()]);
+        // And what stories change of the server's own.
+        let own = [("notify-keyspace-events", ""), ("min-replicas-to-write", "0"), ("maxmemory", "0")];
+        defaults.extend(own.iter().flat_map(|(name, value)| [name.as_bytes().to_vec(), value.as_bytes().to_vec()]));
         let offers = match observer.run("CACHE.VERSION") {
             Reply::Error(_) => BTreeSet::new(),
             version => texts(&version).into_iter().map(|text| text.to_lowercase()).collect(),
@@ -48,6 +50,7 @@ impl Stage for ServerStage {
         for (_, client) in std::mem::take(&mut self.clients) {
             client.hang_up();
         }
+        assert!(self.observer.run("CLIENT UNPAUSE").is_ok());
         let words: Vec<&[u8]> = self.defaults.iter().map(Vec::as_slice).collect();
         assert!(self.observer.call(&words).is_ok(), "the settings cannot be put back");
         assert!(self.observer.run("FLUSHALL").is_ok());
