@@ -7,7 +7,7 @@ use super::groups::{GroupId, Queued};
 use super::leases::RecordState;
 use super::name::Name;
 use super::outbox::{Outcome, Source};
-use super::rooms::WaiterId;
+use super::rooms::{Asked, WaiterId};
 use super::slab::Id;
 use super::{Change, Effect, Grant, Held, Key, Node, Step, Word, Writes};
 use crate::answer::{until, Answer, Payload, State};
@@ -288,7 +288,7 @@ impl Node {
                 self.rooms.drop_if_empty(cohort);
                 return;
             };
-            let (asked, gives_up, client) = (waiter.ask, waiter.gives_up, waiter.client);
+            let (asked, gives_up) = (waiter.ask, waiter.gives_up);
             self.expire_overdue(asked.group, clock, step);
             let gate = self.gate(asked.group, asked.order, Some(room), clock);
             let ask = Ask { early_beta: 0.0, class: asked.class };
@@ -309,39 +309,26 @@ impl Node {
                 self.refuse_cohort(key, cohort, asked.class, error, clock);
                 return;
             }
-            match self.grant_waiter(key, room, id, &asked, client, clock, step) {
-                // The rest wait for that lease by now.
-                true => return,
-                false => {
-                    self.release_one(id, Outcome::Answer(Answer::Wait { left_ms: 0 }), step);
-                }
-            }
+            // The rest are decided anew beside that lease: an old value may serve them, or they wait for it.
+            self.grant_waiter(key, id, &asked, clock, step);
         }
         self.visit_room(room);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one waiter's part of a decision")]
-    fn grant_waiter(
-        &mut self,
-        key: &mut Key,
-        _room: Id,
-        id: WaiterId,
-        asked: &super::rooms::Asked,
-        client: super::ClientId,
-        clock: Clock,
-        step: &mut Step,
-    ) -> bool {
+    /// Hands the lease over to the first of a cohort.
+    fn grant_waiter(&mut self, key: &mut Key, id: WaiterId, asked: &Asked, clock: Clock, step: &mut Step) {
         // Out of its cohort first: the others join the lease.
         let cohort = self.rooms.first_cohort_of(id);
-        let Some((waiter, _)) = self.rooms.take(id) else { return true };
+        let Some((waiter, _)) = self.rooms.take(id) else { return };
         if let Some(cohort) = cohort {
             self.dequeue(cohort);
             self.rooms.drop_if_empty(cohort);
         }
+        let client = waiter.client;
         let Some(answer) = self.grant(key, asked, client, clock, step) else {
             let outcome = Outcome::Answer(Answer::Wait { left_ms: 0 });
             step.effects.push(Effect::Release { waiter: id, outcome, client, since_us: waiter.since_us, grant: None });
-            return true;
+            return;
         };
         self.counters.handovers += 1;
         self.counters.waiters_served += 1;
@@ -355,7 +342,6 @@ impl Node {
             since_us: waiter.since_us,
             grant,
         });
-        true
     }
 
     /// What is decided for a whole cohort.
