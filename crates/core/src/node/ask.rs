@@ -6,7 +6,7 @@ use super::groups::{GroupId, Queued};
 use super::leases::RecordState;
 use super::rooms::{Asked, Listening};
 use super::slab::Id;
-use super::{Caller, Effect, Held, Key, Node, Parking, Reply, Step, Writes};
+use super::{Becomes, Caller, Effect, Held, Key, Node, Parking, Reply, Step, Writes};
 use crate::answer::{until, Answer, Payload};
 use crate::decision::{Ask, Cause, Decision};
 use crate::error::Error;
@@ -25,6 +25,18 @@ pub enum Form {
 
 impl Node {
     pub fn get_or_lock(&mut self, key: &mut Key, options: &Options, caller: Caller, form: Form) -> Step {
+        if !key.is_paused {
+            return self.get_or_lock_now(key, options, caller, form);
+        }
+        // Nothing can be written: what the entry would become is seen by this call alone.
+        let mut seen = key.entry.clone();
+        let mut shown = Key { entry: &mut seen, held: key.held.clone(), environment: &mut *key.environment, ..*key };
+        let mut step = self.get_or_lock_now(&mut shown, options, caller, form);
+        step.effects.retain(|effect| !matches!(effect, Effect::Notify(_)));
+        Step { becomes: Becomes::Same, signals: false, ..step }
+    }
+
+    fn get_or_lock_now(&mut self, key: &mut Key, options: &Options, caller: Caller, form: Form) -> Step {
         let mut step = Step::new();
         step.reply = match self.asked(key, options, caller, form, &mut step) {
             Ok(reply) => reply,

@@ -129,7 +129,7 @@ impl Node {
         }
     }
 
-    fn note(&mut self, group: GroupId, token: Token, end: LeaseEnd, message: &[u8], now: UnixMs) {
+    pub(super) fn note(&mut self, group: GroupId, token: Token, end: LeaseEnd, message: &[u8], now: UnixMs) {
         if let Some(of) = self.groups.get_mut(group) {
             let verdict = match end {
                 // The holder of a voided lease builds on: its word is still to come.

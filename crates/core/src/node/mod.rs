@@ -131,15 +131,18 @@ struct Pause {
     is_on: bool,
     /// The last moment seen outside a pause: what falls due from there on waits.
     held_from: UnixMs,
-    /// When deadlines that fell into the pause count again.
-    resumes_at: SteadyMs,
+    /// When it is over: when deadlines that fell into it count again. While it is on: when to see whether it still is.
+    resumes_at: Option<SteadyMs>,
 }
 
 impl Default for Pause {
     fn default() -> Self {
-        Self { is_on: false, held_from: UnixMs::EPOCH, resumes_at: SteadyMs(0) }
+        Self { is_on: false, held_from: UnixMs::EPOCH, resumes_at: None }
     }
 }
+
+/// Nobody tells when a pause ends. Often enough that a handover after it is not noticed, in ms.
+const LOOK_AGAIN_MS: u64 = 20;
 
 /// How long after a pause the fills that the server held back come first, in ms.
 const AFTER_PAUSE_MS: u64 = 10;
@@ -343,6 +346,11 @@ impl Step {
         }
     }
 
+    /// A call that is refused changes nothing.
+    fn refused(error: Error) -> Self {
+        Self { reply: Reply::Error(error), ..Self::new() }
+    }
+
     fn raise(&mut self, change: Change) {
         self.change = self.change.max(change);
     }
@@ -381,19 +389,17 @@ impl Node {
     /// Now, as far as leases are concerned; notes whether the server is paused.
     fn clock(&mut self, moment: Moment, is_paused: bool) -> Clock {
         let now = moment.now();
+        let steady = moment.steady();
         if is_paused {
-            if !self.pause.is_on {
-                // Held from the last moment outside: a deadline between the two may have fallen into the pause.
-                self.pause.is_on = true;
-            }
-        } else if self.pause.is_on {
-            self.pause.is_on = false;
-            self.pause.resumes_at = moment.steady().plus(AFTER_PAUSE_MS);
-            for room in core::mem::take(&mut self.stalled) {
-                self.visit_room(room);
-            }
+            // Held from the last moment outside: a deadline between the two may have fallen into the pause.
+            (self.pause.is_on, self.pause.resumes_at) = (true, Some(steady.plus(LOOK_AGAIN_MS)));
+        } else if core::mem::take(&mut self.pause.is_on) {
+            self.pause.resumes_at = Some(steady.plus(AFTER_PAUSE_MS));
         }
-        if self.pause.is_on || moment.steady() < self.pause.resumes_at {
+        if !self.pause.is_on && self.pause.resumes_at.is_some_and(|at| at <= steady) {
+            self.pause.resumes_at = None;
+        }
+        if self.pause.resumes_at.is_some() {
             return Clock { now, held_from: self.pause.held_from };
         }
         self.pause.held_from = now;

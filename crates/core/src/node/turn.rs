@@ -161,26 +161,32 @@ impl Node {
             }
         }
         for _ in 0..AT_ONCE {
-            if self.husks.first().is_none_or(|(until, ..)| *until > now) {
+            // On a replica they are its master's, until it is promoted.
+            if !self.is_master() || self.husks.first().is_none_or(|(until, ..)| *until > now) {
                 return;
             }
             if let Some((_, db, name)) = self.husks.pop_first() {
-                if self.is_master() {
-                    self.visit_key(db, name);
-                }
+                self.visit_key(db, name);
             }
         }
     }
 
     /// Ends the ties of closed connections: each key is looked at.
     fn end_ties(&mut self) {
-        if !self.is_master() {
-            // Kept under nobody: they end when this server is promoted.
-            return self.gone.retain(|client| *client == 0);
-        }
         for _ in 0..AT_ONCE {
             let Some(client) = self.gone.first().copied() else { return };
-            let Some(id) = self.leases.tied_to(client) else {
+            let tie = self.leases.tied_to(client);
+            if !self.is_master() {
+                // Kept under nobody: they end when this server is promoted.
+                match tie.filter(|_| client != 0) {
+                    Some(id) => self.leases.set_holder(id, 0, true),
+                    None => {
+                        self.gone.remove(&client);
+                    }
+                }
+                continue;
+            }
+            let Some(id) = tie else {
                 self.gone.remove(&client);
                 continue;
             };
@@ -222,17 +228,28 @@ impl Node {
         self.leases.is_floored(id) && !record.is_awaited && !record.is_tied && !(record.has_permit && is_counted)
     }
 
-    /// The next key to be looked at. Not while the server is paused: nothing could be written.
+    /// The next key to be looked at. Not to be asked while the server is paused: nothing could be written.
     pub fn next_visit(&mut self, moment: Moment) -> Option<(u32, Name)> {
+        if self.visits.is_empty() && self.is_master() {
+            self.end_stalls();
+        }
         if self.visits.is_empty() && self.is_master() {
             self.give_turns(moment);
         }
         self.visits.pop_first().map(|(_, key)| key)
     }
 
+    /// Rooms that a pause has kept undecided.
+    fn end_stalls(&mut self) {
+        for _ in 0..AT_ONCE {
+            let Some(room) = self.stalled.pop_first() else { return };
+            self.visit_room(room);
+        }
+    }
+
     /// Groups with a permit free, or with a circuit that opened or closed: the first in each queue is looked at.
     fn give_turns(&mut self, moment: Moment) {
-        let clock = Clock::at(moment.now());
+        let clock = self.clock(moment, false);
         let due: alloc::vec::Vec<_> = self.due_groups.iter().copied().take(AT_ONCE).collect();
         for id in due {
             let turn = self.groups.get(id).and_then(|group| group.next_turn(clock));
@@ -344,26 +361,26 @@ impl Node {
 
     /// When there is something to do.
     pub fn next_due(&self) -> Option<Due> {
+        let writes = self.is_master() && !self.pause.is_on;
         let is_now = self.draining.is_some()
             || !self.outbox.is_empty()
-            || !self.gone.is_empty()
             || !self.messages.is_empty()
-            || !self.visits.is_empty()
-            || (!self.due_groups.is_empty() && self.is_master())
             || self.sweep.is_some()
-            || !self.sieves.is_empty()
-            || self.tags.has_garbage();
+            || self.tags.has_garbage()
+            || (!self.pause.is_on && !(self.visits.is_empty() && self.gone.is_empty()))
+            || (writes && !(self.stalled.is_empty() && self.due_groups.is_empty()));
         if is_now {
             return Some(Due::Now);
         }
-        let husk = self.husks.first().map(|(until, ..)| *until);
-        let groups = self.circuits_due();
-        let wall = [self.leases.next_moment(), husk, groups].into_iter().flatten().min();
+        // Around a pause, deadlines that fell into it wait for its end.
+        let lease = self.leases.next_moment().filter(|_| self.pause.resumes_at.is_none());
+        let husk = self.husks.first().map(|(until, ..)| *until).filter(|_| writes);
+        let circuit = self.circuits_due().filter(|_| writes);
+        let wall = [lease, husk, circuit].into_iter().flatten().min();
         let place = self.places_by_end.first().map(|(until, _)| *until);
         let reservation = self.reservations.first().map(|(until, _)| *until);
-        let resumes = (!self.stalled.is_empty() || wall.is_some()).then_some(self.pause.resumes_at);
-        let resumes = resumes.filter(|at| at.0 > 0 && self.pause.is_on);
-        let steady = [self.rooms.next_limit(), place, reservation, resumes].into_iter().flatten().min();
+        let steady = [self.rooms.next_limit(), place, reservation, self.pause.resumes_at];
+        let steady = steady.into_iter().flatten().min();
         (wall.is_some() || steady.is_some()).then_some(Due::At { wall, steady })
     }
 

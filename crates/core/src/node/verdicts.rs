@@ -50,6 +50,9 @@ impl Node {
     pub fn fill(&mut self, key: &mut Key, token: Token, value: &[u8], labels: &Labels) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if key.is_paused {
+            return Step::refused(Error::Paused);
+        }
         self.settle(key, clock, &mut step);
         let policy = self.policy_of(key, token);
         let defaults = self.settings.freshness(&policy);
@@ -97,6 +100,9 @@ impl Node {
     pub fn touch(&mut self, key: &mut Key, token: Token, labels: &Labels) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if key.is_paused {
+            return Step::refused(Error::Paused);
+        }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
         if !is_current(key, token) {
@@ -154,12 +160,13 @@ impl Node {
     pub fn fail(&mut self, key: &mut Key, token: Token, message: &[u8], backoff_ms: Option<u64>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if key.is_paused {
+            return Step::refused(Error::Paused);
+        }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
         if !is_current(key, token) {
-            if let Held::Nothing | Held::Entry = key.held {
-                self.spoken_in_vain(key.db, key.name, token, LeaseEnd::Failed, message, clock.now);
-            }
+            self.spoken_in_vain(key.db, key.name, token, LeaseEnd::Failed, message, clock.now);
             self.ask_again(key.db, key.name, token);
             self.attend(key, clock, &mut step);
             return self.finish(key, step);
@@ -190,6 +197,9 @@ impl Node {
     pub fn pass(&mut self, key: &mut Key, token: Token, pass_ms: Option<u64>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if key.is_paused {
+            return Step::refused(Error::Paused);
+        }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
         if !is_current(key, token) {
@@ -220,6 +230,9 @@ impl Node {
     pub fn release(&mut self, key: &mut Key, token: Token) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if key.is_paused {
+            return Step::refused(Error::Paused);
+        }
         self.settle(key, clock, &mut step);
         let is_held = is_current(key, token);
         if is_held {
@@ -241,9 +254,15 @@ impl Node {
     pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, tied_to: Option<super::ClientId>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if key.is_paused {
+            return Step::refused(Error::Paused);
+        }
         if tied_to == Some(0) {
             step.reply = Reply::Error(Error::TiedWithoutConnection);
             return step;
+        }
+        if let Some(error) = self.refused_to_store(key) {
+            return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
@@ -381,10 +400,7 @@ impl Node {
     }
 
     /// The server's error, if it would refuse to store a value now.
-    fn refused_to_store(&mut self, key: &mut Key) -> Option<Error> {
-        if key.is_paused {
-            return Some(Error::Paused);
-        }
+    pub(super) fn refused_to_store(&mut self, key: &mut Key) -> Option<Error> {
         match key.environment.writes() {
             Writes::Allowed => None,
             Writes::OutOfMemory(error) | Writes::Refused(error) => Some(Error::Server(error)),
@@ -393,9 +409,6 @@ impl Node {
 
     /// The same of what needs no memory.
     fn refused_to_end(&mut self, key: &mut Key) -> Option<Error> {
-        if key.is_paused {
-            return Some(Error::Paused);
-        }
         match key.environment.writes() {
             Writes::Allowed | Writes::OutOfMemory(_) => None,
             Writes::Refused(error) => Some(Error::Server(error)),
@@ -403,10 +416,12 @@ impl Node {
     }
 
     /// The server stores nothing now: the lease ends all the same, and nothing else is written. A ONCE lease stays, so
-    /// that the fill can be tried again; during a pause nothing can be written at all.
+    /// that the fill can be tried again; for its group the source has answered all the same.
     fn refuse_verdict(&mut self, key: &mut Key, token: Token, end: LeaseEnd, word: Word, step: &mut Step) {
-        let is_once = key.entry.lease().is_some_and(|lease| lease.once_ms().is_some());
-        if key.is_paused || (is_once && end == LeaseEnd::Filled) {
+        let once = key.entry.lease().filter(|lease| lease.once_ms().is_some() && end == LeaseEnd::Filled);
+        if let Some(group) = once.map(|lease| lease.group().cloned()) {
+            let group = self.groups.of(group.as_deref());
+            self.note(group, token, end, b"", key.moment.now());
             return;
         }
         self.end_lease(key, token, end, b"", step);
