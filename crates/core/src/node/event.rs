@@ -127,7 +127,7 @@ impl Node {
     fn unlinked(&mut self, db: u32, name: &Name, token: Option<Token>, moment: Moment) {
         if let Some(token) = token {
             if let Some(record) = self.leases.find(db, name, token) {
-                self.void_record(record, moment);
+                self.end_of(record, LeaseEnd::Voided, b"", moment.now());
             }
         }
         if let Some(room) = self.rooms.find(db, name) {
@@ -135,14 +135,6 @@ impl Node {
         }
     }
 
-    fn void_record(&mut self, record: super::slab::Id, _moment: Moment) {
-        let Some((state, until)) = self.leases.get(record).map(|record| (record.state, record.until)) else { return };
-        match state {
-            RecordState::Live => self.leases.move_to(record, RecordState::Void, until),
-            RecordState::Void => {}
-            RecordState::Late => self.forget_record(record),
-        }
-    }
 
     fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
         if let Some(token) = loaded.youngest {

@@ -131,12 +131,7 @@ impl Node {
 
     pub(super) fn note(&mut self, group: GroupId, token: Token, end: LeaseEnd, message: &[u8], now: UnixMs) {
         if let Some(of) = self.groups.get_mut(group) {
-            let verdict = match end {
-                // The holder of a voided lease builds on: its word is still to come.
-                LeaseEnd::Voided => return,
-                _ => end.verdict(),
-            };
-            of.note(token, verdict, message, now);
+            of.note(token, end.verdict(), message, now);
             match of.circuit() {
                 super::groups::Circuit::Closed => self.tried.remove(&group),
                 _ => self.tried.insert(group),
@@ -145,7 +140,7 @@ impl Node {
         self.due_groups.insert(group);
     }
 
-    fn end_of(&mut self, id: Id, end: LeaseEnd, message: &[u8], now: UnixMs) {
+    pub(super) fn end_of(&mut self, id: Id, end: LeaseEnd, message: &[u8], now: UnixMs) {
         let Some(record) = self.leases.get(id) else { return };
         let (group, token, state, until) = (record.group, record.token, record.state, record.until);
         self.note(group, token, end, message, now);
@@ -190,8 +185,8 @@ impl Node {
         let is_silent = state != RecordState::Live || self.leases.is_floored(id);
         self.give_back_permit(id);
         if is_silent {
-            // Nobody will hear of its outcome; for its group it is a build past its deadline like any other.
-            self.note(group, token, LeaseEnd::Expired, b"a lease expired", clock.now);
+            // It ended when it was voided, which is no failure of the source.
+            self.note(group, token, LeaseEnd::Voided, b"", clock.now);
             self.forget_record(id);
         } else {
             self.note(group, token, LeaseEnd::Expired, b"a lease expired", clock.now);
@@ -216,7 +211,12 @@ impl Node {
         let Some(room) = self.rooms.find(db, name) else { return };
         let cohorts: Vec<Id> = self.rooms.cohorts_of(room, Some(token)).collect();
         for cohort in cohorts {
-            self.rooms.rename(cohort, None);
+            let cohort = self.rooms.rename(cohort, None);
+            let group = self.rooms.cohort(cohort).and_then(|open| self.groups.get(open.key.group));
+            if group.is_some_and(|group| !group.is_unlimited()) {
+                // Before its key is looked at: nobody who asked later may have the permit meanwhile.
+                self.enqueue(cohort);
+            }
         }
         self.visit_room(room);
     }
@@ -224,7 +224,10 @@ impl Node {
     /// What a group says to somebody who asked at `order`.
     pub(super) fn gate(&self, group: GroupId, order: u64, room: Option<Id>, clock: Clock) -> Gate {
         let Some(of) = self.groups.get(group) else { return Gate::Open };
-        let gate = of.gate(order, clock);
+        self.gate_beside_reservation(of.gate(order, clock), group, room)
+    }
+
+    fn gate_beside_reservation(&self, gate: Gate, group: GroupId, room: Option<Id>) -> Gate {
         let is_reserved = room
             .and_then(|room| self.rooms.get(room)?.reservation)
             .is_some_and(|(reserved, _)| reserved == group);
@@ -469,7 +472,10 @@ impl Node {
     fn attend_listeners(&mut self, key: &mut Key, room: Id, clock: Clock, step: &mut Step) {
         let Some(listening) = self.rooms.get(room).and_then(|open| open.listening) else { return };
         self.expire_overdue(listening.group, clock, step);
-        let gate = self.gate(listening.group, listening.order, Some(room), clock);
+        let group = self.groups.get(listening.group);
+        let gate = group.map_or(Gate::Open, |group| group.gate_of_listener(listening.order, clock));
+        let gate = self.gate_beside_reservation(gate, listening.group, Some(room));
+        let awaits_trial = group.is_some_and(super::groups::Group::awaits_trial);
         let ask = Ask { early_beta: 0.0, class: Class::default() };
         match key.entry.decide(ask, clock, || gate.clone(), || 1.0) {
             Decision::Behind { .. } => self.await_lease(key, room),
@@ -484,7 +490,7 @@ impl Node {
                 }
             }
             decision if decision.grants() => {
-                if listening.is_queued {
+                if listening.is_queued && !awaits_trial {
                     self.reserve(room, listening.group, key);
                 }
                 self.tell_listeners(room, State::Wait, 0);

@@ -179,7 +179,7 @@ impl Node {
             if !self.is_master() {
                 // Kept under nobody: they end when this server is promoted.
                 match tie.filter(|_| client != 0) {
-                    Some(id) => self.leases.set_holder(id, 0, true),
+                    Some(id) => self.disown(id, client),
                     None => {
                         self.gone.remove(&client);
                     }
@@ -197,6 +197,14 @@ impl Node {
                 self.visit_key(db, name);
             }
         }
+    }
+
+    fn disown(&mut self, id: super::slab::Id, client: ClientId) {
+        let Some(record) = self.leases.get(id) else { return };
+        if let Some(group) = self.groups.get_mut(record.group).filter(|_| record.has_permit) {
+            group.holds_no_more(client);
+        }
+        self.leases.set_holder(id, 0, true);
     }
 
     /// Messages to listeners. One goes to all of a key at once, and is as dear as they are many.
@@ -395,7 +403,12 @@ impl Node {
             self.groups.get(*id).and_then(|group| group.next_moment()).is_some_and(|until| until <= now)
         };
         let due: alloc::vec::Vec<_> = self.tried.iter().copied().filter(is_due).collect();
-        self.due_groups.extend(due);
+        for id in due {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.half_open(now);
+            }
+            self.due_groups.insert(id);
+        }
     }
 
     /// Rooms that somebody waits in, a slice of them: their slots may have moved away.
