@@ -421,15 +421,7 @@ impl Node {
             self.dequeue(cohort);
             self.rooms.rename(cohort, Some(token));
         }
-        if let Some(listening) = self.rooms.get_mut(room).and_then(|open| open.listening.as_mut()) {
-            if core::mem::take(&mut listening.is_queued) {
-                let (group, order) = (listening.group, listening.order);
-                if let Some(group) = self.groups.get_mut(group) {
-                    group.dequeue(order);
-                }
-                self.due_groups.insert(group);
-            }
-        }
+        self.dequeue_listeners(room);
     }
 
     /// Enters a lease into the table and its group.
@@ -448,7 +440,7 @@ impl Node {
         record.length_ms = lease.length_ms;
         record.state = RecordState::Live;
         let Some(of) = self.groups.get_mut(group) else { return super::slab::NIL };
-        record.has_permit = group != GroupId::DEFAULT || !of.is_unlimited();
+        record.has_permit = group != GroupId::DEFAULT || !of.is_plain();
         let has_permit = record.has_permit;
         let id = self.leases.enter(record, &mut of.ages);
         if id != super::slab::NIL {

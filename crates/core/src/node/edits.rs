@@ -164,8 +164,8 @@ impl Node {
         }
         self.list_arrival(key, clock, &mut step);
         let name = super::name::Name::new(key.name);
-        while let Some(token) = self.closed_tie(key.db, &name) {
-            self.holder_gone(key, token, crate::lease::LeaseEnd::TieClosed, clock, &mut step);
+        while let Some((token, end)) = self.next_orphan(key.db, &name) {
+            self.holder_gone(key, token, end, clock, &mut step);
         }
         self.do_what_is_due(key, clock, &mut step);
         // A key without a value whose time is over goes, whatever end PERSIST or EXPIRE gave it.

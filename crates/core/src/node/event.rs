@@ -76,6 +76,7 @@ impl Node {
                     self.leases.raise_floor(first, last);
                     self.leases.raise_floor(second, last);
                     self.sweep = Some(0);
+                    self.void_trials(moment);
                 }
             }
             Event::Unlinked { db, name, token } => self.unlinked(db, &name, token, moment),
@@ -84,7 +85,7 @@ impl Node {
             Event::LoadBegan { beside: true } => self.staged.clear(),
             Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded, moment),
             Event::GrantLost { db, name, token } => {
-                self.lost.insert((db, name.clone()), token);
+                self.orphans.insert((db, name.clone(), token), LeaseEnd::Lost);
                 self.visit_key(db, name);
             }
             Event::Poisoned => self.draining = Some(Error::Internal),
@@ -122,6 +123,21 @@ impl Node {
             }
         }
         self.sweep = Some(0);
+        self.void_trials(moment);
+    }
+
+    /// A trial that a flush or a swap has voided is none any more: the next caller is.
+    fn void_trials(&mut self, moment: Moment) {
+        let is_void = |id: &GroupId| {
+            let trial = self.groups.get(*id).and_then(|group| group.trial());
+            trial.is_some_and(|token| self.leases.is_token_floored(token))
+        };
+        let void: Vec<GroupId> = self.tried.iter().copied().filter(is_void).collect();
+        for id in void {
+            if let Some(token) = self.groups.get(id).and_then(|group| group.trial()) {
+                self.note(id, token, LeaseEnd::Voided, b"", moment.now());
+            }
+        }
     }
 
     fn unlinked(&mut self, db: u32, name: &Name, token: Option<Token>, moment: Moment) {
@@ -251,9 +267,6 @@ impl Node {
 
     /// A lease that a payload brought is listed once it is seen in its key; a tied one has no connection any more.
     pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
-        if let Some(token) = self.lost.remove(&(key.db, Name::new(key.name))) {
-            self.holder_gone(key, token, LeaseEnd::Lost, clock, step);
-        }
         if key.held != Held::Entry {
             return;
         }

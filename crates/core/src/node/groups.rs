@@ -196,6 +196,19 @@ impl Group {
         self.policy.max == 0
     }
 
+    /// Nothing is decided by who holds its leases.
+    pub const fn is_plain(&self) -> bool {
+        self.policy.max == 0 && self.policy.fails == 0
+    }
+
+    /// The lease that is the trial.
+    pub const fn trial(&self) -> Option<Token> {
+        match self.circuit {
+            Circuit::HalfOpen { trial: Some(trial), .. } => Some(trial.token),
+            _ => None,
+        }
+    }
+
     pub const fn circuit(&self) -> Circuit {
         self.circuit
     }

@@ -478,7 +478,10 @@ impl Node {
         let awaits_trial = group.is_some_and(super::groups::Group::awaits_trial);
         let ask = Ask { early_beta: 0.0, class: Class::default() };
         match key.entry.decide(ask, clock, || gate.clone(), || 1.0) {
-            Decision::Behind { .. } => self.await_lease(key, room),
+            Decision::Behind { .. } => {
+                self.dequeue_listeners(room);
+                self.await_lease(key, room);
+            }
             Decision::Full { .. } => {
                 if !listening.is_queued {
                     if let Some(open) = self.rooms.get_mut(room).and_then(|open| open.listening.as_mut()) {
@@ -499,6 +502,18 @@ impl Node {
                 let answer = key.entry.answer(&decision, clock.now);
                 self.tell_listeners(room, answer.state(), answer.number());
             }
+        }
+    }
+
+    /// Takes the listeners of a room out of their group's queue.
+    pub(super) fn dequeue_listeners(&mut self, room: Id) {
+        let Some(listening) = self.rooms.get_mut(room).and_then(|open| open.listening.as_mut()) else { return };
+        if core::mem::take(&mut listening.is_queued) {
+            let (group, order) = (listening.group, listening.order);
+            if let Some(group) = self.groups.get_mut(group) {
+                group.dequeue(order);
+            }
+            self.due_groups.insert(group);
         }
     }
 

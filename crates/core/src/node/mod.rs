@@ -31,6 +31,7 @@ use crate::answer::Answer;
 use crate::codec::ValuePart;
 use crate::entry::Entry;
 use crate::error::Error;
+use crate::lease::LeaseEnd;
 use crate::policy::Policies;
 use crate::settings::Settings;
 use crate::time::{Clock, Moment, SteadyMs, UnixMs};
@@ -108,11 +109,8 @@ pub struct Node {
     sweep: Option<u32>,
     /// Leases of a data set that is being loaded beside the present one.
     staged: Vec<event::LoadedLease>,
-    /// Grants that did not reach their clients, until their keys are looked at; and ties that closed.
-    lost: BTreeMap<(u32, Name), Token>,
-    closed_ties: BTreeSet<(u32, Name, Token)>,
-    /// Void rebuilds whose waiters are being sorted out.
-    sieves: BTreeMap<(Id, Token), verdicts::Sieve>,
+    /// Leases without a holder, until their keys are looked at: grants that did not arrive, and ties that closed.
+    orphans: BTreeMap<(u32, Name, Token), LeaseEnd>,
     /// Groups whose circuit is not closed.
     tried: BTreeSet<GroupId>,
 }
@@ -274,8 +272,10 @@ enum Change {
     Nothing,
     /// The lease. Readers see no difference; the key's deadline in the server is at most moved back.
     Lease,
-    /// Times or marks: readers see a difference, and the key's deadline is set anew. The value is the old one.
+    /// Times or marks: readers see a difference. The value is the old one, and lives no longer than it would have.
     Times,
+    /// The old value has new times.
+    Renewed,
     /// The value too.
     Value,
 }
@@ -422,15 +422,10 @@ impl Node {
 
     /// Has the listeners of a room told, if there are any.
     fn tell_listeners(&mut self, room: Id, state: crate::answer::State, number: i64) {
+        self.dequeue_listeners(room);
         let Some(open) = self.rooms.get_mut(room) else { return };
         let Some(listening) = open.listening.take() else { return };
         let name = open.name.clone();
-        if listening.is_queued {
-            if let Some(group) = self.groups.get_mut(listening.group) {
-                group.dequeue(listening.order);
-            }
-            self.due_groups.insert(listening.group);
-        }
         self.rooms.listeners = self.rooms.listeners.saturating_sub(u64::from(listening.askers));
         self.last_message += 1;
         self.messages.insert(self.last_message, Message { name, state, number });
@@ -452,13 +447,13 @@ impl Node {
             }
             return step;
         }
+        if existed && step.change < Change::Renewed {
+            // What EXPIRE set is not undone by a rebuild, a failure or an invalidation.
+            key.entry.end_value_at(key.expires);
+        }
         let expire_at = match step.change {
-            // A lease only ever lengthens the key's life, and not that of its value: what EXPIRE or PERSIST set is not
-            // undone by a rebuild.
-            Change::Nothing | Change::Lease if existed => {
-                key.entry.end_value_at(key.expires);
-                key.expires.max(key.entry.lease_kept_until())
-            }
+            // A lease only ever lengthens the key's life: what PERSIST set is not undone either.
+            Change::Nothing | Change::Lease if existed => key.expires.max(key.entry.lease_kept_until()),
             _ => key.entry.kept_until(),
         };
         let value = match key.entry.value() {

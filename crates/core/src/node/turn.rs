@@ -8,7 +8,9 @@ use super::outbox::{Outcome, Source};
 use super::rooms::WaiterId;
 use super::{ClientId, Effect, Environment, Node, Place, Step};
 use crate::answer::Answer;
-use crate::time::{Clock, Moment, SteadyMs, UnixMs};
+use crate::lease::LeaseEnd;
+use crate::time::{Moment, SteadyMs, UnixMs};
+use crate::token::Token;
 
 /// Pieces of each kind per turn: some microseconds each.
 const AT_ONCE: usize = 200;
@@ -193,7 +195,7 @@ impl Node {
             self.leases.untie(id);
             if let Some(record) = self.leases.get(id) {
                 let (db, name, token) = (record.db, record.name.clone(), record.token);
-                self.closed_ties.insert((db, name.clone(), token));
+                self.orphans.entry((db, name.clone(), token)).or_insert(LeaseEnd::TieClosed);
                 self.visit_key(db, name);
             }
         }
@@ -232,7 +234,7 @@ impl Node {
 
     /// A record that was voided without a word, that nobody waits for and no group counts.
     fn is_idle(&self, id: super::slab::Id, record: &super::leases::Record) -> bool {
-        let is_counted = self.groups.get(record.group).is_some_and(|group| !group.is_unlimited());
+        let is_counted = self.groups.get(record.group).is_some_and(|group| !group.is_plain());
         self.leases.is_floored(id) && !record.is_awaited && !record.is_tied && !(record.has_permit && is_counted)
     }
 
@@ -423,13 +425,14 @@ impl Node {
         found
     }
 
-    /// A tie closed that this visit of its key is to see to.
-    pub(super) fn closed_tie(&mut self, db: u32, name: &Name) -> Option<crate::token::Token> {
-        let least = crate::token::Token::new(1)?;
-        let at = self.closed_ties.range((db, name.clone(), least)..).next()?.clone();
+    /// A lease of this key that is without a holder.
+    pub(super) fn next_orphan(&mut self, db: u32, name: &Name) -> Option<(Token, LeaseEnd)> {
+        let least = Token::new(1)?;
+        let (at, end) = self.orphans.range((db, name.clone(), least)..).next()?;
+        let (at, end) = (at.clone(), *end);
         (at.0 == db && at.1 == *name).then(|| {
-            self.closed_ties.remove(&at);
-            at.2
+            self.orphans.remove(&at);
+            (at.2, end)
         })
     }
 }

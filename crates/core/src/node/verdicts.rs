@@ -148,7 +148,7 @@ impl Node {
             key.entry.set_version(labels.version);
         }
         clear_marks(key.entry);
-        step.raise(Change::Times);
+        step.raise(Change::Renewed);
         self.answer_waiters(key, answer.clone(), answer);
         self.counters.fills += 1;
         step.reply = Reply::Ok;
@@ -352,8 +352,10 @@ impl Node {
             }
             if left == 0 {
                 // Who is not reached stays with the token: the visit goes on with them.
+                if let Some(open) = self.rooms.get_mut(room) {
+                    open.sieves.push(sieve.clone());
+                }
                 self.visit_room(room);
-                self.sieves.insert((room, sieve.token), sieve.clone());
             }
             if self.rooms.get(room).is_some_and(|open| open.listening.is_some())
                 && key.entry.live_lease(clock).is_none()
@@ -366,11 +368,8 @@ impl Node {
 
     /// Goes on where [`Node::sift`] stopped.
     pub(super) fn sift_on(&mut self, key: &mut Key, room: Id, clock: Clock, step: &mut Step) {
-        let least = crate::token::Token::new(1);
-        let Some(least) = least else { return };
-        let next = self.sieves.range((room, least)..).next().filter(|((of, _), _)| *of == room);
-        let Some(at) = next.map(|(at, _)| *at) else { return };
-        if let Some(sieve) = self.sieves.remove(&at) {
+        let next = self.rooms.get_mut(room).filter(|open| !open.sieves.is_empty()).map(|open| open.sieves.remove(0));
+        if let Some(sieve) = next {
             self.sift(key, sieve, clock, step);
         }
     }
