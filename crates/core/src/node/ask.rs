@@ -136,13 +136,11 @@ impl Node {
 
     /// The place that a connection whose BLOCK ran out in a queue still has.
     fn returning(&mut self, key: &Key, caller: Caller) -> Option<u64> {
-        let place = self.places.get(&caller.client)?;
-        let is_same = place.db == key.db && *place.name == *key.name && key.moment.steady() < place.until;
-        let order = place.order;
-        if let Some(place) = self.places.remove(&caller.client) {
-            self.places_by_end.remove(&(place.until, caller.client));
-        }
-        is_same.then_some(order)
+        let place = self.places.get(&caller.client).filter(|place| place.db == key.db && *place.name == *key.name)?;
+        let (order, until) = (place.order, place.until);
+        self.places.remove(&caller.client);
+        self.places_by_end.remove(&(until, caller.client));
+        (key.moment.steady() < until).then_some(order)
     }
 
     fn count(&mut self, decision: &Decision, key: &Key) {
@@ -191,7 +189,14 @@ impl Node {
                 _ if !asked.class.no_stale && key.entry.is_servable(now) => {
                     Ok(Reply::Answer(key.entry.answer(&stale, now)))
                 }
-                Form::Batch => Ok(Reply::Answer(Answer::Wait { left_ms: 0 })),
+                Form::Batch => {
+                    // Nothing tells when the server writes again: whoever listens is told to ask again.
+                    self.listen(key, decision, asked, options);
+                    if let Some(room) = self.rooms.find(key.db, key.name) {
+                        self.visit_room(room);
+                    }
+                    Ok(Reply::Answer(Answer::Wait { left_ms: 0 }))
+                }
                 Form::Single => Err(error),
             };
         }
@@ -378,7 +383,9 @@ impl Node {
                 self.forget_record(record);
             }
         }
-        let deadline = now.plus(u64::from(asked.lease_ms));
+        // Who waited may have asked under other settings.
+        let lease_ms = asked.lease_ms.min(self.settings.lease_max_ms as u32);
+        let deadline = now.plus(u64::from(lease_ms));
         let group = self.groups.get(asked.group);
         let name = group.filter(|_| asked.group != GroupId::DEFAULT).map(|group| group.name.clone());
         let terms = crate::lease::Terms { group: name, once_ms: asked.once_ms };
@@ -386,7 +393,7 @@ impl Node {
             token,
             granted_at: now,
             deadline,
-            length_ms: asked.lease_ms,
+            length_ms: lease_ms,
             is_tied: asked.is_tied,
             terms: (terms != crate::lease::Terms::default()).then(|| Box::new(terms)),
         };

@@ -171,7 +171,11 @@ impl Node {
             self.visit_key(loaded.db, loaded.name.clone());
             return;
         };
-        if self.leases.find(loaded.db, &loaded.name, lease.token).is_some() {
+        if let Some(id) = self.leases.find(loaded.db, &loaded.name, lease.token) {
+            let is_void = self.leases.get(id).is_some_and(|record| record.state == RecordState::Void);
+            if is_void && !lease.is_over(moment.now()) {
+                self.refile(loaded.db, &loaded.name, lease, 0);
+            }
             return;
         }
         let group = self.groups.of(lease.group().map(|group| &**group));
@@ -192,27 +196,24 @@ impl Node {
         }
     }
 
-    /// Another data set takes the place of this one: what is known of its leases goes with it.
+    /// Another data set takes the place of this one: what is known of its leases goes with it, but for those that
+    /// somebody waits for. They are void until they are found in the new one: their holders build on, and their deadlines
+    /// have the waiters ask again. While a data set is loaded nobody is served, so this is done in one go.
     fn forget_data_set(&mut self) {
         self.leases.clear_floors();
-        for db in self.leases.databases() {
-            if let Some(last) = self.tokens.last() {
-                self.leases.raise_floor(db, last);
-            }
-        }
-        let floored: Vec<super::slab::Id> = Vec::new();
-        drop(floored);
-        self.forget_all_records();
-        self.leases.clear_floors();
-    }
-
-    /// All records, with their groups' permits. While a data set is loaded nobody is served.
-    fn forget_all_records(&mut self) {
         let mut chunk = 0;
         loop {
             let (records, more) = self.leases.sweep(chunk, |_, _| true);
-            for record in records {
-                self.forget_record(record);
+            for id in records {
+                let Some((state, until, is_awaited)) = self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited))
+                else {
+                    continue;
+                };
+                match state {
+                    RecordState::Live if is_awaited => self.leases.move_to(id, RecordState::Void, until),
+                    RecordState::Void if is_awaited => {}
+                    _ => self.forget_record(id),
+                }
             }
             if !more {
                 return;
@@ -275,12 +276,10 @@ impl Node {
         if floor.is_some_and(|floor| lease.token <= floor) {
             return;
         }
-        if self.leases.find(key.db, key.name, lease.token).is_none() {
-            self.tokens.see(lease.token, key.moment.wall_us);
-            let (db, name) = (key.db, Name::new(key.name));
-            let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
-            self.list(&loaded, key.moment);
-        }
+        self.tokens.see(lease.token, key.moment.wall_us);
+        let (db, name) = (key.db, Name::new(key.name));
+        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
+        self.list(&loaded, key.moment);
         let holder = self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
         if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
             self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);

@@ -21,9 +21,6 @@ use crate::token::Token;
 /// Deadlines seen to before a call is decided: enough that none is late beside a busy caller.
 const DUE_AT_ONCE: usize = 16;
 
-/// Waiters refused one by one in one go (their permission is gone, their BLOCK has passed): the rest on the next turn.
-const REFUSED_AT_ONCE: usize = 100;
-
 /// How long a permit is kept for a listener's next ask, in ms.
 const RESERVED_MS: u64 = 100;
 
@@ -285,7 +282,7 @@ impl Node {
 
     /// Decides one cohort: its first may be granted the lease, the others are answered or wait on together.
     fn decide_cohort(&mut self, key: &mut Key, room: Id, cohort: Id, clock: Clock, step: &mut Step) {
-        for _ in 0..REFUSED_AT_ONCE {
+        while step.has_room() {
             let Some((id, waiter)) = self.rooms.first(cohort) else {
                 self.dequeue(cohort);
                 self.rooms.drop_if_empty(cohort);

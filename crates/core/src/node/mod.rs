@@ -241,6 +241,9 @@ pub struct Step {
     change: Change,
 }
 
+/// Effects of one step besides those of the call itself: some microseconds each, so well under 2 ms.
+const EFFECTS_AT_ONCE: usize = 150;
+
 /// What the caller is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
@@ -349,6 +352,11 @@ impl Step {
     /// A call that is refused changes nothing.
     fn refused(error: Error) -> Self {
         Self { reply: Reply::Error(error), ..Self::new() }
+    }
+
+    /// What one step names is bounded; what is left is due on the next turn.
+    fn has_room(&self) -> bool {
+        self.effects.len() < EFFECTS_AT_ONCE
     }
 
     fn raise(&mut self, change: Change) {

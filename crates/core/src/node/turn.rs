@@ -47,7 +47,7 @@ impl Node {
         let clock = self.clock(moment, is_paused);
         self.drain(moment);
         self.end_limits(moment, &mut step);
-        for _ in 0..AT_ONCE {
+        while step.has_room() {
             let Some(record) = self.leases.due(clock) else { break };
             self.end_by_deadline(record, clock, &mut step);
         }
@@ -79,7 +79,7 @@ impl Node {
 
     /// Waiters whose own limit has passed are answered, wherever they are.
     fn end_limits(&mut self, moment: Moment, step: &mut Step) {
-        for _ in 0..AT_ONCE {
+        while step.has_room() {
             let Some(id) = self.rooms.past_limit(moment.steady()) else { return };
             let (answer, waiter) = self.give_up(id, moment);
             let Some(waiter) = waiter else { return };
@@ -108,7 +108,8 @@ impl Node {
             Some(record) => now.until(record.until),
             None => self.groups.get(waiter.ask.group).map_or(0, |group| group.next_end_ms(now)),
         };
-        if let Some((db, name, _)) = place.filter(|_| lease.is_none() && waiter.client != 0) {
+        let is_leaving = room.is_some_and(|room| room.is_leaving);
+        if let Some((db, name, _)) = place.filter(|_| lease.is_none() && !is_leaving && waiter.client != 0) {
             self.keep_place(waiter.client, db, name, waiter.ask.order, moment.steady());
         }
         (Answer::Wait { left_ms }, self.remove_waiter(id))
@@ -211,7 +212,7 @@ impl Node {
 
     /// Messages to listeners. One goes to all of a key at once, and is as dear as they are many.
     fn publish(&mut self, step: &mut Step) {
-        for _ in 0..AT_ONCE {
+        while step.has_room() {
             let Some((_, message)) = self.messages.pop_first() else { return };
             self.counters.messages_published += 1;
             step.effects.push(Effect::Publish(message));

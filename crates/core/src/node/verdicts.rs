@@ -275,6 +275,9 @@ impl Node {
         // A lease at the end of its life is not cut short when the limit was lowered meanwhile.
         let deadline = clock.now.plus(ms).min(latest.max(lease.deadline));
         step.reply = Reply::Number(clock.now.until(deadline));
+        if deadline <= clock.now {
+            return self.finish(key, step);
+        }
         let is_moved = deadline != lease.deadline || (tied_to.is_some() && !lease.is_tied);
         lease.deadline = deadline;
         lease.is_tied |= tied_to.is_some();
@@ -282,22 +285,20 @@ impl Node {
         if is_moved {
             step.raise(Change::Lease);
         }
-        self.renew_record(key, &lease, tied_to);
+        let held_by = self.holder(key.db, key.name, token).unwrap_or(0);
+        self.refile(key.db, key.name, &lease, tied_to.unwrap_or(held_by));
         self.finish(key, step)
     }
 
-    fn renew_record(&mut self, key: &Key, lease: &crate::lease::Lease, tied_to: Option<super::ClientId>) {
+    /// Files a known lease anew: its permit, its holder and its deadline all change places.
+    pub(super) fn refile(&mut self, db: u32, name: &[u8], lease: &crate::lease::Lease, holder: super::ClientId) {
         let group = self.groups.of(lease.group().map(|group| &**group));
-        let found = self.leases.find(key.db, key.name, lease.token);
-        let (was_held_by, is_awaited) = match found.and_then(|id| self.leases.get(id)) {
-            Some(record) => (record.holder, record.is_awaited),
-            None => (0, false),
-        };
-        // Filed anew: its permit, its holder and its deadline all change places.
+        let found = self.leases.find(db, name, lease.token);
+        let is_awaited = found.and_then(|id| self.leases.get(id)).is_some_and(|record| record.is_awaited);
         if let Some(id) = found {
             self.forget_record(id);
         }
-        let id = self.enter_lease(key.db, key.name, lease, group, tied_to.unwrap_or(was_held_by));
+        let id = self.enter_lease(db, name, lease, group, holder);
         if is_awaited {
             self.leases.await_end(id);
         }
