@@ -4,19 +4,20 @@
 //! answers each in one round trip: with the value, with a lease to rebuild it, or with a signal to wait or to use the
 //! old value. `CACHE.FILL` stores the rebuilt value and wakes every parked client.
 //!
-//! ```text
-//!                     GETORLOCK            FILL
-//!   nothing there ──────────────► leased ─────────► fresh ──soft deadline──► stale ──windows over──► nothing
-//!                                  ▲  │                                        │
-//!                   handover to ───┘  │ FAIL: backing off      GETORLOCK: leased again, the old value
-//!                   the first waiter  │ PASS: not shared       serves meanwhile (SWR)
-//! ```
+//! What is decided lies in `corral_core`, what the server offers in `corral_server`; here the two meet.
 //!
-//! | room | what | may use |
-//! |---|---|---|
-//! | [`commands`] | one file per command: syntax, parse, run | `redis`, `corral_lease` |
-//! | [`redis`] | everything that talks to the server | `corral_lease` |
-//! | `corral_lease` (src/lease) | what a key, a lease and a waiting room are, and every decision | nothing |
+//! | file | what |
+//! |---|---|
+//! | [`commands`] | one file per command: what the server is told of it, its arguments, its reply |
+//! | [`keyspace`] | one call on one key: shows it to the node and carries out what the node says |
+//! | [`scheduler`] | the one timer: turns, visits, the next batch of answers |
+//! | [`module`] | what comes in from the server; it only posts to the [`inbox`] |
+//! | [`memory`] | the node and what else is remembered: reached from the files above, and from nowhere else |
+//! | [`parked`] | the handles of parked clients, and what travels to them |
+//! | [`environment`] | what the node asks of the server while it decides |
+//! | [`stored`] | entries on their way to and from files, replicas and digests |
+//! | [`settings`], [`info`], [`latencies`], [`resets`], [`log`] | what operators set and see |
+//! | [`reply`] | answers as they are written |
 
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -29,18 +30,33 @@
         reason = "a test fails by panicking"
     )
 )]
+#![cfg_attr(test, allow(dead_code, reason = "called by the server only"))]
 
 mod commands;
-mod redis;
+mod environment;
+mod inbox;
+mod info;
+mod keyspace;
+mod latencies;
+mod log;
+mod memory;
+mod module;
+mod parked;
+mod reply;
+mod resets;
+mod scheduler;
+mod settings;
+mod stored;
 
-use redis::sys::command::{add_acl_category, register, Command};
-use redis::sys::{event, module, words, Argv, Context};
+use corral_server::command::register;
+use corral_server::{Argv, Context};
+use module::Corral;
 
 // Not in test builds: there is no server whose allocator could be used.
 #[cfg(not(test))]
 redis_module::redis_module! {
     name: "corral",
-    version: 1,
+    version: 2,
     allocator: (redis_module::alloc::RedisAlloc, redis_module::alloc::RedisAlloc),
     data_types: [],
     init: on_load,
@@ -48,34 +64,37 @@ redis_module::redis_module! {
 
 /// The crate's macro has the server's API and the allocator ready; the rest is registered here, each part where the
 /// server has it. Nothing is left registered if this fails: the server drops a module whose load failed.
-#[cfg_attr(test, allow(dead_code, reason = "called by the server only"))]
 fn on_load(context: &redis_module::Context, arguments: &[redis_module::RedisString]) -> redis_module::Status {
-    module::load(context, arguments, start)
+    corral_server::module::load::<Corral>(context, arguments, start)
 }
 
 fn start(context: &Context, arguments: Argv) -> Result<(), String> {
-    module::register_parts(context)?;
-    redis::settings::register(context, arguments)?;
-    add_acl_category(context);
+    settings::register(context, arguments)?;
     #[cfg(feature = "faults")]
-    register::<commands::fault::Fault>(context)?;
+    register::<Corral, commands::fault::Fault>(context)?;
 
-    register::<commands::get_or_lock::GetOrLock>(context)?;
-    register::<commands::mget_or_lock::MGetOrLock>(context)?;
-    register::<commands::fill::Fill>(context)?;
-    register::<commands::set::Set>(context)?;
-    register::<commands::get::Get>(context)?;
-    register::<commands::renew::Renew>(context)?;
-    register::<commands::release::Release>(context)?;
-    register::<commands::fail::Fail>(context)?;
-    register::<commands::pass::Pass>(context)?;
-    register::<commands::touch::Touch>(context)?;
-    register::<commands::invalidate::Invalidate>(context)?;
-    register::<commands::info::Info>(context)?;
-    register::<commands::leases::Leases>(context)?;
-    register::<commands::apply::Apply>(context)?;
-    words::keep(context, commands::leases::Leases::SPEC.name);
-    // Last, when nothing can fail any more: 7.0 goes on to call a module that was not loaded.
-    event::subscribe(context);
+    register::<Corral, commands::version::Version>(context)?;
+    register::<Corral, commands::get_or_lock::GetOrLock>(context)?;
+    register::<Corral, commands::mget_or_lock::MGetOrLock>(context)?;
+    register::<Corral, commands::fill::Fill>(context)?;
+    register::<Corral, commands::set::Set>(context)?;
+    register::<Corral, commands::get::Get>(context)?;
+    register::<Corral, commands::mget::MGet>(context)?;
+    register::<Corral, commands::renew::Renew>(context)?;
+    register::<Corral, commands::release::Release>(context)?;
+    register::<Corral, commands::fail::Fail>(context)?;
+    register::<Corral, commands::pass::Pass>(context)?;
+    register::<Corral, commands::touch::Touch>(context)?;
+    register::<Corral, commands::invalidate::Invalidate>(context)?;
+    register::<Corral, commands::outdate::Outdate>(context)?;
+    register::<Corral, commands::invalidate_tag::InvalidateTag>(context)?;
+    register::<Corral, commands::tags::Tags>(context)?;
+    register::<Corral, commands::info::Info>(context)?;
+    register::<Corral, commands::leases::Leases>(context)?;
+    register::<Corral, commands::top::Top>(context)?;
+    register::<Corral, commands::apply::Apply>(context)?;
+    register::<Corral, commands::probe::Probe>(context)?;
+    reply::keep_words(context);
+    log::loaded();
     Ok(())
 }

@@ -1,44 +1,56 @@
-//! `CACHE.APPLY key header [value]`: how effects reach replicas and the AOF.
+//! `CACHE.APPLY key header [value]`: how effects, removals and marks of tags reach replicas and the AOF.
 
-use corral_lease::codec::{self, ValuePart};
+use corral_core::codec::{self, Effect, ValuePart};
+use corral_core::error::Error;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Access, Arg, Kind};
+use corral_server::{Argv, Context};
 
-use crate::redis::keyspace;
-use crate::redis::refusal::Refusal;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{Argv, Context};
+use super::{absent, error, FIRST, KEY_ARG};
+use crate::{keyspace, memory};
 
 pub struct Apply;
 
 impl Command for Apply {
+    error!();
+
     const SPEC: Spec = Spec {
-        name: c"CACHE.APPLY",
+        name: keyspace::APPLY,
         flags: c"write",
         arity: -3,
         // Slot migrations skip commands whose keys they cannot find.
         keys: Keys::One(Access::Update),
+        acl: c"",
         summary: c"Internal: an effect on its way to replicas and the AOF; refused from clients",
         complexity: c"O(1)",
+        since: FIRST,
         tips: c"",
-        args: &[
-            Arg::new(c"key", Kind::Key),
-            Arg::new(c"header", Kind::String),
-            Arg { optional: true, ..Arg::new(c"value", Kind::String) },
-        ],
+        args: &[KEY_ARG, Arg::new(c"header", Kind::String), Arg { optional: true, ..Arg::new(c"value", Kind::String) }],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        // Who calls counts, never what state the server is in: clients are served while a data set is loaded beside.
         let flags = context.flags();
-        let must_obey = context.must_obey_client().unwrap_or(false);
-        if !must_obey && !flags.is_replicated() && !flags.is_loading() {
-            return Err(Refusal::Internal);
+        let is_obeyed = context.must_obey_client().unwrap_or(false) || flags.is_replicated() || context.caller_is_aof();
+        if !is_obeyed {
+            return Err(Error::InternalCommand);
         }
-        let (name, header) = (args.key(0)?, args.word(1)?);
+        let (name, header) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
         let value = args.get(2);
-        let header = codec::decode(header).map_err(|malformed| Refusal::Malformed(malformed.to_string()))?;
-        if (header.value == ValuePart::Carried) != value.is_some() || args.len() > 3 {
-            return Err(Refusal::Malformed("the header and the arguments do not agree on a value".to_owned()));
+        let effect = codec::decode_effect(header).map_err(|malformed| Error::Malformed(malformed.to_string()))?;
+        let carries = matches!(&effect, Effect::Entry(header) if header.value == ValuePart::Carried);
+        if carries != value.is_some() || args.len() > 3 {
+            return Err(Error::Malformed("the header and the arguments do not agree on a value".to_owned()));
         }
-        keyspace::apply(context, name, header, value);
+        match effect {
+            Effect::Entry(header) => keyspace::apply(context, name, header, value),
+            Effect::Removal => keyspace::apply_removal(context, name),
+            Effect::Marks(record) => {
+                let moment = memory::moment();
+                memory::with(|memory| memory.node.applied_marks(&record, moment));
+                context.replicate_verbatim();
+            }
+        }
         context.reply_word(c"OK");
         Ok(())
     }

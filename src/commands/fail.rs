@@ -1,54 +1,51 @@
 //! `CACHE.FAIL key token message [BACKOFF ms]`
 
-use std::sync::Arc;
+use corral_core::error::Error;
+use corral_core::request::{message, only_option};
+use corral_core::settings::BACKOFF_LIMIT_MS;
+use corral_core::words::token;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Access, Arg, Kind};
+use corral_server::{Argv, Context};
 
-use corral_lease::codec::MESSAGE_LIMIT;
-
-use super::args::{only_option, token};
-use crate::redis::keyspace::{self, event, Over};
-use crate::redis::refusal::Refusal;
-use crate::redis::settings;
-use crate::redis::stats::STATS;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{Argv, Context};
+use super::fill::HOLDER_FLAGS;
+use super::get_or_lock::read_only;
+use super::{absent, error, FIRST, KEY_ARG, TOKEN_ARG};
+use crate::{keyspace, reply};
 
 pub struct Fail;
 
 impl Command for Fail {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.FAIL",
-        flags: c"write fast",
+        flags: HOLDER_FLAGS,
         arity: -4,
         keys: Keys::One(Access::Update),
+        acl: c"",
         summary:
             c"Says that the rebuild failed: callers get the old value or the message until the back-off has passed",
         complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
+        since: FIRST,
         tips: c"",
         args: &[
-            Arg::new(c"key", Kind::Key),
-            Arg::new(c"token", Kind::Integer),
+            KEY_ARG,
+            TOKEN_ARG,
             Arg::new(c"message", Kind::String),
             Arg::option(c"BACKOFF", c"milliseconds", Kind::Integer),
         ],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (name, given, message) = (args.key(0)?, args.word(1)?, args.word(2)?);
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let (name, given) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
         let token = token(given)?;
-        if message.len() > MESSAGE_LIMIT {
-            return Err(Refusal::TooLong { name: "message", limit: MESSAGE_LIMIT });
+        let message = message(args.word(2).map_err(absent)?)?;
+        let backoff_ms = only_option(args.from(3), "BACKOFF", 0..=BACKOFF_LIMIT_MS)?;
+        if !context.flags().is_master() {
+            return Err(read_only(context, name));
         }
-        let backoff_ms = only_option(args.from(3), "BACKOFF", &settings::BACKOFF_MS)?;
-        let told = keyspace::step(context, name, Over::Entries, Some(event::FAIL), |key, from| {
-            key.fail(token, Arc::from(message), backoff_ms, from)
-        });
-        match told {
-            Some(answer) => {
-                STATS.failures.add(1);
-                context.reply_answer(&answer);
-            }
-            None => context.reply_null(),
-        }
-        Ok(())
+        let told = keyspace::step(context, name, |node, key| node.fail(key, token, message, backoff_ms));
+        reply::reply(context, told, name)
     }
 }

@@ -1,21 +1,27 @@
 //! `CACHE.FAULT place [PASSES count] [STRIKES count]`, in builds with the feature `faults`.
 
-use super::args::{Once, Words};
-use crate::redis::faults;
-use crate::redis::refusal::Refusal;
-use crate::redis::sys::command::{Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{Argv, Context};
+use corral_core::error::Error;
+use corral_core::words::{Once, Words};
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Arg, Kind};
+use corral_server::{faults, Argv, Context};
+
+use super::{error, FIRST};
 
 pub struct Fault;
 
 impl Command for Fault {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.FAULT",
         flags: c"admin",
         arity: -2,
         keys: Keys::None,
+        acl: c"",
         summary: c"Has the guarded function of this name panic, once, or as often as STRIKES says, after PASSES calls",
         complexity: c"O(1)",
+        since: FIRST,
         tips: c"",
         args: &[
             Arg::new(c"place", Kind::String),
@@ -24,7 +30,7 @@ impl Command for Fault {
         ],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
         let mut words = Words::new(args.from(1), "PASSES, STRIKES");
         let (mut passes, mut strikes) = (Once::new("PASSES"), Once::new("STRIKES"));
         while let Some(word) = words.option() {

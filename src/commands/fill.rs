@@ -1,60 +1,49 @@
-//! `CACHE.FILL key token value [EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]`
+//! `CACHE.FILL key token value [EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]
+//! [TAGS n tag [tag ...]] [VERSION n]`
 
-use std::sync::Arc;
+use corral_core::error::Error;
+use corral_core::request::{Labelled, Labels};
+use corral_core::words::token;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::Access;
+use corral_server::{Argv, Context};
 
-use corral_lease::rebuild::{Filled, Memory};
-
-use super::args::token;
-use super::freshness::{self, JITTER_ARG, SIE_ARG, SOFT_ARG, SWR_ARG};
-use crate::redis::keyspace::{self, event, Over};
-use crate::redis::refusal::Refusal;
-use crate::redis::stats::STATS;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{context, Argv, Context};
+use super::get_or_lock::read_only;
+use super::{
+    absent, error, FIRST, JITTER_ARG, KEY_ARG, SIE_ARG, SOFT_ARG, SWR_ARG, TAGS_ARG, TOKEN_ARG, VALUE_ARG, VERSION_ARG,
+};
+use crate::{keyspace, reply};
 
 pub struct Fill;
 
+/// Of what a holder says: held back by a pause, but not refused by the server where its waiters could still be told.
+pub const HOLDER_FLAGS: &std::ffi::CStr = c"may-replicate fast";
+
 impl Command for Fill {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.FILL",
-        // No deny-oom: when memory is full the waiters are to have the value all the same.
-        flags: c"write fast",
+        flags: HOLDER_FLAGS,
         arity: -4,
         keys: Keys::One(Access::Update),
+        acl: c"",
         summary: c"Stores the rebuilt value, ends the lease and wakes all waiters, if the token is the current one",
         complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
+        since: FIRST,
         tips: c"",
-        args: &[
-            Arg::new(c"key", Kind::Key),
-            Arg::new(c"token", Kind::Integer),
-            Arg::new(c"value", Kind::String),
-            SOFT_ARG,
-            SWR_ARG,
-            SIE_ARG,
-            JITTER_ARG,
-        ],
+        args: &[KEY_ARG, TOKEN_ARG, VALUE_ARG, SOFT_ARG, SWR_ARG, SIE_ARG, JITTER_ARG, TAGS_ARG, VERSION_ARG],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (name, given, value) = (args.key(0)?, args.word(1)?, args.word(2)?);
-        let token = token(given)?;
-        let freshness = freshness::parse(args.from(3))?;
-        let full = context.flags().is_over_memory() && context.is_out_of_memory(name);
-        let memory = if full { Memory::Full } else { Memory::Free };
-        let filled = keyspace::step(context, name, Over::Entries, Some(event::FILL), |key, _| {
-            key.fill(token, Arc::from(value), freshness.resolve(key.now, context::random), memory)
-        });
-        match filled {
-            Filled::Stored => {
-                STATS.fills.add(1);
-                context.reply_word(c"OK");
-            }
-            Filled::Void => {
-                STATS.void_fills.add(1);
-                context.reply_null();
-            }
-            Filled::OutOfMemory => return Err(Refusal::OutOfMemory),
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let (name, given, value) = (args.key(0).map_err(absent)?, args.word(1), args.word(2));
+        let token = token(given.map_err(absent)?)?;
+        let value = value.map_err(absent)?;
+        let labels = Labels::parse(args.from(3), Labelled::Fill)?;
+        if !context.flags().is_master() {
+            return Err(read_only(context, name));
         }
-        Ok(())
+        let told = keyspace::step(context, name, |node, key| node.fill(key, token, value, &labels));
+        reply::reply(context, told, name)
     }
 }

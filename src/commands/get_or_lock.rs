@@ -1,66 +1,173 @@
-//! `CACHE.GETORLOCK key [LEASE ms] [BLOCK ms] [NOSTALE] [FORCE] [EARLY beta] [TIED]`
+//! `CACHE.GETORLOCK key [LEASE ms] [BLOCK ms] [NOSTALE] [FORCE] [EARLY beta] [TIED] [NOTIFY] [GROUP name] [ONCE ms]`
 
-use corral_lease::ask::{or_never, Answer, State};
-use corral_lease::entry::Entry;
-use corral_lease::key::Asked;
-use corral_lease::time::UnixMs;
+use std::ffi::CStr;
 
-use super::ask::{look, Call, Look, EARLY_ARG, FORCE_ARG, LEASE_ARG, NOSTALE_ARG, TIED_ARG};
-use crate::redis::parking;
-use crate::redis::refusal::Refusal;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{context, Argv, Context};
-use crate::redis::waiting::Wish;
+use corral_core::answer::{or_never, until, Answer};
+use corral_core::entry::Entry;
+use corral_core::error::Error;
+use corral_core::node::ask::Form;
+use corral_core::node::rooms::WaiterId;
+use corral_core::node::{Caller, Node, Reply};
+use corral_core::request::Options;
+use corral_core::tag::TagFloor;
+use corral_core::time::UnixMs;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Access, Arg, Kind};
+use corral_server::{blocked, clock, cluster, Argv, Context, KeyName, OpenKey};
+use lazy_static::lazy_static;
+
+use super::{
+    absent, error, EARLY_ARG, FIRST, FORCE_ARG, GROUP_ARG, KEY_ARG, LEASE_ARG, NOSTALE_ARG, NOTIFY_ARG, ONCE_ARG,
+    TIED_ARG,
+};
+use crate::module::Corral;
+use crate::{keyspace, memory, parked, reply, resets, settings};
+
+pub const NAME: &CStr = c"CACHE.GETORLOCK";
 
 pub struct GetOrLock;
 
 impl Command for GetOrLock {
+    error!();
+
     const SPEC: Spec = Spec {
-        name: c"CACHE.GETORLOCK",
-        // No deny-oom: a hit must work when memory is full.
-        flags: c"write blocking fast",
+        name: NAME,
+        // No write: the server would refuse hits where it serves GET. What is granted is guarded here (see the node's
+        // environment). No deny-oom: a hit must work when memory is full.
+        flags: c"blocking fast",
         arity: -2,
         keys: Keys::One(Access::Update),
+        acl: c"",
         summary:
             c"Answers with the value, with a lease to rebuild it, or with a signal to wait or to use the old value",
         complexity: c"O(1)",
+        since: FIRST,
         tips: c"",
         args: &[
-            Arg::new(c"key", Kind::Key),
+            KEY_ARG,
             LEASE_ARG,
             Arg::option(c"BLOCK", c"milliseconds", Kind::Integer),
             NOSTALE_ARG,
             FORCE_ARG,
             EARLY_ARG,
             TIED_ARG,
+            NOTIFY_ARG,
+            GROUP_ARG,
+            ONCE_ARG,
         ],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let name = args.key(0)?;
-        let Call { ask, block_ms } = if args.len() == 1 { Call::plain() } else { Call::parse(args.from(1), true)? };
-        let reply_hit = |entry: &Entry, stale_in_ms: Option<u64>| {
-            context.reply_triple(State::Hit, entry.value().map(|value| &**value), or_never(stale_in_ms));
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let name = args.key(0).map_err(absent)?;
+        let options = match args.len() {
+            1 => Options::default(),
+            _ => Options::parse(args.from(1), true, settings::lease_max_ms())?,
         };
-        let now_us = context::command_us();
-        let now = UnixMs::from_micros(now_us);
-        match look(context, now_us, name, &ask, reply_hit)? {
-            Look::Hit(()) => {}
-            Look::Asked(Asked::Answer(answer)) => context.reply_answer(&answer),
-            Look::Asked(Asked::Behind { token, deadline }) => {
-                let parked = block_ms.is_some_and(|block_ms| {
-                    let gives_up = if block_ms == 0 { UnixMs::NEVER } else { now.plus(block_ms) };
-                    parking::park(
-                        context,
-                        name,
-                        &Wish { token, deadline, ask, now, gives_up, since_us: context::monotonic_us() },
-                    )
-                });
-                if !parked {
-                    context.reply_answer(&Answer::Wait { lease_left_ms: now.until(deadline) });
-                }
-            }
+        check(context, &options)?;
+        if hit(context, name, &options, |value, stale_in_ms| reply::hit(context, value, stale_in_ms)).is_some() {
+            return Ok(());
         }
-        Ok(())
+        let told = ask(context, name, &options, Form::Single)?;
+        match told {
+            Reply::Park { waiter, otherwise } => {
+                if !park(context, waiter) {
+                    reply::answer(context, &otherwise, Some(name));
+                }
+                Ok(())
+            }
+            told => reply::reply(context, told, name),
+        }
     }
+}
+
+lazy_static! {
+    /// What the node raises when it forgets marks of tags: a tagged hit is compared with it.
+    static ref TAG_FLOOR: TagFloor = memory::with(|memory| memory.node.tag_floor().clone());
+}
+
+/// What a call is refused for even where it would be a hit.
+pub fn check(context: &Context, options: &Options) -> Result<(), Error> {
+    if options.is_tied && context.flags().is_script() {
+        return Err(Error::TiedWithoutConnection);
+    }
+    if options.notify && context.db() != 0 {
+        return Err(Error::NotifyDatabase);
+    }
+    Ok(())
+}
+
+/// A fresh value, dealt with where it lies; `None` if this is to be looked at more closely. A hit pays for nothing else:
+/// no lock, no clock but the server's, nothing armed.
+#[inline]
+pub fn hit<R>(context: &Context, name: KeyName, options: &Options, serve: impl FnOnce(&[u8], i64) -> R) -> Option<R> {
+    let beta = options.early_beta.unwrap_or_else(settings::early_beta);
+    if options.class.force || beta > 0.0 {
+        return None;
+    }
+    let mut open = OpenKey::<Corral>::read(context, name);
+    let entry = open.entry()?;
+    let now = UnixMs::from_micros(clock::command_us());
+    let value = fresh_value(entry, now)?;
+    resets::count_hit();
+    Some(serve(value, or_never(until(now, entry.fresh_until()))))
+}
+
+/// The value, if it is fresh and nothing about its entry asks for a closer look.
+#[inline]
+fn fresh_value(entry: &Entry, now: UnixMs) -> Option<&[u8]> {
+    if !entry.is_plainly_fresh(now) {
+        return None;
+    }
+    if entry.tagged().is_some_and(|tagged| tagged.is_marked(&TAG_FLOOR)) {
+        return None;
+    }
+    entry.value().map(|value| &**value)
+}
+
+/// Asks the node.
+pub fn ask(context: &Context, name: KeyName, options: &Options, form: Form) -> Result<Reply, Error> {
+    let client = if context.caller_is_connection() { context.client_id() } else { 0 };
+    let caller = Caller { client };
+    let decide = |node: &mut Node, key: &mut corral_core::node::Key| node.get_or_lock(key, options, caller, form);
+    if !context.flags().is_master() {
+        // Nothing is written on a replica, whatever is found.
+        return match keyspace::look(context, name, decide) {
+            Reply::Error(Error::ReadOnly) => Err(read_only(context, name)),
+            told => Ok(told),
+        };
+    }
+    match keyspace::step(context, name, decide) {
+        Reply::Error(error) => Err(error),
+        told => Ok(told),
+    }
+}
+
+/// READONLY; in a cluster where the master is.
+pub fn read_only(context: &Context, name: KeyName) -> Error {
+    let master = if context.flags().is_cluster() { context.my_master() } else { None };
+    match master {
+        Some((host, port)) => Error::Moved { slot: cluster::slot(name.bytes()), host, port },
+        None => Error::ReadOnly,
+    }
+}
+
+/// Parks the calling client under the number that the node has given it. False if the server declines.
+fn park(context: &Context, waiter: WaiterId) -> bool {
+    let user = context.user_name();
+    match blocked::park::<Corral>(context) {
+        Some(handle) => {
+            parked::insert(waiter, handle, user);
+            true
+        }
+        None => {
+            memory::with(|memory| memory.node.not_parked(waiter));
+            false
+        }
+    }
+}
+
+/// The answer of a hit as it is kept for a batch.
+pub fn kept_hit(value: &[u8], stale_in_ms: i64) -> Answer {
+    let stale_in_ms = u64::try_from(stale_in_ms).ok();
+    Answer::Hit { value: corral_core::answer::Payload::Bytes(value.into()), stale_in_ms }
 }

@@ -1,67 +1,98 @@
 //! `CACHE.INFO key`
 
-use corral_lease::ask::or_never;
-use corral_lease::entry::{Entry, Lease};
-use corral_lease::freshness::{Times, Windows};
-use corral_lease::time::UnixMs;
+use corral_core::answer::{or_never, until};
+use corral_core::entry::Entry;
+use corral_core::error::Error;
+use corral_core::lease::Lease;
+use corral_core::node::report::Audience;
+use corral_core::policy::DEFAULT;
+use corral_core::time::{Clock, UnixMs};
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::Access;
+use corral_server::{Argv, Context, Holds, OpenKey};
 
-use crate::redis::ledger::Line;
-use crate::redis::refusal::Refusal;
-use crate::redis::state;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::key::{Holds, OpenKey};
-use crate::redis::sys::{context, Argv, Context};
+use super::{absent, error, FIRST, KEY_ARG};
+use crate::memory;
+use crate::module::Corral;
 
 pub struct Info;
 
 impl Command for Info {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.INFO",
         flags: c"readonly fast",
         arity: 2,
         keys: Keys::One(Access::Read),
+        acl: c"",
         summary: c"Describes what a key holds: its times, its lease and holder, who waits, how the last rebuild went",
         complexity: c"O(1)",
+        since: FIRST,
         tips: c"nondeterministic_output",
-        args: &[Arg::new(c"key", Kind::Key)],
+        args: &[KEY_ARG],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let name = args.key(0)?;
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let name = args.key(0).map_err(absent)?;
         let db = context.db();
-        let now = UnixMs::new(context::now_ms());
-        let waiters = state::with(|state| state.waiting.len_at(db, name.bytes()));
-        let mut key = OpenKey::read(context, name);
-        if let Some(entry) = key.entry() {
-            let line = state::with(|state| state.ledger.line(db, name.bytes()).cloned());
-            describe(context, entry, line.as_ref(), waiters, now);
+        let moment = memory::moment();
+        let now = moment.now();
+        let mut open = OpenKey::<Corral>::read(context, name);
+        let audience = memory::with(|memory| memory.node.audience(db, name.bytes()));
+        if let Some(entry) = open.entry() {
+            let (seen, holder) = memory::with(|memory| {
+                let seen = memory.node.seen(db, entry, now);
+                let token = seen.live_lease(Clock::at(now)).map(|lease| lease.token);
+                let holder = token.and_then(|token| memory.node.holder(db, name.bytes(), token));
+                (seen, holder)
+            });
+            drop(open);
+            let value_bytes = seen.value().map_or(0, |value| value.len());
+            describe(context, &seen, value_bytes, None, audience, holder, now);
             return Ok(());
         }
-        match key.kind() {
+        match open.kind() {
             Holds::Nothing | Holds::Entry => context.reply_null(),
-            // An ordinary string is a value that was never built here.
+            // An ordinary string is a value that was never built here. It is not read.
             Holds::String => {
-                let times = Times { fresh_until: key.deadline(now), windows: Windows::default() };
-                drop(key);
-                let value = context.string_at(name).unwrap_or_default();
-                let entry = Entry::of_value(value.into(), times);
-                describe(context, &entry, None, waiters, now);
+                let expires = open.deadline(moment.wall_us / 1000).map_or(UnixMs::NEVER, UnixMs::new);
+                let length = open.string_length().unwrap_or(0);
+                drop(open);
+                describe(context, &Entry::vacant(), length, Some(expires), audience, None, now);
             }
-            Holds::Foreign => return Err(Refusal::WrongType),
+            Holds::Foreign => return Err(Error::WrongType),
         }
         Ok(())
     }
 }
 
-fn describe(context: &Context, entry: &Entry, line: Option<&Line>, waiters: usize, now: UnixMs) {
+/// `string`: the key's own deadline, where it holds an ordinary string.
+fn describe(
+    context: &Context,
+    entry: &Entry,
+    value_bytes: usize,
+    string: Option<UnixMs>,
+    audience: Audience,
+    holder: Option<u64>,
+    now: UnixMs,
+) {
+    let clock = Clock::at(now);
     let windows = entry.windows();
-    context.reply_map(11);
+    let (state, fresh_ms) = match string {
+        Some(expires) => ("HIT", or_never(until(now, expires))),
+        None => {
+            let fresh_ms = entry.value().map_or(0, |_| or_never(until(now, entry.fresh_until())));
+            (entry.peek(clock).state().word(), fresh_ms)
+        }
+    };
+    context.reply_map(17);
     context.reply_word(c"state");
-    context.reply_word(entry.peek(now).state().word());
+    context.reply_bytes(state.as_bytes());
     context.reply_word(c"value-bytes");
-    context.reply_count(entry.value().map_or(0, |value| value.len() as u64));
+    context.reply_count(value_bytes as u64);
     context.reply_word(c"fresh-ms");
-    context.reply_number(entry.value().map_or(0, |_| or_never(entry.stale_in_ms(now))));
+    context.reply_number(fresh_ms);
     context.reply_word(c"swr-ms");
     context.reply_count(windows.swr_ms);
     context.reply_word(c"sie-ms");
@@ -70,27 +101,51 @@ fn describe(context: &Context, entry: &Entry, line: Option<&Line>, waiters: usiz
     context.reply_count(u64::from(entry.build_ms()));
     context.reply_word(c"fills");
     context.reply_count(u64::from(entry.fills()));
+    context.reply_word(c"tags");
+    let tags = entry.tagged().map_or(&[][..], |tagged| &tagged.tags);
+    context.reply_array(tags.len());
+    tags.iter().for_each(|tag| context.reply_bytes(tag.name()));
+    context.reply_word(c"version");
+    optional(context, entry.version());
+    context.reply_word(c"floor");
+    optional(context, entry.floor(now).map(|floor| floor.version));
+    context.reply_word(c"group");
+    match entry.live_lease(clock) {
+        None => context.reply_null(),
+        Some(lease) => context.reply_bytes(lease.group().map_or(DEFAULT, |group| group)),
+    }
     context.reply_word(c"lease");
-    match entry.live_lease(now) {
+    match entry.live_lease(clock) {
         None => context.reply_null(),
         Some(lease) => {
             context.reply_map(5);
             token_and_times(context, lease, now);
             context.reply_word(c"tied");
-            context.reply_count(u64::from(lease.tied));
+            context.reply_count(u64::from(lease.is_tied));
             context.reply_word(c"holder");
-            holder(context, line.filter(|line| line.lease.token == lease.token));
+            self::holder(context, holder);
         }
     }
     context.reply_word(c"waiters");
-    context.reply_count(waiters as u64);
+    context.reply_count(u64::from(audience.waiters));
+    context.reply_word(c"listeners");
+    context.reply_count(u64::from(audience.listeners));
     context.reply_word(c"last-failure");
     match entry.failure() {
         Some(failure) => context.reply_bytes(&failure.message),
         None => context.reply_null(),
     }
+    context.reply_word(c"failures-in-a-row");
+    context.reply_count(u64::from(entry.failures_in_a_row()));
     context.reply_word(c"backoff-ms");
     context.reply_count(entry.backing_off(now).map_or(0, |failure| now.until(failure.until)));
+}
+
+fn optional(context: &Context, number: Option<u64>) {
+    match number {
+        Some(number) => context.reply_count(number),
+        None => context.reply_null(),
+    }
 }
 
 /// Three pairs of a map: a lease's token, its age and the ms left.
@@ -103,14 +158,18 @@ pub fn token_and_times(context: &Context, lease: &Lease, now: UnixMs) {
     context.reply_count(now.until(lease.deadline));
 }
 
-/// The holder as known on this node: client id, name and address; nil if it is another node's client.
-pub fn holder(context: &Context, line: Option<&Line>) {
-    let Some(id) = line.and_then(|line| line.client_id) else {
+/// The holder as known on this node: client id, name and address; `gone` if its connection is closed, nil if it is a
+/// script or another node's client.
+pub fn holder(context: &Context, id: Option<u64>) {
+    let Some(id) = id.filter(|id| *id != 0) else {
         context.reply_null();
         return;
     };
+    let Some(address) = context.client_address(id) else {
+        context.reply_bytes(b"gone");
+        return;
+    };
     let name = context.client_name(id).unwrap_or_default();
-    let address = context::client_address(id).unwrap_or_default();
     context.reply_map(3);
     context.reply_word(c"id");
     context.reply_count(id);

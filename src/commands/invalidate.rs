@@ -1,29 +1,37 @@
 //! `CACHE.INVALIDATE key [key ...]`
 
-use crate::redis::keyspace::{self, event, Over};
-use crate::redis::refusal::Refusal;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{Argv, Context};
+use corral_core::error::Error;
+use corral_core::node::Reply;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Access, Arg, Kind};
+use corral_server::{Argv, Context};
+
+use super::{error, FIRST};
+use crate::keyspace;
 
 pub struct Invalidate;
 
 impl Command for Invalidate {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.INVALIDATE",
         flags: c"write fast",
         arity: -2,
         keys: Keys::All(Access::Update),
+        acl: c"",
         summary: c"Soft purge: the values are stale from now on, the leases void",
         complexity: c"O(N) where N is the number of keys",
+        since: FIRST,
         tips: c"request_policy:multi_shard response_policy:agg_sum",
         args: &[Arg::many(c"key", Kind::Key)],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let held = (0..args.len()).filter_map(|index| args.key(index).ok()).filter(|name| {
-            keyspace::step(context, *name, Over::Entries, Some(event::INVALIDATE), |key, _| key.invalidate())
-        });
-        context.reply_number(held.count() as i64);
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let names = (0..args.len()).filter_map(|index| args.key(index).ok());
+        let held =
+            names.filter(|name| keyspace::step(context, *name, |node, key| node.invalidate(key)) == Reply::Number(1));
+        context.reply_count(held.count() as u64);
         Ok(())
     }
 }

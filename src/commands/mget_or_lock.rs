@@ -1,28 +1,37 @@
-//! `CACHE.MGETORLOCK numkeys key [key ...] [LEASE ms] [NOSTALE] [FORCE] [EARLY beta] [TIED]`
+//! `CACHE.MGETORLOCK numkeys key [key ...] [LEASE ms] [NOSTALE] [FORCE] [EARLY beta] [TIED] [NOTIFY] [GROUP name] [ONCE ms]`
 
-use corral_lease::ask::Answer;
-use corral_lease::decision::Decision;
-use corral_lease::entry::Entry;
-use corral_lease::key::Asked;
-use corral_lease::time::UnixMs;
+use corral_core::answer::Answer;
+use corral_core::error::Error;
+use corral_core::node::ask::Form;
+use corral_core::node::Reply;
+use corral_core::request::Options;
+use corral_core::words::number;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Access, Arg, Kind};
+use corral_server::{Argv, Context, Holds, KeyName, OpenKey};
 
-use super::args::number;
-use super::ask::{look, Call, Look, EARLY_ARG, FORCE_ARG, LEASE_ARG, NOSTALE_ARG, TIED_ARG};
-use crate::redis::refusal::Refusal;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::key::{Holds, OpenKey};
-use crate::redis::sys::{context, Argv, Context};
+use super::get_or_lock::{ask, check, hit, kept_hit};
+use super::{
+    absent, error, EARLY_ARG, FIRST, FORCE_ARG, GROUP_ARG, LEASE_ARG, NOSTALE_ARG, NOTIFY_ARG, ONCE_ARG, TIED_ARG,
+};
+use crate::module::Corral;
+use crate::{reply, settings};
 
 pub struct MGetOrLock;
 
 impl Command for MGetOrLock {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.MGETORLOCK",
-        flags: c"write fast getkeys-api",
+        // As GETORLOCK.
+        flags: c"fast getkeys-api",
         arity: -3,
         keys: Keys::Counted(Access::Update),
+        acl: c"",
         summary: c"GETORLOCK for many keys at once, each decided and leased on its own; never blocks",
         complexity: c"O(N) where N is the number of keys",
+        since: FIRST,
         tips: c"",
         args: &[
             Arg::new(c"numkeys", Kind::Integer),
@@ -32,40 +41,46 @@ impl Command for MGetOrLock {
             FORCE_ARG,
             EARLY_ARG,
             TIED_ARG,
+            NOTIFY_ARG,
+            GROUP_ARG,
+            ONCE_ARG,
         ],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let given = number(args.word(0)?, "numkeys", 1..=i32::MAX as u64, "")?;
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let given = number(args.word(0).map_err(absent)?, "numkeys", 1..=i32::MAX as u64, "")?;
         let found = args.len() - 1;
         let count = usize::try_from(given).unwrap_or(usize::MAX);
         if count > found {
-            return Err(Refusal::KeyCount { given, found });
+            return Err(Error::Count { name: "numkeys", of: "keys", given, found });
         }
-        let Call { ask, .. } = Call::parse(args.from(1 + count), false)?;
+        let options = Options::parse(args.from(1 + count), false, settings::lease_max_ms())?;
+        check(context, &options)?;
         let names = || (1..=count).filter_map(|index| args.key(index).ok());
         // A foreign type anywhere refuses the whole call, before any lease is granted.
         for name in names() {
-            if OpenKey::read(context, name).kind() == Holds::Foreign {
-                return Err(Refusal::WrongType);
+            if OpenKey::<Corral>::read(context, name).kind() == Holds::Foreign {
+                return Err(Error::WrongType);
             }
         }
-        let now_us = context::command_us();
-        let now = UnixMs::from_micros(now_us);
-        let answers: Result<Vec<Answer>, Refusal> = names()
-            .map(|name| {
-                let hit = |entry: &Entry, stale_in_ms| entry.answer(Decision::Hit { stale_in_ms }, now);
-                Ok(match look(context, now_us, name, &ask, hit)? {
-                    Look::Hit(answer) | Look::Asked(Asked::Answer(answer)) => answer,
-                    Look::Asked(Asked::Behind { deadline, .. }) => Answer::Wait { lease_left_ms: now.until(deadline) },
-                })
-            })
-            .collect();
+        let answers: Result<Vec<(KeyName, Answer)>, Error> =
+            names().map(|name| Ok((name, element(context, name, &options)?))).collect();
         let answers = answers?;
         context.reply_array(answers.len());
-        for answer in &answers {
-            context.reply_answer(answer);
+        for (name, answer) in &answers {
+            reply::answer(context, answer, Some(*name));
         }
         Ok(())
+    }
+}
+
+fn element(context: &Context, name: KeyName, options: &Options) -> Result<Answer, Error> {
+    if let Some(answer) = hit(context, name, options, kept_hit) {
+        return Ok(answer);
+    }
+    match ask(context, name, options, Form::Batch)? {
+        Reply::Answer(answer) => Ok(answer),
+        Reply::Error(error) => Err(error),
+        _ => Ok(Answer::Wait { left_ms: 0 }),
     }
 }

@@ -1,44 +1,44 @@
 //! `CACHE.PASS key token [PX ms]`
 
-use super::args::{only_option, token};
-use crate::redis::keyspace::{self, event, Over};
-use crate::redis::refusal::Refusal;
-use crate::redis::settings;
-use crate::redis::stats::STATS;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{Argv, Context};
+use corral_core::error::Error;
+use corral_core::request::only_option;
+use corral_core::time::MAX_MS;
+use corral_core::words::token;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Access, Arg, Kind};
+use corral_server::{Argv, Context};
+
+use super::fill::HOLDER_FLAGS;
+use super::get_or_lock::read_only;
+use super::{absent, error, FIRST, KEY_ARG, TOKEN_ARG};
+use crate::{keyspace, reply};
 
 pub struct Pass;
 
 impl Command for Pass {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.PASS",
-        flags: c"write fast",
+        flags: HOLDER_FLAGS,
         arity: -3,
         keys: Keys::One(Access::Update),
+        acl: c"",
         summary: c"Says that the result must not be shared: for a while every caller builds for itself",
         complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
+        since: FIRST,
         tips: c"",
-        args: &[
-            Arg::new(c"key", Kind::Key),
-            Arg::new(c"token", Kind::Integer),
-            Arg::option(c"PX", c"milliseconds", Kind::Integer),
-        ],
+        args: &[KEY_ARG, TOKEN_ARG, Arg::option(c"PX", c"milliseconds", Kind::Integer)],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (name, given) = (args.key(0)?, args.word(1)?);
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let (name, given) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
         let token = token(given)?;
-        let pass_ms = only_option(args.from(2), "PX", &settings::PASS_MS)?;
-        let held =
-            keyspace::step(context, name, Over::Entries, Some(event::PASS), |key, from| key.pass(token, pass_ms, from));
-        match held {
-            true => {
-                STATS.passes.add(1);
-                context.reply_word(c"OK");
-            }
-            false => context.reply_null(),
+        let pass_ms = only_option(args.from(2), "PX", 1..=MAX_MS)?;
+        if !context.flags().is_master() {
+            return Err(read_only(context, name));
         }
-        Ok(())
+        let told = keyspace::step(context, name, |node, key| node.pass(key, token, pass_ms));
+        reply::reply(context, told, name)
     }
 }

@@ -1,42 +1,43 @@
-//! `CACHE.RENEW key token ms`
+//! `CACHE.RENEW key token ms [TIED]`
 
-use corral_lease::time::MAX_MS;
+use corral_core::error::Error;
+use corral_core::request::only_flag;
+use corral_core::time::MAX_MS;
+use corral_core::words::{number, token, MS};
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Access, Arg, Kind};
+use corral_server::{Argv, Context};
 
-use super::args::{number, token, MS};
-use crate::redis::keyspace::{self, Over};
-use crate::redis::refusal::Refusal;
-use crate::redis::settings;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{Argv, Context};
+use super::{absent, error, FIRST, KEY_ARG, TIED_ARG, TOKEN_ARG};
+use crate::{keyspace, reply};
 
 pub struct Renew;
 
 impl Command for Renew {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.RENEW",
+        // Refused where writes are: it changes nothing that somebody waits for.
         flags: c"write fast",
-        arity: 4,
+        arity: -4,
         keys: Keys::One(Access::Update),
+        acl: c"",
         summary: c"Moves the lease's deadline to so many milliseconds from now, within the longest lease allowed",
         complexity: c"O(1)",
+        since: FIRST,
         tips: c"",
-        args: &[
-            Arg::new(c"key", Kind::Key),
-            Arg::new(c"token", Kind::Integer),
-            Arg::new(c"milliseconds", Kind::Integer),
-        ],
+        args: &[KEY_ARG, TOKEN_ARG, Arg::new(c"milliseconds", Kind::Integer), TIED_ARG],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (name, given, ms) = (args.key(0)?, args.word(1)?, args.word(2)?);
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let (name, given) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
         let token = token(given)?;
-        let lease_max_ms = settings::LEASE_MAX_MS.get();
-        let ms = number(ms, "ms", 1..=MAX_MS, MS)?;
-        let left_ms = keyspace::step(context, name, Over::Entries, None, |key, _| key.renew(token, ms, lease_max_ms));
-        match left_ms {
-            Some(left_ms) => context.reply_count(left_ms),
-            None => context.reply_null(),
-        }
-        Ok(())
+        let ms = number(args.word(2).map_err(absent)?, "ms", 1..=MAX_MS, MS)?;
+        let is_tied = only_flag(args.from(3), "TIED")?;
+        let client = if context.caller_is_connection() { context.client_id() } else { 0 };
+        let tied_to = is_tied.then_some(client);
+        let told = keyspace::step(context, name, |node, key| node.renew(key, token, ms, tied_to));
+        reply::reply(context, told, name)
     }
 }

@@ -1,34 +1,47 @@
-//! `CACHE.SET key value [EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]`
+//! `CACHE.SET key value [EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]
+//! [TAGS n tag [tag ...]] [VERSION n] [NX]`
 
-use std::sync::Arc;
+use corral_core::error::Error;
+use corral_core::request::{Labelled, Labels};
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::{Access, Arg};
+use corral_server::{Argv, Context};
 
-use super::freshness::{self, JITTER_ARG, SIE_ARG, SOFT_ARG, SWR_ARG};
-use crate::redis::keyspace::{self, event, Over};
-use crate::redis::refusal::Refusal;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{context, Argv, Context};
+use super::{absent, error, FIRST, JITTER_ARG, KEY_ARG, SIE_ARG, SOFT_ARG, SWR_ARG, TAGS_ARG, VALUE_ARG, VERSION_ARG};
+use crate::{keyspace, reply};
 
 pub struct Set;
 
 impl Command for Set {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.SET",
         flags: c"write deny-oom fast",
         arity: -3,
-        keys: Keys::One(Access::Overwrite),
+        keys: Keys::One(Access::Update),
+        acl: c"",
         summary: c"Stores a value over any type, voids any lease and wakes all waiters",
         complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
+        since: FIRST,
         tips: c"",
-        args: &[Arg::new(c"key", Kind::Key), Arg::new(c"value", Kind::String), SOFT_ARG, SWR_ARG, SIE_ARG, JITTER_ARG],
+        args: &[
+            KEY_ARG,
+            VALUE_ARG,
+            SOFT_ARG,
+            SWR_ARG,
+            SIE_ARG,
+            JITTER_ARG,
+            TAGS_ARG,
+            VERSION_ARG,
+            Arg::flag(c"NX", c"nx"),
+        ],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (name, value) = (args.key(0)?, args.word(1)?);
-        let freshness = freshness::parse(args.from(2))?;
-        keyspace::step(context, name, Over::Anything, Some(event::FILL), |key, _| {
-            key.set(Arc::from(value), freshness.resolve(key.now, context::random))
-        });
-        context.reply_word(c"OK");
-        Ok(())
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let (name, value) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
+        let labels = Labels::parse(args.from(2), Labelled::Set)?;
+        let told = keyspace::step(context, name, |node, key| node.set(key, value, &labels));
+        reply::reply(context, told, name)
     }
 }

@@ -1,41 +1,44 @@
-//! `CACHE.TOUCH key token [EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]`
+//! `CACHE.TOUCH key token [EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]
+//! [TAGS n tag [tag ...]] [VERSION n]`
 
-use super::args::token;
-use super::freshness::{self, JITTER_ARG, SIE_ARG, SOFT_ARG, SWR_ARG};
-use crate::redis::keyspace::{self, event, Over};
-use crate::redis::refusal::Refusal;
-use crate::redis::stats::STATS;
-use crate::redis::sys::command::{Access, Arg, Command, Keys, Kind, Spec};
-use crate::redis::sys::{context, Argv, Context};
+use corral_core::error::Error;
+use corral_core::request::{Labelled, Labels};
+use corral_core::words::token;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::command_info::Access;
+use corral_server::{Argv, Context};
+
+use super::fill::HOLDER_FLAGS;
+use super::get_or_lock::read_only;
+use super::{absent, error, FIRST, JITTER_ARG, KEY_ARG, SIE_ARG, SOFT_ARG, SWR_ARG, TAGS_ARG, TOKEN_ARG, VERSION_ARG};
+use crate::{keyspace, reply};
 
 pub struct Touch;
 
 impl Command for Touch {
+    error!();
+
     const SPEC: Spec = Spec {
         name: c"CACHE.TOUCH",
-        flags: c"write fast",
+        flags: HOLDER_FLAGS,
         arity: -3,
         keys: Keys::One(Access::Update),
+        acl: c"",
         summary: c"Says that the old value is still good: renews its times, ends the lease and wakes all waiters",
         complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
+        since: FIRST,
         tips: c"",
-        args: &[Arg::new(c"key", Kind::Key), Arg::new(c"token", Kind::Integer), SOFT_ARG, SWR_ARG, SIE_ARG, JITTER_ARG],
+        args: &[KEY_ARG, TOKEN_ARG, SOFT_ARG, SWR_ARG, SIE_ARG, JITTER_ARG, TAGS_ARG, VERSION_ARG],
     };
 
-    fn run(context: &Context, args: Argv) -> Result<(), Refusal> {
-        let (name, given) = (args.key(0)?, args.word(1)?);
+    fn run(context: &Context, args: Argv) -> Result<(), Error> {
+        let (name, given) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
         let token = token(given)?;
-        let freshness = freshness::parse(args.from(2))?;
-        let touched = keyspace::step(context, name, Over::Entries, Some(event::FILL), |key, from| {
-            key.touch(token, freshness.resolve(key.now, context::random), from)
-        });
-        match touched {
-            true => {
-                STATS.fills.add(1);
-                context.reply_word(c"OK");
-            }
-            false => context.reply_null(),
+        let labels = Labels::parse(args.from(2), Labelled::Fill)?;
+        if !context.flags().is_master() {
+            return Err(read_only(context, name));
         }
-        Ok(())
+        let told = keyspace::step(context, name, |node, key| node.touch(key, token, &labels));
+        reply::reply(context, told, name)
     }
 }

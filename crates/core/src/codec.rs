@@ -458,8 +458,8 @@ impl LeasePart<'_> {
 
 /// No payload and no replicated effect makes an unbounded lease.
 fn bounded(lease: Lease) -> Result<Lease, Malformed> {
-    let is_bounded = u64::from(lease.length_ms) <= LEASE_LIMIT_MS
-        && lease.deadline <= lease.granted_at.plus(LEASE_LIMIT_MS);
+    let is_bounded =
+        u64::from(lease.length_ms) <= LEASE_LIMIT_MS && lease.deadline <= lease.granted_at.plus(LEASE_LIMIT_MS);
     match is_bounded {
         true => Ok(lease),
         false => Err(Malformed::Range("lease length")),
@@ -475,10 +475,10 @@ impl Header {
             entry.value = Some(value);
             entry.set_times(self.times);
             entry.set_version(self.version);
-            entry.set_tagged(self.tags.map(|(birth, names)| Tagged {
-                birth,
-                tags: names.iter().map(|name| tags.intern(name)).collect(),
-            }));
+            entry.set_tagged(
+                self.tags
+                    .map(|(birth, names)| Tagged { birth, tags: names.iter().map(|name| tags.intern(name)).collect() }),
+            );
         }
         entry
     }
@@ -548,7 +548,8 @@ fn decode_first(body: &[u8]) -> Result<Header, Malformed> {
         if failure.message.len() > MESSAGE_LIMIT {
             return Err(Malformed::Range("failure message"));
         }
-        rare.failure = Some(Failure { message: Arc::from(&*failure.message), until: moment("back-off", failure.until)? });
+        rare.failure =
+            Some(Failure { message: Arc::from(&*failure.message), until: moment("back-off", failure.until)? });
     }
     rare.pass_until = moment("pass mark", wire.pass_until)?;
     let mut entry = Entry::vacant();

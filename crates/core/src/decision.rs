@@ -69,7 +69,9 @@ pub enum Gate {
     /// Its circuit is open, or half-open with the trial out.
     Refused(Refusal),
     /// No permit is free, or somebody who asked earlier queues. `left_ms`: until the next of its leases ends.
-    Full { left_ms: u64 },
+    Full {
+        left_ms: u64,
+    },
 }
 
 /// The message of a key whose last rebuild must not run twice.

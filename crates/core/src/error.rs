@@ -61,11 +61,9 @@ impl Error {
     /// The error as it is sent: a stable code, a blank, a sentence. Free of line breaks and NUL.
     pub fn sentence(&self) -> Cow<'static, str> {
         Cow::Owned(match self {
-            Error::Internal => {
-                return Cow::Borrowed(
-                    "ERR internal error in Corral, see the server's log; the call may have taken effect or not, ask again",
-                )
-            }
+            Error::Internal => return Cow::Borrowed(
+                "ERR internal error in Corral, see the server's log; the call may have taken effect or not, ask again",
+            ),
             Error::UnknownOption { given, allowed } => {
                 format!("ERR syntax error: unknown option '{given}', allowed are {allowed}")
             }
@@ -97,10 +95,14 @@ impl Error {
             Error::Moved { slot, host, port } => format!("MOVED {slot} {host}:{port}"),
             Error::ClusterDown => return Cow::Borrowed("CLUSTERDOWN The cluster is down"),
             Error::Paused => {
-                return Cow::Borrowed("TRYAGAIN clients are paused and nothing can be stored, ask again after the pause")
+                return Cow::Borrowed(
+                    "TRYAGAIN clients are paused and nothing can be stored, ask again after the pause",
+                )
             }
             Error::NoPermission => {
-                return Cow::Borrowed("NOPERM this user may no longer ask for this key: its permissions changed meanwhile")
+                return Cow::Borrowed(
+                    "NOPERM this user may no longer ask for this key: its permissions changed meanwhile",
+                )
             }
             Error::Unblocked => {
                 return Cow::Borrowed(

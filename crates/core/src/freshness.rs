@@ -58,10 +58,8 @@ impl Freshness {
             SoftDeadline::In(ms) => now.plus(ms),
             SoftDeadline::At(moment) => moment,
         };
-        let windows = Windows {
-            swr_ms: self.swr_ms.unwrap_or(defaults.swr_ms),
-            sie_ms: self.sie_ms.unwrap_or(defaults.sie_ms),
-        };
+        let windows =
+            Windows { swr_ms: self.swr_ms.unwrap_or(defaults.swr_ms), sie_ms: self.sie_ms.unwrap_or(defaults.sie_ms) };
         let percent = self.jitter_percent.unwrap_or(defaults.jitter_percent);
         Times { fresh_until: jittered(asked, percent, now, random), windows }
     }

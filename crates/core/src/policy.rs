@@ -89,7 +89,10 @@ pub fn parse(text: &[u8], lease_max_ms: u64) -> Result<Policies, String> {
             return Err(format!("groups: '{}' is given twice", legible(name)));
         }
         if !shown.insert(info_name(name)) {
-            return Err(format!("groups: '{}' would be one with another group in INFO, where : and . become _", legible(name)));
+            return Err(format!(
+                "groups: '{}' would be one with another group in INFO, where : and . become _",
+                legible(name)
+            ));
         }
         if policies.len() > NAMES_LIMIT {
             return Err(format!("groups: '{}' is one too many, {NAMES_LIMIT} are allowed", legible(name)));

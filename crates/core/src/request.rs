@@ -75,11 +75,7 @@ pub enum Cost {
 
 impl<'a> Options<'a> {
     /// Reads the options after the key; `may_block` for GETORLOCK, whose batch form has no BLOCK.
-    pub fn parse(
-        words: impl Iterator<Item = &'a [u8]>,
-        may_block: bool,
-        lease_max_ms: u64,
-    ) -> Result<Self, Error> {
+    pub fn parse(words: impl Iterator<Item = &'a [u8]>, may_block: bool, lease_max_ms: u64) -> Result<Self, Error> {
         let allowed = match may_block {
             true => "LEASE, BLOCK, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
             false => "LEASE, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
@@ -217,8 +213,7 @@ pub fn invalidate_tag<'a>(words: &[&'a [u8]]) -> Result<(Vec<&'a [u8]>, Option<u
     let given = number(given, "n", 1..=i32::MAX as u64, "")?;
     let found = rest.len();
     let count = usize::try_from(given).unwrap_or(usize::MAX);
-    let (tags, options) =
-        rest.split_at_checked(count).ok_or(Error::Count { name: "n", of: "tags", given, found })?;
+    let (tags, options) = rest.split_at_checked(count).ok_or(Error::Count { name: "n", of: "tags", given, found })?;
     let swr_ms = only_option(options.iter().copied(), "SWR", 0..=MAX_MS)?;
     Ok((tags.iter().map(|tag| tag_name(tag)).collect::<Result<_, _>>()?, swr_ms))
 }
@@ -345,7 +340,9 @@ impl SoftOption {
         };
         let given = digits(word).filter(|given| (1..=most).contains(given)).ok_or_else(|| Error::Range {
             name: self.name(),
-            range: format!("a whole number from 1 to {most}{unit} (PXAT 1 gives the value to those who wait and stores nothing)"),
+            range: format!(
+                "a whole number from 1 to {most}{unit} (PXAT 1 gives the value to those who wait and stores nothing)"
+            ),
         })?;
         Ok(match self {
             SoftOption::Ex => SoftDeadline::In(given.saturating_mul(1000)),
@@ -374,12 +371,8 @@ mod tests {
     #[test]
     fn options_come_in_any_order_and_case() {
         let read = labels("sie 5 jitter 10 version 3 Swr 7 tags 2 b b ex 3").unwrap();
-        let freshness = Freshness {
-            soft: SoftDeadline::In(3000),
-            swr_ms: Some(7),
-            sie_ms: Some(5),
-            jitter_percent: Some(10),
-        };
+        let freshness =
+            Freshness { soft: SoftDeadline::In(3000), swr_ms: Some(7), sie_ms: Some(5), jitter_percent: Some(10) };
         assert_eq!(read.freshness, freshness);
         assert_eq!((read.tags, read.version), (Some(std::vec![&b"b"[..]]), Some(3)));
         let read = options("once 0 GROUP a.b Block 5 notify tied").unwrap();

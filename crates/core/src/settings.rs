@@ -65,21 +65,69 @@ pub struct Settings {
 pub static SETTINGS: [Setting; 17] = [
     number("lease-ms", 1, LEASE_LIMIT_MS, 10_000, "Length of a lease whose caller says no LEASE, in ms."),
     number("lease-max-ms", 1, LEASE_LIMIT_MS, 300_000, "The longest lease that can be asked for or renewed to, in ms."),
-    number("swr-ms", 0, MAX_MS, 0, "For how many ms a stale value serves while somebody rebuilds (stale-while-revalidate)."),
+    number(
+        "swr-ms",
+        0,
+        MAX_MS,
+        0,
+        "For how many ms a stale value serves while somebody rebuilds (stale-while-revalidate).",
+    ),
     number("sie-ms", 0, MAX_MS, 0, "For how many ms a stale value serves when the source fails (stale-if-error)."),
     number("jitter-percent", 0, 100, 0, "By how many percent at most fresh times are shortened, at random."),
-    Setting { name: "early-beta", kind: Kind::Decimal { most: 100 }, meaning: "XFetch's beta: above 0, values are refreshed early." },
-    number("backoff-ms", 0, BACKOFF_LIMIT_MS, 1000, "For how many ms nobody is granted the lease after a failed rebuild."),
-    number("backoff-max-ms", 0, BACKOFF_LIMIT_MS, 0, "Failures in a row double the back-off up to so many ms; 0: they do not."),
+    Setting {
+        name: "early-beta",
+        kind: Kind::Decimal { most: 100 },
+        meaning: "XFetch's beta: above 0, values are refreshed early.",
+    },
+    number(
+        "backoff-ms",
+        0,
+        BACKOFF_LIMIT_MS,
+        1000,
+        "For how many ms nobody is granted the lease after a failed rebuild.",
+    ),
+    number(
+        "backoff-max-ms",
+        0,
+        BACKOFF_LIMIT_MS,
+        0,
+        "Failures in a row double the back-off up to so many ms; 0: they do not.",
+    ),
     number("pass-ms", 1, MAX_MS, 60_000, "How long a key is not coalesced after CACHE.PASS, in ms."),
     number("max-waiters", 0, WAITERS_LIMIT, 10_000, "How many clients may be parked on this server."),
-    number("max-waiters-per-key", 0, WAITERS_LIMIT, 10_000, "How many clients may be parked, and how many may listen, on one key."),
-    number("waiters-memory-percent", 0, 100, 3, "How much of maxmemory parked clients may hold, at 36 KB each, in percent."),
-    Setting { name: "tied-default", kind: Kind::Flag { default: false }, meaning: "Whether every lease of a connection is TIED." },
+    number(
+        "max-waiters-per-key",
+        0,
+        WAITERS_LIMIT,
+        10_000,
+        "How many clients may be parked, and how many may listen, on one key.",
+    ),
+    number(
+        "waiters-memory-percent",
+        0,
+        100,
+        3,
+        "How much of maxmemory parked clients may hold, at 36 KB each, in percent.",
+    ),
+    Setting {
+        name: "tied-default",
+        kind: Kind::Flag { default: false },
+        meaning: "Whether every lease of a connection is TIED.",
+    },
     Setting { name: "groups", kind: Kind::Groups, meaning: "Groups: name option value …, separated by commas." },
-    number("max-tags", 0, TAGS_KEPT_LIMIT, 100_000, "How many tag marks are kept; forgetting one invalidates more, never less."),
+    number(
+        "max-tags",
+        0,
+        TAGS_KEPT_LIMIT,
+        100_000,
+        "How many tag marks are kept; forgetting one invalidates more, never less.",
+    ),
     number("floor-ms", 1, FLOOR_LIMIT_MS, 60_000, "How long CACHE.OUTDATE's floor is kept, in ms."),
-    Setting { name: "log-expired-leases", kind: Kind::Flag { default: true }, meaning: "Whether expired leases are logged, at most one a second." },
+    Setting {
+        name: "log-expired-leases",
+        kind: Kind::Flag { default: true },
+        meaning: "Whether expired leases are logged, at most one a second.",
+    },
 ];
 
 const fn number(name: &'static str, least: u64, most: u64, default: u64, meaning: &'static str) -> Setting {
@@ -156,10 +204,7 @@ impl Settings {
     pub fn check(&self) -> Result<(), String> {
         match self.lease_ms <= self.lease_max_ms {
             true => Ok(()),
-            false => Err(format!(
-                "lease-ms {} must not be above lease-max-ms {}",
-                self.lease_ms, self.lease_max_ms
-            )),
+            false => Err(format!("lease-ms {} must not be above lease-max-ms {}", self.lease_ms, self.lease_max_ms)),
         }
     }
 

@@ -36,6 +36,26 @@ impl Context {
         call!(RedisModule_GetUsedMemoryRatio())
     }
 
+    /// Whether the policy of `maxmemory` finds something to evict: of `volatile-…`, whether any key has a time to live.
+    pub fn can_evict(&self) -> bool {
+        let is_volatile = self.maxmemory_policy().is_some_and(|policy| policy.starts_with("volatile"));
+        !is_volatile || self.volatile_keys() > 0
+    }
+
+    /// Keys with a time to live, in the selected database's neighbours too: INFO lists each database.
+    fn volatile_keys(&self) -> u64 {
+        let Some(info) = ServerInfo::of(c"keyspace") else { return 0 };
+        // The section names no database that is empty; the first sixteen are all there are unless configured otherwise.
+        const DATABASES: [&CStr; 16] = [
+            c"db0", c"db1", c"db2", c"db3", c"db4", c"db5", c"db6", c"db7", c"db8", c"db9", c"db10", c"db11", c"db12",
+            c"db13", c"db14", c"db15",
+        ];
+        let expires = |text: &str| {
+            text.split(',').find_map(|part| part.strip_prefix("expires=")).and_then(|count| count.parse::<u64>().ok())
+        };
+        DATABASES.iter().filter_map(|database| info.text(database).and_then(expires)).sum()
+    }
+
     /// Connected clients without replicas.
     pub fn connected_clients(&self) -> Option<u64> {
         ServerInfo::of(c"clients")?.number(c"connected_clients")

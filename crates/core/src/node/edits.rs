@@ -40,7 +40,8 @@ impl Node {
         if matches!(key.held, Held::String { .. } | Held::Foreign) {
             *key.entry = Entry::vacant();
         }
-        let policy = self.groups.get(super::groups::GroupId::DEFAULT).map_or(Policy::NONE, |group| group.policy.clone());
+        let policy =
+            self.groups.get(super::groups::GroupId::DEFAULT).map_or(Policy::NONE, |group| group.policy.clone());
         let defaults = self.settings.freshness(&policy);
         let times = labels.freshness.resolve(now, defaults, || key.environment.random());
         self.store(key, value.into(), times, labels, birth, &mut step);

@@ -17,22 +17,44 @@ use crate::token::Token;
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// A connection closed.
-    ClientGone { client: ClientId },
-    RoleChanged { is_master: bool },
+    ClientGone {
+        client: ClientId,
+    },
+    RoleChanged {
+        is_master: bool,
+    },
     /// A database was emptied; `None` for all of them.
-    Flushed { db: Option<u32> },
+    Flushed {
+        db: Option<u32>,
+    },
     /// Two databases changed places.
-    Swapped { first: u32, second: u32 },
+    Swapped {
+        first: u32,
+        second: u32,
+    },
     /// An entry is leaving the keyspace, or its name.
-    Unlinked { db: u32, name: Name, token: Option<Token> },
+    Unlinked {
+        db: u32,
+        name: Name,
+        token: Option<Token>,
+    },
     /// An entry was loaded, or came in a payload that may still be refused.
     Loaded(LoadedLease),
     /// A data set begins to be loaded; `beside`: while the present one serves.
-    LoadBegan { beside: bool },
+    LoadBegan {
+        beside: bool,
+    },
     /// It is there, or was given up.
-    LoadEnded { beside: bool, succeeded: bool },
+    LoadEnded {
+        beside: bool,
+        succeeded: bool,
+    },
     /// A grant did not reach its client.
-    GrantLost { db: u32, name: Name, token: Token },
+    GrantLost {
+        db: u32,
+        name: Name,
+        token: Token,
+    },
     /// A panic was caught: nobody may depend on what it left half done.
     Poisoned,
 }
@@ -240,7 +262,15 @@ impl Node {
     }
 
     /// What a master's step left of a key: obeyed, never judged by this server's clock or settings.
-    pub fn applied(&mut self, db: u32, name: &[u8], before: Option<Token>, lease: Option<&Lease>, youngest: Option<Token>, moment: Moment) {
+    pub fn applied(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        before: Option<Token>,
+        lease: Option<&Lease>,
+        youngest: Option<Token>,
+        moment: Moment,
+    ) {
         if let Some(token) = youngest {
             self.tokens.see(token, moment.wall_us);
         }
@@ -251,7 +281,8 @@ impl Node {
         }
         if let Some(lease) = lease {
             let name = Name::new(name);
-            let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
+            let loaded =
+                LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
             self.list(&loaded, moment);
         }
         if let Some(room) = self.rooms.find(db, name) {
@@ -264,6 +295,21 @@ impl Node {
         self.tokens.see(marks.token, moment.wall_us);
         let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
         self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, self.settings.max_tags);
+    }
+
+    /// A visit on a replica: what came in a payload is listed; nothing is changed.
+    pub fn observe(&mut self, key: &mut Key) -> Step {
+        if let Some(open) = self.rooms.find(key.db, key.name).and_then(|room| self.rooms.get_mut(room)) {
+            open.is_due = false;
+        }
+        if let Some(lease) = key.entry.lease().cloned().filter(|_| key.held == Held::Entry) {
+            let (db, name) = (key.db, Name::new(key.name));
+            self.list(
+                &LoadedLease { db, name, lease: Some(lease), youngest: None, from: LoadedFrom::Payload },
+                key.moment,
+            );
+        }
+        Step::new()
     }
 
     /// A lease that a payload brought is listed once it is seen in its key; a tied one has no connection any more.

@@ -63,10 +63,17 @@ pub struct Group {
 pub enum Circuit {
     Closed,
     /// Nobody tries until then; `cool_ms`: how long it was opened for.
-    Open { until: UnixMs, cool_ms: u64 },
+    Open {
+        until: UnixMs,
+        cool_ms: u64,
+    },
     /// One tries: the holder of this lease, or the next who is granted one. `last`: the last trial's token, which may
     /// still speak.
-    HalfOpen { trial: Option<Trial>, last: Option<Token>, cool_ms: u64 },
+    HalfOpen {
+        trial: Option<Trial>,
+        last: Option<Token>,
+        cool_ms: u64,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -114,7 +114,15 @@ impl Node {
     }
 
     /// The holder of a lease that is not the key's any more has spoken: in vain, but its permit comes back.
-    pub(super) fn spoken_in_vain(&mut self, db: u32, name: &[u8], token: Token, end: LeaseEnd, message: &[u8], now: UnixMs) {
+    pub(super) fn spoken_in_vain(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        token: Token,
+        end: LeaseEnd,
+        message: &[u8],
+        now: UnixMs,
+    ) {
         if let Some(record) = self.leases.find(db, name, token) {
             self.end_of(record, end, message, now);
         } else {

@@ -111,6 +111,8 @@ pub struct Node {
     staged: Vec<event::LoadedLease>,
     /// Leases without a holder, until their keys are looked at: grants that did not arrive, and ties that closed.
     orphans: BTreeMap<(u32, Name, Token), LeaseEnd>,
+    /// Keys that could not be looked at, and when that is tried again.
+    postponed: BTreeSet<(SteadyMs, u32, Name)>,
     /// Groups whose circuit is not closed.
     tried: BTreeSet<GroupId>,
 }
@@ -202,7 +204,9 @@ pub enum Held {
     Nothing,
     Entry,
     /// An ordinary string: everybody's answer is HIT. `value` where somebody waits for the key.
-    String { value: Option<Arc<[u8]>> },
+    String {
+        value: Option<Arc<[u8]>>,
+    },
     /// Another type: everybody is refused.
     Foreign,
 }
@@ -250,7 +254,10 @@ pub enum Reply {
     Nothing,
     Answer(Answer),
     /// It is parked under this number; if the server declines, the answer.
-    Park { waiter: WaiterId, otherwise: Answer },
+    Park {
+        waiter: WaiterId,
+        otherwise: Answer,
+    },
     Ok,
     Nil,
     Number(u64),
@@ -388,6 +395,11 @@ impl Node {
     /// The floor that tagged hits are compared with.
     pub const fn tag_floor(&self) -> &crate::tag::TagFloor {
         self.tags.floor()
+    }
+
+    /// Where the tags of an entry that comes from elsewhere are to be had.
+    pub fn tags(&mut self) -> &mut Tags {
+        &mut self.tags
     }
 
     pub const fn is_master(&self) -> bool {

@@ -8,6 +8,7 @@ use super::name::Name;
 use super::top::Costs;
 use super::Node;
 use crate::answer::Answer;
+use crate::codec::MarksRecord;
 use crate::entry::Entry;
 use crate::policy::info_name;
 use crate::request::{LeasesWanted, TopWanted};
@@ -140,7 +141,8 @@ impl Node {
     /// Live leases, longest held first, at most `wanted.count`.
     pub fn leases(&self, wanted: &LeasesWanted, now: UnixMs) -> Vec<LeaseReport> {
         let latest = now.minus(wanted.min_age_ms);
-        let is_old_enough = |record: &&Record| UnixMs::from_micros(record.token.get()) <= latest || wanted.min_age_ms == 0;
+        let is_old_enough =
+            |record: &&Record| UnixMs::from_micros(record.token.get()) <= latest || wanted.min_age_ms == 0;
         match wanted.group {
             Some(name) => {
                 let group = self.groups.named(name).and_then(|id| self.groups.get(id));
@@ -208,12 +210,23 @@ impl Node {
             .collect()
     }
 
-    /// CONFIG RESETSTAT: everything counted begins anew.
-    pub fn reset_counters(&mut self) {
-        self.counters = super::stats::Counters::default();
+    /// CONFIG RESETSTAT: what is counted here and has no base elsewhere begins anew.
+    pub fn begin_anew(&mut self) {
         self.groups.reset_counters();
         self.top = super::top::Top::default();
         self.waiters_peak = self.rooms.waiters() as u64;
+    }
+
+    /// The marks that are kept, as the records that replicas get.
+    pub fn marks(&self) -> Vec<MarksRecord> {
+        let all = self.tags.slice(None, usize::MAX);
+        all.iter()
+            .filter_map(|(token, tag)| {
+                let (at, served_until) = self.tags.mark_of(tag)?;
+                let swr_ms = crate::answer::until(at, served_until);
+                Some(MarksRecord { token: *token, at, swr_ms, tags: alloc::vec![tag.0.name().into()] })
+            })
+            .collect()
     }
 
     /// The room a call's key has, for tests.

@@ -215,10 +215,19 @@ impl Rooms {
         }
     }
 
-    pub fn park(&mut self, room: Id, token: Option<Token>, ask: Asked, gives_up: SteadyMs, client: ClientId, since_us: u64) -> WaiterId {
+    pub fn park(
+        &mut self,
+        room: Id,
+        token: Option<Token>,
+        ask: Asked,
+        gives_up: SteadyMs,
+        client: ClientId,
+        since_us: u64,
+    ) -> WaiterId {
         self.generation = self.generation.wrapping_add(1);
         let (generation, link) = (self.generation, Link::ALONE);
-        let waiter = Waiter { link, by_limit: Pair::ALONE, generation, room, cohort: NIL, ask, gives_up, client, since_us };
+        let waiter =
+            Waiter { link, by_limit: Pair::ALONE, generation, room, cohort: NIL, ask, gives_up, client, since_us };
         let id = self.waiters.0.insert(waiter);
         if gives_up != SteadyMs::NEVER {
             self.limits.insert(gives_up.0, id, &mut self.waiters);

@@ -89,7 +89,8 @@ impl<T> Slab<T> {
     pub fn chunk(&self, number: u32) -> (impl Iterator<Item = (Id, &T)>, bool) {
         let chunk = self.chunks.get(number as usize);
         let records = chunk.into_iter().flat_map(|chunk| chunk.places.iter().enumerate());
-        let records = records.filter_map(move |(place, record)| Some((number * CHUNK as u32 + place as u32, record.as_ref()?)));
+        let records =
+            records.filter_map(move |(place, record)| Some((number * CHUNK as u32 + place as u32, record.as_ref()?)));
         (records, (number as usize) + 1 < self.chunks.len())
     }
 }

@@ -9,21 +9,17 @@ macro_rules! counters {
         }
 
         impl Counters {
+            /// What was counted since `base`.
+            pub fn since(&self, base: &Self) -> Self {
+                Self { $($name: self.$name.wrapping_sub(base.$name),)* }
+            }
+
             /// Name, value and meaning of each, in the order they are shown.
             pub fn list(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> {
-                [$((stringify!($name), self.$name, concat!($($doc),+).trim_ascii())),*].into_iter()
+                [$((stringify!($name), self.$name, concat!($($doc),+).trim())),*].into_iter()
             }
         }
     };
-}
-
-trait TrimAscii {
-    fn trim_ascii(&self) -> &'static str;
-}
-impl TrimAscii for &'static str {
-    fn trim_ascii(&self) -> &'static str {
-        self.trim()
-    }
 }
 
 counters! {

@@ -6,7 +6,7 @@ use super::leases::RecordState;
 use super::name::Name;
 use super::outbox::{Outcome, Source};
 use super::rooms::WaiterId;
-use super::{ClientId, Effect, Environment, Node, Place, Step};
+use super::{ClientId, Effect, Node, Place, Step};
 use crate::answer::Answer;
 use crate::lease::LeaseEnd;
 use crate::time::{Moment, SteadyMs, UnixMs};
@@ -20,6 +20,9 @@ const DRAINED_AT_ONCE: usize = 200;
 
 /// How long a place in a queue is kept for a connection whose BLOCK ran out, in ms.
 const PLACE_KEPT_MS: u64 = 1000;
+
+/// How soon a key that could not be looked at is tried again, in ms.
+const POSTPONED_MS: u64 = 100;
 
 /// One client that may be released now.
 #[derive(Clone, PartialEq, Debug)]
@@ -55,6 +58,7 @@ impl Node {
         self.end_reservations(moment.steady());
         self.outlive(clock.now);
         self.try_again(clock.now);
+        self.take_up_postponed(moment.steady());
         if !is_paused {
             self.end_ties();
         }
@@ -258,6 +262,22 @@ impl Node {
         }
     }
 
+    /// A key that cannot be looked at now: the cluster is down. It is tried again.
+    pub fn visit_later(&mut self, db: u32, name: Name, moment: Moment) {
+        self.postponed.insert((moment.steady().plus(POSTPONED_MS), db, name));
+    }
+
+    fn take_up_postponed(&mut self, now: SteadyMs) {
+        for _ in 0..AT_ONCE {
+            if self.postponed.first().is_none_or(|(at, ..)| *at > now) {
+                return;
+            }
+            if let Some((_, db, name)) = self.postponed.pop_first() {
+                self.visit_key(db, name);
+            }
+        }
+    }
+
     /// Groups with a permit free, or with a circuit that opened or closed: the first in each queue is looked at.
     fn give_turns(&mut self, moment: Moment) {
         let clock = self.clock(moment, false);
@@ -283,6 +303,11 @@ impl Node {
         }
     }
 
+    /// Whether answers are on their way.
+    pub fn has_answers(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// The server's memory must be known before [`Node::begin_release`].
     pub fn wants_memory(&self) -> bool {
         self.outbox.wants_memory()
@@ -296,8 +321,9 @@ impl Node {
         self.outbox.begin(moment, used);
     }
 
-    /// The next client to be released with its answer; `None` when the turn is over.
-    pub fn next_release(&mut self, moment: Moment, environment: &mut dyn Environment) -> Option<Released> {
+    /// The next client to be released with its answer, and the key it waited for, whose permission is to be asked again;
+    /// `None` when the turn is over.
+    pub fn next_release(&mut self, moment: Moment) -> Option<(Released, Option<(u32, Name)>)> {
         loop {
             let (number, batch) = self.outbox.turn()?;
             let (source, build_ms) = (batch.source, batch.build_ms);
@@ -326,8 +352,6 @@ impl Node {
             let mut outcome = outcome.clone();
             if waiter.gives_up <= moment.steady() && matches!(outcome, Outcome::Answer(_)) {
                 outcome = Outcome::Answer(Answer::Wait { left_ms: 0 });
-            } else if !environment.permits(id) {
-                outcome = Outcome::Error(crate::error::Error::NoPermission);
             }
             let room = self.rooms.get(waiter.room).map(|room| (room.db, room.name.clone()));
             let room_id = waiter.room;
@@ -339,13 +363,14 @@ impl Node {
                 }
             }
             self.outbox.released(number, outcome.size());
-            self.count_release(&outcome, build_ms, room, moment.steady_us.saturating_sub(waiter.since_us));
+            self.count_release(&outcome, build_ms, room.as_ref(), moment.steady_us.saturating_sub(waiter.since_us));
             self.rooms.close_if_empty(room_id);
-            return Some(Released { waiter: id, outcome, client: waiter.client, since_us: waiter.since_us });
+            let released = Released { waiter: id, outcome, client: waiter.client, since_us: waiter.since_us };
+            return Some((released, room));
         }
     }
 
-    fn count_release(&mut self, outcome: &Outcome, build_ms: u32, room: Option<(u32, Name)>, waited_us: u64) {
+    fn count_release(&mut self, outcome: &Outcome, build_ms: u32, room: Option<&(u32, Name)>, waited_us: u64) {
         let mut added = super::top::Added { wait_ms: waited_us / 1000, ..super::top::Added::default() };
         match outcome {
             Outcome::Answer(Answer::Wait { .. }) => self.counters.waiters_timed_out += 1,
@@ -360,7 +385,7 @@ impl Node {
             Outcome::Error(_) => {}
         }
         if let Some((db, name)) = room {
-            self.top.add(db, &name, added);
+            self.top.add(*db, name, added);
         }
     }
 
@@ -390,7 +415,8 @@ impl Node {
         let wall = [lease, husk, circuit].into_iter().flatten().min();
         let place = self.places_by_end.first().map(|(until, _)| *until);
         let reservation = self.reservations.first().map(|(until, _)| *until);
-        let steady = [self.rooms.next_limit(), place, reservation, self.pause.resumes_at];
+        let postponed = self.postponed.first().map(|(at, ..)| *at);
+        let steady = [self.rooms.next_limit(), place, reservation, postponed, self.pause.resumes_at];
         let steady = steady.into_iter().flatten().min();
         (wall.is_some() || steady.is_some()).then_some(Due::At { wall, steady })
     }

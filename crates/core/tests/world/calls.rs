@@ -30,8 +30,9 @@ impl World {
         let reply = self.step(place, |node, key| node.get_or_lock(key, &options, Caller { client }, form));
         match &reply {
             Reply::Park { waiter, .. } => {
-                let by_policy = || self.node.block_ms_of(options.group);
-                let block_ms = options.block_ms.unwrap_or_else(by_policy);
+                let group = options.group.unwrap_or(corral_core::policy::DEFAULT);
+                let by_policy = self.policies.get(group).and_then(|policy| policy.block_ms);
+                let block_ms = options.block_ms.or(by_policy).unwrap();
                 let parked = Parked { client, place: place.clone(), since_us: self.steady_us, block_ms };
                 assert!(self.parked.insert(*waiter, parked).is_none());
                 self.server.clients.insert(*waiter, client);

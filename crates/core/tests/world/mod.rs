@@ -13,6 +13,7 @@ use corral_core::node::name::Name;
 use corral_core::node::outbox::Outcome;
 use corral_core::node::rooms::WaiterId;
 use corral_core::node::{Grant, Message, Node, Parking, Reply, Writes};
+use corral_core::policy::Policies;
 use corral_core::settings::Settings;
 use corral_core::time::{Moment, UnixMs};
 use corral_core::token::Token;
@@ -38,6 +39,7 @@ pub struct World {
     pub steady_us: u64,
     pub is_paused: bool,
     pub server: Server,
+    pub policies: Policies,
     pub parked: BTreeMap<WaiterId, Parked>,
     /// Answers on their way to clients: released by the node, not yet written.
     pub in_flight: Vec<Delivery>,
@@ -118,6 +120,7 @@ impl World {
                 random: Some(1.0),
                 seed: 1,
             },
+            policies: Policies::new(),
             parked: BTreeMap::new(),
             in_flight: Vec::new(),
             told: BTreeMap::new(),
@@ -141,6 +144,7 @@ impl World {
     pub fn configure(&mut self, groups: &str) {
         let policies = corral_core::policy::parse(groups.as_bytes(), self.node.settings.lease_max_ms).unwrap();
         self.node.configure_groups(&policies);
+        self.policies = policies;
         self.settle();
     }
 

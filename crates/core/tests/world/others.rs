@@ -58,7 +58,7 @@ impl World {
         };
         let keys = std::mem::take(&mut self.keys);
         self.keys = keys.into_iter().map(|(at, stored)| (exchange(at), stored)).collect();
-        self.replicate_swap(&exchange);
+        self.replicate_swap((first, second), &exchange);
         self.event(Event::Swapped { first, second });
     }
 

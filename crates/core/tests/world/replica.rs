@@ -119,10 +119,12 @@ impl World {
         }
     }
 
-    pub(super) fn replicate_swap(&mut self, exchange: &dyn Fn(Place) -> Place) {
+    pub(super) fn replicate_swap(&mut self, databases: (u32, u32), exchange: &dyn Fn(Place) -> Place) {
+        let moment = self.moment();
         if let Some(replica) = &mut self.replica {
             let keys = std::mem::take(&mut replica.keys);
             replica.keys = keys.into_iter().map(|(at, stored)| (exchange(at), stored)).collect();
+            replica.node.event(Event::Swapped { first: databases.0, second: databases.1 }, moment);
         }
     }
 }

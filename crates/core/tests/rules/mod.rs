@@ -1,0 +1,3 @@
+//! The contract's sentences, a test each, in its order.
+
+mod asking;

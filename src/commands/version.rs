@@ -1,0 +1,76 @@
+//! `CACHE.VERSION`
+
+use std::ffi::CStr;
+
+use corral_core::error::Error;
+use corral_server::command::{Command, Keys, Spec};
+use corral_server::{Argv, Context};
+
+use super::{error, FIELDS, SECOND};
+use crate::{reply, resets};
+
+pub const NAME: &CStr = c"CACHE.VERSION";
+
+pub struct Version;
+
+impl Command for Version {
+    error!();
+
+    const SPEC: Spec = Spec {
+        name: NAME,
+        flags: c"readonly fast allow-loading allow-stale",
+        arity: 1,
+        keys: Keys::None,
+        acl: c"",
+        summary: c"What this module is and can: so that a package can say that it is missing, or too old",
+        complexity: c"O(1)",
+        since: SECOND,
+        tips: c"",
+        args: &[],
+    };
+
+    fn run(context: &Context, _args: Argv) -> Result<(), Error> {
+        if reply::say(context) {
+            resets::mark_seen();
+            return Ok(());
+        }
+        resets::mark_seen();
+        let commands = || FIELDS.iter().filter_map(|field| field.to_bytes().strip_prefix(b"cmdstat_"));
+        context.reply_map(3);
+        context.reply_word(c"version");
+        context.reply_bytes(env!("CARGO_PKG_VERSION").as_bytes());
+        context.reply_word(c"commands");
+        context.reply_array(commands().count());
+        commands().for_each(|command| context.reply_bytes(command));
+        context.reply_word(c"options");
+        context.reply_array(OPTIONS.len());
+        OPTIONS.iter().for_each(|option| context.reply_bytes(option.as_bytes()));
+        Ok(())
+    }
+}
+
+/// What came after the first version, by command and option, in lower case.
+const OPTIONS: [&str; 22] = [
+    "states bulk",
+    "cache.getorlock notify",
+    "cache.getorlock group",
+    "cache.getorlock once",
+    "cache.mgetorlock notify",
+    "cache.mgetorlock group",
+    "cache.mgetorlock once",
+    "cache.fill tags",
+    "cache.fill version",
+    "cache.set tags",
+    "cache.set version",
+    "cache.set nx",
+    "cache.touch tags",
+    "cache.touch version",
+    "cache.renew tied",
+    "cache.invalidatetag swr",
+    "cache.outdate px",
+    "cache.leases group",
+    "cache.mget",
+    "cache.tags",
+    "cache.top",
+    "corral.groups",
+];
