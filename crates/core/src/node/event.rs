@@ -173,7 +173,6 @@ impl Node {
         }
     }
 
-
     fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
         if let Some(token) = loaded.youngest {
             if loaded.from != LoadedFrom::Payload {
@@ -227,7 +226,8 @@ impl Node {
         loop {
             let (records, more) = self.leases.sweep(chunk, |_, _| true);
             for id in records {
-                let Some((state, until, is_awaited)) = self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited))
+                let Some((state, until, is_awaited)) =
+                    self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited))
                 else {
                     continue;
                 };
@@ -326,7 +326,8 @@ impl Node {
         let (db, name) = (key.db, Name::new(key.name));
         let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
         self.list(&loaded, key.moment);
-        let holder = self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
+        let holder =
+            self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
         if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
             self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);
         }

@@ -233,9 +233,8 @@ impl Node {
     }
 
     fn gate_beside_reservation(&self, gate: Gate, group: GroupId, room: Option<Id>) -> Gate {
-        let is_reserved = room
-            .and_then(|room| self.rooms.get(room)?.reservation)
-            .is_some_and(|(reserved, _)| reserved == group);
+        let is_reserved =
+            room.and_then(|room| self.rooms.get(room)?.reservation).is_some_and(|(reserved, _)| reserved == group);
         match gate {
             Gate::Full { .. } if is_reserved => Gate::Open,
             gate => gate,

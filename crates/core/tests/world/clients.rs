@@ -63,7 +63,7 @@ impl World {
             return;
         }
         let waited_ms = (self.steady_us - parked.since_us) / 1000;
-        assert!(waited_ms <= parked.block_ms + LATE_MS, "{parked:?} waited {waited_ms} ms: {outcome:?}");
+        assert!(waited_ms <= parked.block_ms + self.busy_ms + LATE_MS, "{parked:?} waited {waited_ms} ms: {outcome:?}");
         if waited_ms >= parked.block_ms {
             let may_be = matches!(outcome, Outcome::Error(_) | Outcome::Answer(Answer::Wait { .. }));
             assert!(may_be, "{parked:?} waited {waited_ms} ms and is told {outcome:?}");

@@ -55,6 +55,8 @@ pub struct World {
     /// The most effects that one step named.
     pub most_effects: usize,
     pub turns: u64,
+    /// How long the server did nothing, on purpose of a test.
+    pub busy_ms: u64,
 }
 
 /// What one key holds, and its deadline in the server.
@@ -131,6 +133,7 @@ impl World {
             replica: None,
             most_effects: 0,
             turns: 0,
+            busy_ms: 0,
         }
     }
 
