@@ -11,5 +11,8 @@
 // What the server is to the module, as simple as it can be.
 mod world;
 
-// SPEC.md's sentences, one test each.
+// The contract's sentences, a test each.
 mod rules;
+
+// Random schedules, and the laws that hold in any.
+mod simulation;

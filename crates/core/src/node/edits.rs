@@ -15,8 +15,8 @@ impl Node {
     pub fn set(&mut self, key: &mut Key, value: &[u8], labels: &Labels) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         let now = clock.now;
         self.settle(key, clock, &mut step);
@@ -74,8 +74,8 @@ impl Node {
     pub fn invalidate(&mut self, key: &mut Key) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         step.reply = Reply::Number(0);
         if key.held != Held::Entry {
@@ -111,8 +111,8 @@ impl Node {
     pub fn outdate(&mut self, key: &mut Key, version: u64, floor_ms: Option<u64>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         let now = clock.now;
         if matches!(key.held, Held::String { .. } | Held::Foreign) {

@@ -192,6 +192,10 @@ impl Node {
             self.visit_key(loaded.db, loaded.name.clone());
             return;
         };
+        if lease.kept_until() <= moment.now() {
+            // Its key lives on for other things; a visit at its end has been.
+            return;
+        }
         if let Some(id) = self.leases.find(loaded.db, &loaded.name, lease.token) {
             let is_void = self.leases.get(id).is_some_and(|record| record.state == RecordState::Void);
             if is_void && !lease.is_over(moment.now()) {

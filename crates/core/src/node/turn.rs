@@ -50,7 +50,10 @@ impl Node {
         let clock = self.clock(moment, is_paused);
         self.drain(moment);
         self.end_limits(moment, &mut step);
-        while step.has_room() {
+        for _ in 0..AT_ONCE {
+            if !step.has_room() {
+                break;
+            }
             let Some(record) = self.leases.due(clock) else { break };
             self.end_by_deadline(record, clock, &mut step);
         }

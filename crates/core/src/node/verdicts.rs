@@ -50,8 +50,8 @@ impl Node {
     pub fn fill(&mut self, key: &mut Key, token: Token, value: &[u8], labels: &Labels) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
         let policy = self.policy_of(key, token);
@@ -100,8 +100,8 @@ impl Node {
     pub fn touch(&mut self, key: &mut Key, token: Token, labels: &Labels) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
@@ -160,8 +160,8 @@ impl Node {
     pub fn fail(&mut self, key: &mut Key, token: Token, message: &[u8], backoff_ms: Option<u64>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
@@ -197,8 +197,8 @@ impl Node {
     pub fn pass(&mut self, key: &mut Key, token: Token, pass_ms: Option<u64>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
@@ -230,8 +230,8 @@ impl Node {
     pub fn release(&mut self, key: &mut Key, token: Token) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
         let is_held = is_current(key, token);
@@ -254,8 +254,8 @@ impl Node {
     pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, tied_to: Option<super::ClientId>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            return Step::refused(Error::Paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
         }
         if tied_to == Some(0) {
             step.reply = Reply::Error(Error::TiedWithoutConnection);
@@ -396,6 +396,14 @@ impl Node {
         if given != NIL {
             let outcome = Outcome::Answer(sieve.answer.clone());
             self.outbox.push(Source::Cohort(given), outcome.clone(), outcome, key.entry.build_ms());
+        }
+    }
+
+    /// Why nothing at all may change now.
+    pub(super) fn may_not_write(&self, key: &Key) -> Option<Error> {
+        match self.is_master() {
+            false => Some(Error::ReadOnly),
+            true => key.is_paused.then_some(Error::Paused),
         }
     }
 

@@ -65,8 +65,12 @@ impl World {
 
     pub fn touch(&mut self, client: Client, key: &str, options: &str) -> String {
         let token = self.token(client, key);
+        self.touch_with(token, &place(key), options)
+    }
+
+    pub fn touch_with(&mut self, token: Token, place: &Place, options: &str) -> String {
         let labels = Labels::parse(words(options), Labelled::Fill).unwrap();
-        reply_line(&self.step(&place(key), |node, key| node.touch(key, token, &labels)))
+        reply_line(&self.step(place, |node, key| node.touch(key, token, &labels)))
     }
 
     pub fn fail(&mut self, client: Client, key: &str, message: &str, backoff_ms: Option<u64>) -> String {
@@ -90,18 +94,46 @@ impl World {
         reply_line(&self.step(&place(key), |node, key| node.renew(key, token, ms, tied_to)))
     }
 
+    pub fn fail_with(&mut self, token: Token, place: &Place, message: &str) -> String {
+        reply_line(&self.step(place, |node, key| node.fail(key, token, message.as_bytes(), None)))
+    }
+
+    pub fn pass_with(&mut self, token: Token, place: &Place) -> String {
+        reply_line(&self.step(place, |node, key| node.pass(key, token, None)))
+    }
+
+    pub fn release_with(&mut self, token: Token, place: &Place) -> String {
+        reply_line(&self.step(place, |node, key| node.release(key, token)))
+    }
+
+    pub fn renew_with(&mut self, token: Token, place: &Place, ms: u64, tied_to: Option<Client>) -> String {
+        reply_line(&self.step(place, |node, key| node.renew(key, token, ms, tied_to)))
+    }
+
     pub fn set(&mut self, key: &str, value: &str, options: &str) -> String {
+        self.set_at(&place(key), value, options)
+    }
+
+    pub fn set_at(&mut self, place: &Place, value: &str, options: &str) -> String {
         let labels = Labels::parse(words(options), Labelled::Set).unwrap();
-        reply_line(&self.step(&place(key), |node, key| node.set(key, value.as_bytes(), &labels)))
+        reply_line(&self.step(place, |node, key| node.set(key, value.as_bytes(), &labels)))
     }
 
     pub fn invalidate(&mut self, key: &str) -> String {
-        reply_line(&self.step(&place(key), |node, key| node.invalidate(key)))
+        self.invalidate_at(&place(key))
+    }
+
+    pub fn invalidate_at(&mut self, place: &Place) -> String {
+        reply_line(&self.step(place, |node, key| node.invalidate(key)))
     }
 
     pub fn outdate(&mut self, key: &str, version: u64, options: &str) -> String {
+        self.outdate_at(&place(key), version, options)
+    }
+
+    pub fn outdate_at(&mut self, place: &Place, version: u64, options: &str) -> String {
         let floor_ms = only_option(words(options), "PX", 1..=MAX_MS).unwrap();
-        reply_line(&self.step(&place(key), |node, key| node.outdate(key, version, floor_ms)))
+        reply_line(&self.step(place, |node, key| node.outdate(key, version, floor_ms)))
     }
 
     /// INVALIDATETAG.
@@ -122,6 +154,13 @@ impl World {
             Some(Value::Entry(entry)) => line(&self.node.peek(place.0, entry, now)),
             Some(Value::Text(text)) => format!("HIT {} -1", super::text(text)),
             Some(Value::Other) => "WRONGTYPE".to_string(),
+        }
+    }
+
+    pub fn lease_of(&self, place: &Place) -> Option<&corral_core::lease::Lease> {
+        match self.keys.get(place).map(|stored| &stored.value) {
+            Some(Value::Entry(entry)) => entry.lease(),
+            _ => None,
         }
     }
 

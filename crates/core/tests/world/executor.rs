@@ -164,22 +164,26 @@ impl World {
         self.node.end_release(moment);
     }
 
-    /// Does all that is due at this moment.
+    /// Does all that is due at this moment, and delivers the answers.
     pub fn settle(&mut self) {
+        self.settle_undelivered();
+        self.deliver();
+    }
+
+    /// Does all that is due at this moment; answers are on their way.
+    pub fn settle_undelivered(&mut self) {
         for _ in 0..TURNS_IN_ONE_MOMENT {
             if !self.is_due_by(self.wall_us, self.steady_us) {
-                self.deliver();
                 return;
             }
             let was_ms = self.steady_us / 1000;
             self.turn();
-            self.deliver();
             if self.has_answers() {
                 // Answers are paced by the millisecond.
                 self.move_clocks((was_ms + 1) * 1000 - self.steady_us);
             }
         }
-        panic!("the node is due for ever: {:?} at {:?}", self.node.next_due(), self.moment());
+        panic!("the node is due for ever: {:?} at {:?}: {:?}", self.node.next_due(), self.moment(), self.node);
     }
 
     fn has_answers(&self) -> bool {
@@ -216,6 +220,16 @@ impl World {
             self.move_clocks(next_us.max(1));
             self.settle();
         }
+    }
+
+    /// Lets time pass until the node is due next, at most until `end_us`. Whether there is time left.
+    pub fn creep(&mut self, end_us: u64) -> bool {
+        self.settle_undelivered();
+        let left_us = end_us.saturating_sub(self.steady_us);
+        let next_us = self.next_in_us().unwrap_or(u64::MAX).max(1);
+        self.move_clocks(next_us.min(left_us));
+        self.settle_undelivered();
+        left_us > 0
     }
 
     /// How long until the node is due.

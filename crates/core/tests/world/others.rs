@@ -7,36 +7,49 @@ use super::{place, Place, Stored, Value, World};
 
 impl World {
     pub fn del(&mut self, key: &str) {
-        self.unlink(&place(key));
-        self.replicate_server_removal(&place(key));
+        self.del_at(&place(key));
+    }
+
+    pub fn del_at(&mut self, place: &Place) {
+        self.unlink(place);
+        self.replicate_server_removal(place);
     }
 
     /// A plain SET over whatever is there.
     pub fn set_string(&mut self, key: &str, value: &str) {
-        let at = place(key);
-        self.unlink(&at);
+        self.set_string_at(&place(key), value);
+    }
+
+    pub fn set_string_at(&mut self, at: &Place, value: &str) {
+        self.unlink(at);
         let stored = Stored { value: Value::Text(value.as_bytes().to_vec()), expires: UnixMs::NEVER };
-        self.replicate_server_value(&at, &stored);
-        self.keys.insert(at, stored);
+        self.replicate_server_value(at, &stored);
+        self.keys.insert(at.clone(), stored);
     }
 
     /// Something of another type, over whatever is there.
     pub fn set_other(&mut self, key: &str) {
-        let at = place(key);
-        self.unlink(&at);
+        self.set_other_at(&place(key));
+    }
+
+    pub fn set_other_at(&mut self, at: &Place) {
+        self.unlink(at);
         let stored = Stored { value: Value::Other, expires: UnixMs::NEVER };
-        self.replicate_server_value(&at, &stored);
-        self.keys.insert(at, stored);
+        self.replicate_server_value(at, &stored);
+        self.keys.insert(at.clone(), stored);
     }
 
     /// EXPIRE or PERSIST.
     pub fn set_expiry(&mut self, key: &str, in_ms: Option<u64>) {
-        let at = place(key);
+        self.set_expiry_at(&place(key), in_ms);
+    }
+
+    pub fn set_expiry_at(&mut self, at: &Place, in_ms: Option<u64>) {
         let expires = in_ms.map_or(UnixMs::NEVER, |ms| self.now().plus(ms));
-        if let Some(stored) = self.keys.get_mut(&at) {
+        if let Some(stored) = self.keys.get_mut(at) {
             stored.expires = expires;
             let stored = stored.clone();
-            self.replicate_server_value(&at, &stored);
+            self.replicate_server_value(at, &stored);
         }
     }
 
