@@ -74,6 +74,10 @@ pub struct Floor {
     pub until: UnixMs,
 }
 
+/// How long a failure is remembered after its back-off: nobody tries before that has passed, so that without this no
+/// key without a value could ever fail twice in a row.
+const HISTORY_KEPT_MS: u64 = 1000;
+
 /// What an entry's tags say of it at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Judgement {
@@ -207,7 +211,7 @@ impl Entry {
     /// The same of its back-off, PASS mark, floor and unknown outcome alone.
     pub fn marks_kept_until(&self) -> UnixMs {
         let Some(rare) = self.rare() else { return UnixMs::EPOCH };
-        let failing = rare.failure.as_ref().map_or(UnixMs::EPOCH, |failure| failure.until);
+        let failing = rare.failure.as_ref().map_or(UnixMs::EPOCH, |failure| failure.until.plus(HISTORY_KEPT_MS));
         let floor = rare.floor.map_or(UnixMs::EPOCH, |floor| floor.until);
         failing.max(floor).max(rare.pass_until).max(rare.unknown_until)
     }

@@ -30,15 +30,17 @@ impl Reply {
     /// The triple that every answer to GETORLOCK and GET is.
     pub fn triple(&self) -> Triple {
         let Reply::List(parts) = self else { panic!("not a triple: {self:?}") };
-        let [Reply::Word(state), value, Reply::Number(number)] = parts.as_slice() else {
+        // A bulk string: some clients hand status replies over as nothing but "true".
+        let [Reply::Text(state), value, Reply::Number(number)] = parts.as_slice() else {
             panic!("not a triple: {self:?}")
         };
+        let state = String::from_utf8_lossy(state).into_owned();
         let value = match value {
             Reply::Nil => None,
             Reply::Text(text) => Some(text.clone()),
             other => panic!("not a value: {other:?}"),
         };
-        Triple { state: state.clone(), value, number: *number }
+        Triple { state, value, number: *number }
     }
 
     pub fn number(&self) -> i64 {

@@ -6,7 +6,7 @@ use super::groups::{GroupId, Queued};
 use super::leases::RecordState;
 use super::rooms::{Asked, Listening};
 use super::slab::Id;
-use super::{Caller, Effect, Held, Key, Node, Parking, Reply, Step, Writes};
+use super::{Becomes, Caller, Effect, Held, Key, Node, Parking, Reply, Step, Writes};
 use crate::answer::{until, Answer, Payload};
 use crate::decision::{Ask, Cause, Decision};
 use crate::error::Error;
@@ -25,6 +25,18 @@ pub enum Form {
 
 impl Node {
     pub fn get_or_lock(&mut self, key: &mut Key, options: &Options, caller: Caller, form: Form) -> Step {
+        if !key.is_paused {
+            return self.get_or_lock_now(key, options, caller, form);
+        }
+        // Nothing can be written: what the entry would become is seen by this call alone.
+        let mut seen = key.entry.clone();
+        let mut shown = Key { entry: &mut seen, held: key.held.clone(), environment: &mut *key.environment, ..*key };
+        let mut step = self.get_or_lock_now(&mut shown, options, caller, form);
+        step.effects.retain(|effect| !matches!(effect, Effect::Notify(_)));
+        Step { becomes: Becomes::Same, signals: false, ..step }
+    }
+
+    fn get_or_lock_now(&mut self, key: &mut Key, options: &Options, caller: Caller, form: Form) -> Step {
         let mut step = Step::new();
         step.reply = match self.asked(key, options, caller, form, &mut step) {
             Ok(reply) => reply,
@@ -124,13 +136,11 @@ impl Node {
 
     /// The place that a connection whose BLOCK ran out in a queue still has.
     fn returning(&mut self, key: &Key, caller: Caller) -> Option<u64> {
-        let place = self.places.get(&caller.client)?;
-        let is_same = place.db == key.db && *place.name == *key.name && key.moment.steady() < place.until;
-        let order = place.order;
-        if let Some(place) = self.places.remove(&caller.client) {
-            self.places_by_end.remove(&(place.until, caller.client));
-        }
-        is_same.then_some(order)
+        let place = self.places.get(&caller.client).filter(|place| place.db == key.db && *place.name == *key.name)?;
+        let (order, until) = (place.order, place.until);
+        self.places.remove(&caller.client);
+        self.places_by_end.remove(&(until, caller.client));
+        (key.moment.steady() < until).then_some(order)
     }
 
     fn count(&mut self, decision: &Decision, key: &Key) {
@@ -179,7 +189,14 @@ impl Node {
                 _ if !asked.class.no_stale && key.entry.is_servable(now) => {
                     Ok(Reply::Answer(key.entry.answer(&stale, now)))
                 }
-                Form::Batch => Ok(Reply::Answer(Answer::Wait { left_ms: 0 })),
+                Form::Batch => {
+                    // Nothing tells when the server writes again: whoever listens is told to ask again.
+                    self.listen(key, decision, asked, options);
+                    if let Some(room) = self.rooms.find(key.db, key.name) {
+                        self.visit_room(room);
+                    }
+                    Ok(Reply::Answer(Answer::Wait { left_ms: 0 }))
+                }
                 Form::Single => Err(error),
             };
         }
@@ -366,7 +383,9 @@ impl Node {
                 self.forget_record(record);
             }
         }
-        let deadline = now.plus(u64::from(asked.lease_ms));
+        // Who waited may have asked under other settings.
+        let lease_ms = asked.lease_ms.min(self.settings.lease_max_ms as u32);
+        let deadline = now.plus(u64::from(lease_ms));
         let group = self.groups.get(asked.group);
         let name = group.filter(|_| asked.group != GroupId::DEFAULT).map(|group| group.name.clone());
         let terms = crate::lease::Terms { group: name, once_ms: asked.once_ms };
@@ -374,7 +393,7 @@ impl Node {
             token,
             granted_at: now,
             deadline,
-            length_ms: asked.lease_ms,
+            length_ms: lease_ms,
             is_tied: asked.is_tied,
             terms: (terms != crate::lease::Terms::default()).then(|| Box::new(terms)),
         };
@@ -409,15 +428,7 @@ impl Node {
             self.dequeue(cohort);
             self.rooms.rename(cohort, Some(token));
         }
-        if let Some(listening) = self.rooms.get_mut(room).and_then(|open| open.listening.as_mut()) {
-            if core::mem::take(&mut listening.is_queued) {
-                let (group, order) = (listening.group, listening.order);
-                if let Some(group) = self.groups.get_mut(group) {
-                    group.dequeue(order);
-                }
-                self.due_groups.insert(group);
-            }
-        }
+        self.dequeue_listeners(room);
     }
 
     /// Enters a lease into the table and its group.
@@ -436,7 +447,7 @@ impl Node {
         record.length_ms = lease.length_ms;
         record.state = RecordState::Live;
         let Some(of) = self.groups.get_mut(group) else { return super::slab::NIL };
-        record.has_permit = group != GroupId::DEFAULT || !of.is_unlimited();
+        record.has_permit = group != GroupId::DEFAULT || !of.is_plain();
         let has_permit = record.has_permit;
         let id = self.leases.enter(record, &mut of.ages);
         if id != super::slab::NIL {

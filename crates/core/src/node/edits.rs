@@ -5,6 +5,7 @@ use super::{Change, Held, Key, Node, Reply, Step, Word};
 use crate::answer::{until, Answer, Payload};
 use crate::codec::MarksRecord;
 use crate::entry::{Entry, Floor};
+use crate::error::Error;
 use crate::policy::Policy;
 use crate::request::Labels;
 use crate::time::{Moment, UnixMs};
@@ -14,6 +15,9 @@ impl Node {
     pub fn set(&mut self, key: &mut Key, value: &[u8], labels: &Labels) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         let now = clock.now;
         self.settle(key, clock, &mut step);
         if labels.only_if_absent {
@@ -55,7 +59,7 @@ impl Node {
                 let stale_in_ms = until(now, key.expires);
                 Some(Reply::Answer(Answer::Hit { value: Payload::String, stale_in_ms }))
             }
-            Held::Foreign => Some(Reply::Error(crate::error::Error::WrongType)),
+            Held::Foreign => Some(Reply::Error(Error::WrongType)),
             Held::Nothing => None,
             Held::Entry => {
                 let is_there = key.entry.is_fresh(now) || key.entry.live_lease(clock).is_some();
@@ -70,9 +74,15 @@ impl Node {
     pub fn invalidate(&mut self, key: &mut Key) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         step.reply = Reply::Number(0);
         if key.held != Held::Entry {
             return step;
+        }
+        if let Some(error) = self.refused_to_store(key) {
+            return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
         let had_entry = !key.entry.is_vacant(clock.now) || step.change > Change::Nothing;
@@ -101,9 +111,12 @@ impl Node {
     pub fn outdate(&mut self, key: &mut Key, version: u64, floor_ms: Option<u64>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         let now = clock.now;
         if matches!(key.held, Held::String { .. } | Held::Foreign) {
-            step.reply = Reply::Error(crate::error::Error::WrongType);
+            step.reply = Reply::Error(Error::WrongType);
             return step;
         }
         self.settle(key, clock, &mut step);
@@ -142,13 +155,18 @@ impl Node {
     pub fn visit(&mut self, key: &mut Key) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if key.is_paused {
+            // Nothing could be written: it is due when the pause ends.
+            self.visit_key(key.db, super::name::Name::new(key.name));
+            return step;
+        }
         if let Some(room) = self.rooms.find(key.db, key.name) {
             self.sift_on(key, room, clock, &mut step);
         }
         self.list_arrival(key, clock, &mut step);
         let name = super::name::Name::new(key.name);
-        while let Some(token) = self.closed_tie(key.db, &name) {
-            self.holder_gone(key, token, crate::lease::LeaseEnd::TieClosed, clock, &mut step);
+        while let Some((token, end)) = self.next_orphan(key.db, &name) {
+            self.holder_gone(key, token, end, clock, &mut step);
         }
         self.do_what_is_due(key, clock, &mut step);
         // A key without a value whose time is over goes, whatever end PERSIST or EXPIRE gave it.

@@ -98,6 +98,7 @@ impl Node {
                     self.leases.raise_floor(first, last);
                     self.leases.raise_floor(second, last);
                     self.sweep = Some(0);
+                    self.void_trials(moment);
                 }
             }
             Event::Unlinked { db, name, token } => self.unlinked(db, &name, token, moment),
@@ -106,7 +107,7 @@ impl Node {
             Event::LoadBegan { beside: true } => self.staged.clear(),
             Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded, moment),
             Event::GrantLost { db, name, token } => {
-                self.lost.insert((db, name.clone()), token);
+                self.orphans.insert((db, name.clone(), token), LeaseEnd::Lost);
                 self.visit_key(db, name);
             }
             Event::Poisoned => self.draining = Some(Error::Internal),
@@ -144,25 +145,31 @@ impl Node {
             }
         }
         self.sweep = Some(0);
+        self.void_trials(moment);
+    }
+
+    /// A trial that a flush or a swap has voided is none any more: the next caller is.
+    fn void_trials(&mut self, moment: Moment) {
+        let is_void = |id: &GroupId| {
+            let trial = self.groups.get(*id).and_then(|group| group.trial());
+            trial.is_some_and(|token| self.leases.is_token_floored(token))
+        };
+        let void: Vec<GroupId> = self.tried.iter().copied().filter(is_void).collect();
+        for id in void {
+            if let Some(token) = self.groups.get(id).and_then(|group| group.trial()) {
+                self.note(id, token, LeaseEnd::Voided, b"", moment.now());
+            }
+        }
     }
 
     fn unlinked(&mut self, db: u32, name: &Name, token: Option<Token>, moment: Moment) {
         if let Some(token) = token {
             if let Some(record) = self.leases.find(db, name, token) {
-                self.void_record(record, moment);
+                self.end_of(record, LeaseEnd::Voided, b"", moment.now());
             }
         }
         if let Some(room) = self.rooms.find(db, name) {
             self.visit_room(room);
-        }
-    }
-
-    fn void_record(&mut self, record: super::slab::Id, _moment: Moment) {
-        let Some((state, until)) = self.leases.get(record).map(|record| (record.state, record.until)) else { return };
-        match state {
-            RecordState::Live => self.leases.move_to(record, RecordState::Void, until),
-            RecordState::Void => {}
-            RecordState::Late => self.forget_record(record),
         }
     }
 
@@ -185,7 +192,15 @@ impl Node {
             self.visit_key(loaded.db, loaded.name.clone());
             return;
         };
-        if self.leases.find(loaded.db, &loaded.name, lease.token).is_some() {
+        if lease.kept_until() <= moment.now() {
+            // Its key lives on for other things; a visit at its end has been.
+            return;
+        }
+        if let Some(id) = self.leases.find(loaded.db, &loaded.name, lease.token) {
+            let is_void = self.leases.get(id).is_some_and(|record| record.state == RecordState::Void);
+            if is_void && !lease.is_over(moment.now()) {
+                self.refile(loaded.db, &loaded.name, lease, 0);
+            }
             return;
         }
         let group = self.groups.of(lease.group().map(|group| &**group));
@@ -206,27 +221,25 @@ impl Node {
         }
     }
 
-    /// Another data set takes the place of this one: what is known of its leases goes with it.
+    /// Another data set takes the place of this one: what is known of its leases goes with it, but for those that
+    /// somebody waits for. They are void until they are found in the new one: their holders build on, and their deadlines
+    /// have the waiters ask again. While a data set is loaded nobody is served, so this is done in one go.
     fn forget_data_set(&mut self) {
         self.leases.clear_floors();
-        for db in self.leases.databases() {
-            if let Some(last) = self.tokens.last() {
-                self.leases.raise_floor(db, last);
-            }
-        }
-        let floored: Vec<super::slab::Id> = Vec::new();
-        drop(floored);
-        self.forget_all_records();
-        self.leases.clear_floors();
-    }
-
-    /// All records, with their groups' permits. While a data set is loaded nobody is served.
-    fn forget_all_records(&mut self) {
         let mut chunk = 0;
         loop {
             let (records, more) = self.leases.sweep(chunk, |_, _| true);
-            for record in records {
-                self.forget_record(record);
+            for id in records {
+                let Some((state, until, is_awaited)) =
+                    self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited))
+                else {
+                    continue;
+                };
+                match state {
+                    RecordState::Live if is_awaited => self.leases.move_to(id, RecordState::Void, until),
+                    RecordState::Void if is_awaited => {}
+                    _ => self.forget_record(id),
+                }
             }
             if !more {
                 return;
@@ -290,6 +303,9 @@ impl Node {
 
     /// A visit on a replica: what came in a payload is listed; nothing is changed.
     pub fn observe(&mut self, key: &mut Key) -> Step {
+        if let Some(open) = self.rooms.find(key.db, key.name).and_then(|room| self.rooms.get_mut(room)) {
+            open.is_due = false;
+        }
         if let Some(lease) = key.entry.lease().cloned().filter(|_| key.held == Held::Entry) {
             let (db, name) = (key.db, Name::new(key.name));
             self.list(
@@ -302,9 +318,6 @@ impl Node {
 
     /// A lease that a payload brought is listed once it is seen in its key; a tied one has no connection any more.
     pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
-        if let Some(token) = self.lost.remove(&(key.db, Name::new(key.name))) {
-            self.holder_gone(key, token, LeaseEnd::Lost, clock, step);
-        }
         if key.held != Held::Entry {
             return;
         }
@@ -313,13 +326,10 @@ impl Node {
         if floor.is_some_and(|floor| lease.token <= floor) {
             return;
         }
-        if self.leases.find(key.db, key.name, lease.token).is_none() {
-            self.tokens.see(lease.token, key.moment.wall_us);
-            let (db, name) = (key.db, Name::new(key.name));
-            let loaded =
-                LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
-            self.list(&loaded, key.moment);
-        }
+        self.tokens.see(lease.token, key.moment.wall_us);
+        let (db, name) = (key.db, Name::new(key.name));
+        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
+        self.list(&loaded, key.moment);
         let holder =
             self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
         if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {

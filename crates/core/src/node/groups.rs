@@ -22,12 +22,12 @@ impl GroupId {
     const OTHER: Self = Self(1);
 }
 
-/// Who queues, by the order of the asks.
+/// Who queues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Queued {
     /// The waiters of one key and class that are decided together.
     Cohort(Id),
-    /// The listeners of one key.
+    /// The listeners of one key, by its room.
     Listeners(Id),
 }
 
@@ -40,7 +40,9 @@ pub struct Group {
     permits: BTreeSet<(UnixMs, Id)>,
     /// Permits kept for listeners whose turn has come.
     reserved: u32,
-    queue: BTreeMap<u64, Queued>,
+    /// Who queues, by the order of the asks: cohorts, and rooms with listeners.
+    queue: BTreeMap<u64, Id>,
+    listeners: BTreeMap<u64, Id>,
     circuit: Circuit,
     /// The trial that opened the circuit again by its deadline, and may still speak.
     last_trial: Option<Token>,
@@ -179,6 +181,7 @@ impl Group {
             permits: BTreeSet::new(),
             reserved: 0,
             queue: BTreeMap::new(),
+            listeners: BTreeMap::new(),
             circuit: Circuit::Closed,
             last_trial: None,
             failures: 0,
@@ -200,12 +203,25 @@ impl Group {
         self.policy.max == 0
     }
 
+    /// Nothing is decided by who holds its leases.
+    pub const fn is_plain(&self) -> bool {
+        self.policy.max == 0 && self.policy.fails == 0
+    }
+
+    /// The lease that is the trial.
+    pub const fn trial(&self) -> Option<Token> {
+        match self.circuit {
+            Circuit::HalfOpen { trial: Some(trial), .. } => Some(trial.token),
+            _ => None,
+        }
+    }
+
     pub const fn circuit(&self) -> Circuit {
         self.circuit
     }
 
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.listeners.len()
     }
 
     /// Whether somebody who asked at `order` may have a lease now.
@@ -213,11 +229,24 @@ impl Group {
         if let Some(refusal) = self.refusal(clock) {
             return Gate::Refused(refusal);
         }
-        let is_behind = self.queue.first_key_value().is_some_and(|(first, _)| *first < order);
+        let is_behind = self.head().is_some_and(|(first, _)| first < order);
         match is_behind || !self.has_permit() {
             true => Gate::Full { left_ms: self.next_end_ms(clock.now) },
             false => Gate::Open,
         }
+    }
+
+    /// The same of a listener, which cannot be the trial: callers who queue go before it then.
+    pub fn gate_of_listener(&self, order: u64, clock: Clock) -> Gate {
+        match self.gate(order, clock) {
+            Gate::Open if self.awaits_trial() && !self.queue.is_empty() => Gate::Full { left_ms: 0 },
+            gate => gate,
+        }
+    }
+
+    /// The circuit lets one try, and nobody does yet.
+    pub const fn awaits_trial(&self) -> bool {
+        !matches!(self.circuit, Circuit::Closed | Circuit::HalfOpen { trial: Some(_), .. })
     }
 
     fn refusal(&self, clock: Clock) -> Option<Refusal> {
@@ -284,36 +313,52 @@ impl Group {
     }
 
     pub fn enqueue(&mut self, order: u64, who: Queued) {
-        self.queue.insert(order, who);
+        match who {
+            Queued::Cohort(cohort) => self.queue.insert(order, cohort),
+            Queued::Listeners(room) => self.listeners.insert(order, room),
+        };
     }
 
+    /// Each ask has an order of its own, so it is in one of the two at most.
     pub fn dequeue(&mut self, order: u64) {
-        self.queue.remove(&order);
+        if self.queue.remove(&order).is_none() {
+            self.listeners.remove(&order);
+        }
     }
 
-    /// The first in the queue.
-    pub fn head(&self) -> Option<(u64, Queued)> {
-        self.queue.first_key_value().map(|(order, who)| (*order, *who))
+    /// The first in the queue; while a trial is awaited, the first caller, if any queues.
+    fn head(&self) -> Option<(u64, Queued)> {
+        let caller = self.queue.first_key_value().map(|(order, cohort)| (*order, Queued::Cohort(*cohort)));
+        let listener = self.listeners.first_key_value().map(|(order, room)| (*order, Queued::Listeners(*room)));
+        match (caller, listener) {
+            (Some(caller), Some(listener)) if listener.0 < caller.0 && !self.awaits_trial() => Some(listener),
+            (caller, listener) => caller.or(listener),
+        }
     }
 
     /// The first in the queue, if it would be told something else by now than to wait.
     pub fn next_turn(&self, clock: Clock) -> Option<Queued> {
         let (order, who) = self.head()?;
-        match (self.gate(order, clock), who) {
-            (Gate::Full { .. }, _) => None,
-            // A listener cannot be the trial.
-            (Gate::Open, Queued::Listeners(_)) if self.circuit != Circuit::Closed => {
-                self.queue.values().copied().find(|who| matches!(who, Queued::Cohort(_)))
-            }
-            _ => Some(who),
+        match self.gate(order, clock) {
+            Gate::Full { .. } => None,
+            Gate::Open | Gate::Refused(_) => Some(who),
         }
     }
 
     /// When the circuit lets somebody try again, if anybody queues for that.
     pub fn next_moment(&self) -> Option<UnixMs> {
         match self.circuit {
-            Circuit::Open { until, .. } if !self.queue.is_empty() => Some(until),
+            Circuit::Open { until, .. } if self.queued() > 0 => Some(until),
             _ => None,
+        }
+    }
+
+    /// An open circuit whose time is over is half-open, and awaits its trial.
+    pub fn half_open(&mut self, now: UnixMs) {
+        if let Circuit::Open { until, cool_ms } = self.circuit {
+            if until <= now {
+                self.circuit = Circuit::HalfOpen { trial: None, last: self.last_trial, cool_ms };
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use super::groups::{GroupId, Queued};
 use super::leases::RecordState;
 use super::name::Name;
 use super::outbox::{Outcome, Source};
-use super::rooms::WaiterId;
+use super::rooms::{Asked, WaiterId};
 use super::slab::Id;
 use super::{Change, Effect, Grant, Held, Key, Node, Step, Word, Writes};
 use crate::answer::{until, Answer, Payload, State};
@@ -20,9 +20,6 @@ use crate::token::Token;
 
 /// Deadlines seen to before a call is decided: enough that none is late beside a busy caller.
 const DUE_AT_ONCE: usize = 16;
-
-/// Waiters refused one by one in one go (their permission is gone, their BLOCK has passed): the rest on the next turn.
-const REFUSED_AT_ONCE: usize = 100;
 
 /// How long a permit is kept for a listener's next ask, in ms.
 const RESERVED_MS: u64 = 100;
@@ -137,14 +134,9 @@ impl Node {
         }
     }
 
-    fn note(&mut self, group: GroupId, token: Token, end: LeaseEnd, message: &[u8], now: UnixMs) {
+    pub(super) fn note(&mut self, group: GroupId, token: Token, end: LeaseEnd, message: &[u8], now: UnixMs) {
         if let Some(of) = self.groups.get_mut(group) {
-            let verdict = match end {
-                // The holder of a voided lease builds on: its word is still to come.
-                LeaseEnd::Voided => return,
-                _ => end.verdict(),
-            };
-            of.note(token, verdict, message, now);
+            of.note(token, end.verdict(), message, now);
             match of.circuit() {
                 super::groups::Circuit::Closed => self.tried.remove(&group),
                 _ => self.tried.insert(group),
@@ -153,7 +145,7 @@ impl Node {
         self.due_groups.insert(group);
     }
 
-    fn end_of(&mut self, id: Id, end: LeaseEnd, message: &[u8], now: UnixMs) {
+    pub(super) fn end_of(&mut self, id: Id, end: LeaseEnd, message: &[u8], now: UnixMs) {
         let Some(record) = self.leases.get(id) else { return };
         let (group, token, state, until) = (record.group, record.token, record.state, record.until);
         self.note(group, token, end, message, now);
@@ -198,8 +190,8 @@ impl Node {
         let is_silent = state != RecordState::Live || self.leases.is_floored(id);
         self.give_back_permit(id);
         if is_silent {
-            // Nobody will hear of its outcome; for its group it is a build past its deadline like any other.
-            self.note(group, token, LeaseEnd::Expired, b"a lease expired", clock.now);
+            // It ended when it was voided, which is no failure of the source.
+            self.note(group, token, LeaseEnd::Voided, b"", clock.now);
             self.forget_record(id);
         } else {
             self.note(group, token, LeaseEnd::Expired, b"a lease expired", clock.now);
@@ -224,7 +216,12 @@ impl Node {
         let Some(room) = self.rooms.find(db, name) else { return };
         let cohorts: Vec<Id> = self.rooms.cohorts_of(room, Some(token)).collect();
         for cohort in cohorts {
-            self.rooms.rename(cohort, None);
+            let cohort = self.rooms.rename(cohort, None);
+            let group = self.rooms.cohort(cohort).and_then(|open| self.groups.get(open.key.group));
+            if group.is_some_and(|group| !group.is_unlimited()) {
+                // Before its key is looked at: nobody who asked later may have the permit meanwhile.
+                self.enqueue(cohort);
+            }
         }
         self.visit_room(room);
     }
@@ -232,7 +229,10 @@ impl Node {
     /// What a group says to somebody who asked at `order`.
     pub(super) fn gate(&self, group: GroupId, order: u64, room: Option<Id>, clock: Clock) -> Gate {
         let Some(of) = self.groups.get(group) else { return Gate::Open };
-        let gate = of.gate(order, clock);
+        self.gate_beside_reservation(of.gate(order, clock), group, room)
+    }
+
+    fn gate_beside_reservation(&self, gate: Gate, group: GroupId, room: Option<Id>) -> Gate {
         let is_reserved =
             room.and_then(|room| self.rooms.get(room)?.reservation).is_some_and(|(reserved, _)| reserved == group);
         match gate {
@@ -289,13 +289,13 @@ impl Node {
 
     /// Decides one cohort: its first may be granted the lease, the others are answered or wait on together.
     fn decide_cohort(&mut self, key: &mut Key, room: Id, cohort: Id, clock: Clock, step: &mut Step) {
-        for _ in 0..REFUSED_AT_ONCE {
+        while step.has_room() {
             let Some((id, waiter)) = self.rooms.first(cohort) else {
                 self.dequeue(cohort);
                 self.rooms.drop_if_empty(cohort);
                 return;
             };
-            let (asked, gives_up, client) = (waiter.ask, waiter.gives_up, waiter.client);
+            let (asked, gives_up) = (waiter.ask, waiter.gives_up);
             self.expire_overdue(asked.group, clock, step);
             let gate = self.gate(asked.group, asked.order, Some(room), clock);
             let ask = Ask { early_beta: 0.0, class: asked.class };
@@ -316,39 +316,26 @@ impl Node {
                 self.refuse_cohort(key, cohort, asked.class, error, clock);
                 return;
             }
-            match self.grant_waiter(key, room, id, &asked, client, clock, step) {
-                // The rest wait for that lease by now.
-                true => return,
-                false => {
-                    self.release_one(id, Outcome::Answer(Answer::Wait { left_ms: 0 }), step);
-                }
-            }
+            // The rest are decided anew beside that lease: an old value may serve them, or they wait for it.
+            self.grant_waiter(key, id, &asked, clock, step);
         }
         self.visit_room(room);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one waiter's part of a decision")]
-    fn grant_waiter(
-        &mut self,
-        key: &mut Key,
-        _room: Id,
-        id: WaiterId,
-        asked: &super::rooms::Asked,
-        client: super::ClientId,
-        clock: Clock,
-        step: &mut Step,
-    ) -> bool {
+    /// Hands the lease over to the first of a cohort.
+    fn grant_waiter(&mut self, key: &mut Key, id: WaiterId, asked: &Asked, clock: Clock, step: &mut Step) {
         // Out of its cohort first: the others join the lease.
         let cohort = self.rooms.first_cohort_of(id);
-        let Some((waiter, _)) = self.rooms.take(id) else { return true };
+        let Some((waiter, _)) = self.rooms.take(id) else { return };
         if let Some(cohort) = cohort {
             self.dequeue(cohort);
             self.rooms.drop_if_empty(cohort);
         }
+        let client = waiter.client;
         let Some(answer) = self.grant(key, asked, client, clock, step) else {
             let outcome = Outcome::Answer(Answer::Wait { left_ms: 0 });
             step.effects.push(Effect::Release { waiter: id, outcome, client, since_us: waiter.since_us, grant: None });
-            return true;
+            return;
         };
         self.counters.handovers += 1;
         self.counters.waiters_served += 1;
@@ -362,7 +349,6 @@ impl Node {
             since_us: waiter.since_us,
             grant,
         });
-        true
     }
 
     /// What is decided for a whole cohort.
@@ -490,10 +476,16 @@ impl Node {
     fn attend_listeners(&mut self, key: &mut Key, room: Id, clock: Clock, step: &mut Step) {
         let Some(listening) = self.rooms.get(room).and_then(|open| open.listening) else { return };
         self.expire_overdue(listening.group, clock, step);
-        let gate = self.gate(listening.group, listening.order, Some(room), clock);
+        let group = self.groups.get(listening.group);
+        let gate = group.map_or(Gate::Open, |group| group.gate_of_listener(listening.order, clock));
+        let gate = self.gate_beside_reservation(gate, listening.group, Some(room));
+        let awaits_trial = group.is_some_and(super::groups::Group::awaits_trial);
         let ask = Ask { early_beta: 0.0, class: Class::default() };
         match key.entry.decide(ask, clock, || gate.clone(), || 1.0) {
-            Decision::Behind { .. } => self.await_lease(key, room),
+            Decision::Behind { .. } => {
+                self.dequeue_listeners(room);
+                self.await_lease(key, room);
+            }
             Decision::Full { .. } => {
                 if !listening.is_queued {
                     if let Some(open) = self.rooms.get_mut(room).and_then(|open| open.listening.as_mut()) {
@@ -505,7 +497,7 @@ impl Node {
                 }
             }
             decision if decision.grants() => {
-                if listening.is_queued {
+                if listening.is_queued && !awaits_trial {
                     self.reserve(room, listening.group, key);
                 }
                 self.tell_listeners(room, State::Wait, 0);
@@ -514,6 +506,18 @@ impl Node {
                 let answer = key.entry.answer(&decision, clock.now);
                 self.tell_listeners(room, answer.state(), answer.number());
             }
+        }
+    }
+
+    /// Takes the listeners of a room out of their group's queue.
+    pub(super) fn dequeue_listeners(&mut self, room: Id) {
+        let Some(listening) = self.rooms.get_mut(room).and_then(|open| open.listening.as_mut()) else { return };
+        if core::mem::take(&mut listening.is_queued) {
+            let (group, order) = (listening.group, listening.order);
+            if let Some(group) = self.groups.get_mut(group) {
+                group.dequeue(order);
+            }
+            self.due_groups.insert(group);
         }
     }
 
@@ -568,7 +572,8 @@ impl Node {
         if lease.deadline <= now {
             return;
         }
-        lease.deadline = now;
+        // Over from here, also where deadlines are held for the fills of a pause: it is no deadline that passed.
+        lease.deadline = now.min(clock.held_from.minus(1));
         lease.is_tied = false;
         let kept_until = lease.kept_until();
         let policy = self.groups.of(lease.group().map(|group| &**group));

@@ -256,6 +256,10 @@ impl LeaseTable {
         self.records.get(id).is_some_and(|record| self.floor(record.db).is_some_and(|floor| record.token <= floor))
     }
 
+    pub fn is_token_floored(&self, token: Token) -> bool {
+        self.with_token(token).any(|id| self.is_floored(id))
+    }
+
     /// Records that are of no use any more: of a chunk, those that `is_idle` says of. Whether there are chunks behind.
     pub fn sweep(&self, chunk: u32, is_idle: impl Fn(Id, &Record) -> bool) -> (Vec<Id>, bool) {
         let (records, more) = self.records.chunk(chunk);

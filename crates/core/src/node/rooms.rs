@@ -6,6 +6,7 @@
 //! class, which are decided alike, together and in no more steps for ten thousand than for one.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use super::calendar::{Calendar, Pair, Paired};
 use super::groups::GroupId;
@@ -13,6 +14,7 @@ use super::heap::{self, Link, Linked};
 use super::leases::ClientId;
 use super::name::Name;
 use super::slab::{Id, Slab, NIL};
+use super::verdicts::Sieve;
 use crate::decision::Class;
 use crate::time::SteadyMs;
 use crate::token::Token;
@@ -85,6 +87,8 @@ pub struct Room {
     pub is_leaving: bool,
     /// A visit is due.
     pub is_due: bool,
+    /// Void rebuilds whose waiters are being sorted out.
+    pub(super) sieves: Vec<Sieve>,
 }
 
 /// Clients that are told by a message.
@@ -179,6 +183,7 @@ impl Rooms {
             current: None,
             is_leaving: false,
             is_due: false,
+            sieves: Vec::new(),
         });
         self.by_name.insert((db, name), room);
         room

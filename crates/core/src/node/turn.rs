@@ -8,7 +8,9 @@ use super::outbox::{Outcome, Source};
 use super::rooms::WaiterId;
 use super::{ClientId, Effect, Node, Place, Step};
 use crate::answer::Answer;
-use crate::time::{Clock, Moment, SteadyMs, UnixMs};
+use crate::lease::LeaseEnd;
+use crate::time::{Moment, SteadyMs, UnixMs};
+use crate::token::Token;
 
 /// Pieces of each kind per turn: some microseconds each.
 const AT_ONCE: usize = 200;
@@ -49,6 +51,9 @@ impl Node {
         self.drain(moment);
         self.end_limits(moment, &mut step);
         for _ in 0..AT_ONCE {
+            if !step.has_room() {
+                break;
+            }
             let Some(record) = self.leases.due(clock) else { break };
             self.end_by_deadline(record, clock, &mut step);
         }
@@ -57,7 +62,8 @@ impl Node {
         self.outlive(clock.now);
         self.try_again(clock.now);
         self.take_up_postponed(moment.steady());
-        if !is_paused {
+        // As deadlines: the fills that the server held back come first.
+        if !is_paused && self.pause.resumes_at.is_none() {
             self.end_ties();
         }
         self.publish(&mut step);
@@ -81,7 +87,7 @@ impl Node {
 
     /// Waiters whose own limit has passed are answered, wherever they are.
     fn end_limits(&mut self, moment: Moment, step: &mut Step) {
-        for _ in 0..AT_ONCE {
+        while step.has_room() {
             let Some(id) = self.rooms.past_limit(moment.steady()) else { return };
             let (answer, waiter) = self.give_up(id, moment);
             let Some(waiter) = waiter else { return };
@@ -110,7 +116,8 @@ impl Node {
             Some(record) => now.until(record.until),
             None => self.groups.get(waiter.ask.group).map_or(0, |group| group.next_end_ms(now)),
         };
-        if let Some((db, name, _)) = place.filter(|_| lease.is_none() && waiter.client != 0) {
+        let is_leaving = room.is_some_and(|room| room.is_leaving);
+        if let Some((db, name, _)) = place.filter(|_| lease.is_none() && !is_leaving && waiter.client != 0) {
             self.keep_place(waiter.client, db, name, waiter.ask.order, moment.steady());
         }
         (Answer::Wait { left_ms }, self.remove_waiter(id))
@@ -165,41 +172,55 @@ impl Node {
             }
         }
         for _ in 0..AT_ONCE {
-            if self.husks.first().is_none_or(|(until, ..)| *until > now) {
+            // On a replica they are its master's, until it is promoted.
+            if !self.is_master() || self.husks.first().is_none_or(|(until, ..)| *until > now) {
                 return;
             }
             if let Some((_, db, name)) = self.husks.pop_first() {
-                if self.is_master() {
-                    self.visit_key(db, name);
-                }
+                self.visit_key(db, name);
             }
         }
     }
 
     /// Ends the ties of closed connections: each key is looked at.
     fn end_ties(&mut self) {
-        if !self.is_master() {
-            // Kept under nobody: they end when this server is promoted.
-            return self.gone.retain(|client| *client == 0);
-        }
         for _ in 0..AT_ONCE {
             let Some(client) = self.gone.first().copied() else { return };
-            let Some(id) = self.leases.tied_to(client) else {
+            let tie = self.leases.tied_to(client);
+            if !self.is_master() {
+                // Kept under nobody: they end when this server is promoted.
+                match tie.filter(|_| client != 0) {
+                    Some(id) => self.disown(id, client),
+                    None => {
+                        self.gone.remove(&client);
+                    }
+                }
+                continue;
+            }
+            let Some(id) = tie else {
                 self.gone.remove(&client);
                 continue;
             };
             self.leases.untie(id);
             if let Some(record) = self.leases.get(id) {
                 let (db, name, token) = (record.db, record.name.clone(), record.token);
-                self.closed_ties.insert((db, name.clone(), token));
+                self.orphans.entry((db, name.clone(), token)).or_insert(LeaseEnd::TieClosed);
                 self.visit_key(db, name);
             }
         }
     }
 
+    fn disown(&mut self, id: super::slab::Id, client: ClientId) {
+        let Some(record) = self.leases.get(id) else { return };
+        if let Some(group) = self.groups.get_mut(record.group).filter(|_| record.has_permit) {
+            group.holds_no_more(client);
+        }
+        self.leases.set_holder(id, 0, true);
+    }
+
     /// Messages to listeners. One goes to all of a key at once, and is as dear as they are many.
     fn publish(&mut self, step: &mut Step) {
-        for _ in 0..AT_ONCE {
+        while step.has_room() {
             let Some((_, message)) = self.messages.pop_first() else { return };
             self.counters.messages_published += 1;
             step.effects.push(Effect::Publish(message));
@@ -222,16 +243,27 @@ impl Node {
 
     /// A record that was voided without a word, that nobody waits for and no group counts.
     fn is_idle(&self, id: super::slab::Id, record: &super::leases::Record) -> bool {
-        let is_counted = self.groups.get(record.group).is_some_and(|group| !group.is_unlimited());
+        let is_counted = self.groups.get(record.group).is_some_and(|group| !group.is_plain());
         self.leases.is_floored(id) && !record.is_awaited && !record.is_tied && !(record.has_permit && is_counted)
     }
 
-    /// The next key to be looked at. Not while the server is paused: nothing could be written.
+    /// The next key to be looked at. Not to be asked while the server is paused: nothing could be written.
     pub fn next_visit(&mut self, moment: Moment) -> Option<(u32, Name)> {
+        if self.visits.is_empty() && self.is_master() {
+            self.end_stalls();
+        }
         if self.visits.is_empty() && self.is_master() {
             self.give_turns(moment);
         }
         self.visits.pop_first().map(|(_, key)| key)
+    }
+
+    /// Rooms that a pause has kept undecided.
+    fn end_stalls(&mut self) {
+        for _ in 0..AT_ONCE {
+            let Some(room) = self.stalled.pop_first() else { return };
+            self.visit_room(room);
+        }
     }
 
     /// A key that cannot be looked at now: the cluster is down. It is tried again.
@@ -252,7 +284,7 @@ impl Node {
 
     /// Groups with a permit free, or with a circuit that opened or closed: the first in each queue is looked at.
     fn give_turns(&mut self, moment: Moment) {
-        let clock = Clock::at(moment.now());
+        let clock = self.clock(moment, false);
         let due: alloc::vec::Vec<_> = self.due_groups.iter().copied().take(AT_ONCE).collect();
         for id in due {
             let turn = self.groups.get(id).and_then(|group| group.next_turn(clock));
@@ -369,27 +401,27 @@ impl Node {
 
     /// When there is something to do.
     pub fn next_due(&self) -> Option<Due> {
+        let writes = self.is_master() && !self.pause.is_on;
         let is_now = self.draining.is_some()
             || !self.outbox.is_empty()
-            || !self.gone.is_empty()
             || !self.messages.is_empty()
-            || !self.visits.is_empty()
-            || (!self.due_groups.is_empty() && self.is_master())
             || self.sweep.is_some()
-            || !self.sieves.is_empty()
-            || self.tags.has_garbage();
+            || self.tags.has_garbage()
+            || (!self.pause.is_on && !(self.visits.is_empty() && self.gone.is_empty()))
+            || (writes && !(self.stalled.is_empty() && self.due_groups.is_empty()));
         if is_now {
             return Some(Due::Now);
         }
-        let husk = self.husks.first().map(|(until, ..)| *until);
-        let groups = self.circuits_due();
-        let wall = [self.leases.next_moment(), husk, groups].into_iter().flatten().min();
+        // Around a pause, deadlines that fell into it wait for its end.
+        let lease = self.leases.next_moment().filter(|_| self.pause.resumes_at.is_none());
+        let husk = self.husks.first().map(|(until, ..)| *until).filter(|_| writes);
+        let circuit = self.circuits_due().filter(|_| writes);
+        let wall = [lease, husk, circuit].into_iter().flatten().min();
         let place = self.places_by_end.first().map(|(until, _)| *until);
         let reservation = self.reservations.first().map(|(until, _)| *until);
-        let resumes = (!self.stalled.is_empty() || wall.is_some()).then_some(self.pause.resumes_at);
-        let resumes = resumes.filter(|at| at.0 > 0 && self.pause.is_on);
         let postponed = self.postponed.first().map(|(at, ..)| *at);
-        let steady = [self.rooms.next_limit(), place, reservation, resumes, postponed].into_iter().flatten().min();
+        let steady = [self.rooms.next_limit(), place, reservation, postponed, self.pause.resumes_at];
+        let steady = steady.into_iter().flatten().min();
         (wall.is_some() || steady.is_some()).then_some(Due::At { wall, steady })
     }
 
@@ -404,7 +436,12 @@ impl Node {
             self.groups.get(*id).and_then(|group| group.next_moment()).is_some_and(|until| until <= now)
         };
         let due: alloc::vec::Vec<_> = self.tried.iter().copied().filter(is_due).collect();
-        self.due_groups.extend(due);
+        for id in due {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.half_open(now);
+            }
+            self.due_groups.insert(id);
+        }
     }
 
     /// Rooms that somebody waits in, a slice of them: their slots may have moved away.
@@ -419,13 +456,14 @@ impl Node {
         found
     }
 
-    /// A tie closed that this visit of its key is to see to.
-    pub(super) fn closed_tie(&mut self, db: u32, name: &Name) -> Option<crate::token::Token> {
-        let least = crate::token::Token::new(1)?;
-        let at = self.closed_ties.range((db, name.clone(), least)..).next()?.clone();
+    /// A lease of this key that is without a holder.
+    pub(super) fn next_orphan(&mut self, db: u32, name: &Name) -> Option<(Token, LeaseEnd)> {
+        let least = Token::new(1)?;
+        let (at, end) = self.orphans.range((db, name.clone(), least)..).next()?;
+        let (at, end) = (at.clone(), *end);
         (at.0 == db && at.1 == *name).then(|| {
-            self.closed_ties.remove(&at);
-            at.2
+            self.orphans.remove(&at);
+            (at.2, end)
         })
     }
 }

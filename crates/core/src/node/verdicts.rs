@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::outbox::{Outcome, Source};
 use super::rooms::CohortKey;
 use super::slab::{Id, NIL};
-use super::{Change, Effect, Held, Key, Node, Reply, Step, Word, Writes};
+use super::{Caller, Change, Effect, Held, Key, Node, Reply, Step, Word, Writes};
 use crate::answer::{Answer, State};
 use crate::decision::Refusal;
 use crate::entry::Entry;
@@ -50,6 +50,9 @@ impl Node {
     pub fn fill(&mut self, key: &mut Key, token: Token, value: &[u8], labels: &Labels) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         self.settle(key, clock, &mut step);
         let policy = self.policy_of(key, token);
         let defaults = self.settings.freshness(&policy);
@@ -97,6 +100,9 @@ impl Node {
     pub fn touch(&mut self, key: &mut Key, token: Token, labels: &Labels) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
         if !is_current(key, token) {
@@ -142,7 +148,7 @@ impl Node {
             key.entry.set_version(labels.version);
         }
         clear_marks(key.entry);
-        step.raise(Change::Times);
+        step.raise(Change::Renewed);
         self.answer_waiters(key, answer.clone(), answer);
         self.counters.fills += 1;
         step.reply = Reply::Ok;
@@ -154,12 +160,13 @@ impl Node {
     pub fn fail(&mut self, key: &mut Key, token: Token, message: &[u8], backoff_ms: Option<u64>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
         if !is_current(key, token) {
-            if let Held::Nothing | Held::Entry = key.held {
-                self.spoken_in_vain(key.db, key.name, token, LeaseEnd::Failed, message, clock.now);
-            }
+            self.spoken_in_vain(key.db, key.name, token, LeaseEnd::Failed, message, clock.now);
             self.ask_again(key.db, key.name, token);
             self.attend(key, clock, &mut step);
             return self.finish(key, step);
@@ -190,6 +197,9 @@ impl Node {
     pub fn pass(&mut self, key: &mut Key, token: Token, pass_ms: Option<u64>) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
         if !is_current(key, token) {
@@ -220,6 +230,9 @@ impl Node {
     pub fn release(&mut self, key: &mut Key, token: Token) -> Step {
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         self.settle(key, clock, &mut step);
         let is_held = is_current(key, token);
         if is_held {
@@ -238,12 +251,19 @@ impl Node {
 
     /// CACHE.RENEW: moves the lease's deadline to `ms` from now, but never past the longest lease after its grant.
     /// `tied_to`: the connection that holds it from now on, and that it is tied to.
-    pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, tied_to: Option<super::ClientId>) -> Step {
+    pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, caller: Caller, ties: bool) -> Step {
+        let tied_to = ties.then_some(caller.client);
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
+        if let Some(error) = self.may_not_write(key) {
+            return Step::refused(error);
+        }
         if tied_to == Some(0) {
             step.reply = Reply::Error(Error::TiedWithoutConnection);
             return step;
+        }
+        if let Some(error) = self.refused_to_store(key) {
+            return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
         step.reply = Reply::Nil;
@@ -256,6 +276,9 @@ impl Node {
         // A lease at the end of its life is not cut short when the limit was lowered meanwhile.
         let deadline = clock.now.plus(ms).min(latest.max(lease.deadline));
         step.reply = Reply::Number(clock.now.until(deadline));
+        if deadline <= clock.now {
+            return self.finish(key, step);
+        }
         let is_moved = deadline != lease.deadline || (tied_to.is_some() && !lease.is_tied);
         lease.deadline = deadline;
         lease.is_tied |= tied_to.is_some();
@@ -263,22 +286,21 @@ impl Node {
         if is_moved {
             step.raise(Change::Lease);
         }
-        self.renew_record(key, &lease, tied_to);
+        // Struck off the table long after its deadline: who renews it holds it.
+        let held_by = self.holder(key.db, key.name, token).unwrap_or(caller.client);
+        self.refile(key.db, key.name, &lease, tied_to.unwrap_or(held_by));
         self.finish(key, step)
     }
 
-    fn renew_record(&mut self, key: &Key, lease: &crate::lease::Lease, tied_to: Option<super::ClientId>) {
+    /// Files a known lease anew: its permit, its holder and its deadline all change places.
+    pub(super) fn refile(&mut self, db: u32, name: &[u8], lease: &crate::lease::Lease, holder: super::ClientId) {
         let group = self.groups.of(lease.group().map(|group| &**group));
-        let found = self.leases.find(key.db, key.name, lease.token);
-        let (was_held_by, is_awaited) = match found.and_then(|id| self.leases.get(id)) {
-            Some(record) => (record.holder, record.is_awaited),
-            None => (0, false),
-        };
-        // Filed anew: its permit, its holder and its deadline all change places.
+        let found = self.leases.find(db, name, lease.token);
+        let is_awaited = found.and_then(|id| self.leases.get(id)).is_some_and(|record| record.is_awaited);
         if let Some(id) = found {
             self.forget_record(id);
         }
-        let id = self.enter_lease(key.db, key.name, lease, group, tied_to.unwrap_or(was_held_by));
+        let id = self.enter_lease(db, name, lease, group, holder);
         if is_awaited {
             self.leases.await_end(id);
         }
@@ -333,8 +355,10 @@ impl Node {
             }
             if left == 0 {
                 // Who is not reached stays with the token: the visit goes on with them.
+                if let Some(open) = self.rooms.get_mut(room) {
+                    open.sieves.push(sieve.clone());
+                }
                 self.visit_room(room);
-                self.sieves.insert((room, sieve.token), sieve.clone());
             }
             if self.rooms.get(room).is_some_and(|open| open.listening.is_some())
                 && key.entry.live_lease(clock).is_none()
@@ -347,11 +371,8 @@ impl Node {
 
     /// Goes on where [`Node::sift`] stopped.
     pub(super) fn sift_on(&mut self, key: &mut Key, room: Id, clock: Clock, step: &mut Step) {
-        let least = crate::token::Token::new(1);
-        let Some(least) = least else { return };
-        let next = self.sieves.range((room, least)..).next().filter(|((of, _), _)| *of == room);
-        let Some(at) = next.map(|(at, _)| *at) else { return };
-        if let Some(sieve) = self.sieves.remove(&at) {
+        let next = self.rooms.get_mut(room).filter(|open| !open.sieves.is_empty()).map(|open| open.sieves.remove(0));
+        if let Some(sieve) = next {
             self.sift(key, sieve, clock, step);
         }
     }
@@ -380,11 +401,16 @@ impl Node {
         }
     }
 
-    /// The server's error, if it would refuse to store a value now.
-    fn refused_to_store(&mut self, key: &mut Key) -> Option<Error> {
-        if key.is_paused {
-            return Some(Error::Paused);
+    /// Why nothing at all may change now.
+    pub(super) fn may_not_write(&self, key: &Key) -> Option<Error> {
+        match self.is_master() {
+            false => Some(Error::ReadOnly),
+            true => key.is_paused.then_some(Error::Paused),
         }
+    }
+
+    /// The server's error, if it would refuse to store a value now.
+    pub(super) fn refused_to_store(&mut self, key: &mut Key) -> Option<Error> {
         match key.environment.writes() {
             Writes::Allowed => None,
             Writes::OutOfMemory(error) | Writes::Refused(error) => Some(Error::Server(error)),
@@ -393,9 +419,6 @@ impl Node {
 
     /// The same of what needs no memory.
     fn refused_to_end(&mut self, key: &mut Key) -> Option<Error> {
-        if key.is_paused {
-            return Some(Error::Paused);
-        }
         match key.environment.writes() {
             Writes::Allowed | Writes::OutOfMemory(_) => None,
             Writes::Refused(error) => Some(Error::Server(error)),
@@ -403,10 +426,12 @@ impl Node {
     }
 
     /// The server stores nothing now: the lease ends all the same, and nothing else is written. A ONCE lease stays, so
-    /// that the fill can be tried again; during a pause nothing can be written at all.
+    /// that the fill can be tried again; for its group the source has answered all the same.
     fn refuse_verdict(&mut self, key: &mut Key, token: Token, end: LeaseEnd, word: Word, step: &mut Step) {
-        let is_once = key.entry.lease().is_some_and(|lease| lease.once_ms().is_some());
-        if key.is_paused || (is_once && end == LeaseEnd::Filled) {
+        let once = key.entry.lease().filter(|lease| lease.once_ms().is_some() && end == LeaseEnd::Filled);
+        if let Some(group) = once.map(|lease| lease.group().cloned()) {
+            let group = self.groups.of(group.as_deref());
+            self.note(group, token, end, b"", key.moment.now());
             return;
         }
         self.end_lease(key, token, end, b"", step);

@@ -1,0 +1,18 @@
+//! The node in a world without a server: a keyspace, two clocks, clients, a replica.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+// What the server is to the module, as simple as it can be.
+mod world;
+
+// The contract's sentences, a test each.
+mod rules;
+
+// Random schedules, and the laws that hold in any.
+mod simulation;

@@ -1,0 +1,53 @@
+//! Random schedules in a virtual world, held against the laws that must hold in any.
+//!
+//! A schedule is a seed: a failure names it, and `CORRAL_SEED=n` runs that one alone.
+
+use std::time::Instant;
+
+use crate::world::World;
+
+mod acts;
+mod book;
+mod chance;
+
+use book::Book;
+use chance::Chance;
+
+const SCHEDULES: u64 = 10_000;
+const ACTS_PER_SCHEDULE: u64 = 120;
+
+/// One schedule under way.
+struct Run {
+    w: World,
+    book: Book,
+    chance: Chance,
+    /// Clients 1 to this many; every one has a connection.
+    clients: u64,
+}
+
+#[test]
+fn no_schedule_breaks_a_law() {
+    if let Some(seed) = std::env::var("CORRAL_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        run(seed, true);
+        return;
+    }
+    let began = Instant::now();
+    for seed in 1..=SCHEDULES {
+        let outcome = std::panic::catch_unwind(|| run(seed, false));
+        assert!(outcome.is_ok(), "schedule {seed} breaks a law: CORRAL_SEED={seed} shows it");
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{SCHEDULES} schedules in {seconds:.1} s: {:.0} a second", SCHEDULES as f64 / seconds);
+}
+
+fn run(seed: u64, is_shown: bool) {
+    let mut chance = Chance::new(seed);
+    let clients = chance.between(4, 300);
+    let mut run = Run { w: World::new(), book: Book::new(is_shown), chance, clients };
+    run.begin();
+    for _ in 0..ACTS_PER_SCHEDULE {
+        run.act();
+        run.check();
+    }
+    run.end();
+}
