@@ -89,8 +89,8 @@ fn page(setting: Setting, sales: &Sales, runs: &[Run]) -> Result<Page> {
         .cards(&cards)
         .picture(&picture::in_flight(runs)?)
         .note(
-            "Dotted lines: the cache entry expires. Grey: the run is over. All panels have the same axes. Without \
-             protection the entry may expire again while queries of the last expiry still run.",
+            "Above each panel: the most queries that ran at once, and how long the run took. Dotted lines: the cache entry \
+             expires. Grey: the run is over. All panels have the same axes. Without protection the entry may expire again while queries of the last expiry still run.",
         )
         .picture(&picture::bars(
             "How long a request took",

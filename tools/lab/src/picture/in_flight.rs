@@ -111,8 +111,7 @@ fn draw_run(run: &Run, height: f64, chart: &mut Chart<'_>) -> Drawn {
 }
 
 fn summary(run: &Run) -> String {
-    let over = duration(run.elapsed.as_secs_f64());
-    format!("at most {} at once; over in {over}", run.most_in_flight())
+    format!("{} at once, {}", run.most_in_flight(), duration(run.elapsed.as_secs_f64()))
 }
 
 /// The number of queries in flight as corners of a staircase.
