@@ -76,7 +76,7 @@ top: setup ## Watch a server's leases, waiters and rebuilds, live (URL=redis://1
 	@CORRAL_URL='$(URL)' cargo run --quiet --profile demo -p corral-top -- $(ARGS)
 
 bench: build ## Measure Corral beside what people use today (ARGS=--full; SERVER=/path/to/server)
-	cargo run --profile demo -p corral-lab -- bench $(if $(SERVER),--server $(SERVER)) $(ARGS)
+	cargo run --profile tools -p corral-lab -- bench $(if $(SERVER),--server $(SERVER)) $(ARGS)
 
 build: setup ## Build the module: target/release/libcorral.so
 	cargo build --release -p corral --target-dir target
@@ -103,10 +103,10 @@ check: setup-lints ## What CI runs besides the tests: formatting, lints, the dir
 	tools/scripts/purity --self-test
 
 model: ## Check the rules in every state that a model of clients, clock and failover can reach (minutes)
-	cargo run --profile demo -p corral-model --bin corral-model
+	cargo run --profile tools -p corral-model --bin corral-model
 
 mutants: ## Break the core on purpose, and see that the model catches each mistake (minutes)
-	cargo run --profile demo -p corral-model --bin mutants
+	cargo run --profile tools -p corral-model --bin mutants
 
 simulate: build ## Play random schedules of many clients on a real server (SCHEDULES=10000; slow)
 	SCHEDULES=$(SCHEDULES) cargo test -p corral --test tests simulation -- --nocapture

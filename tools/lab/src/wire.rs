@@ -23,6 +23,9 @@ pub(crate) enum Reply {
     List(Vec<Reply>),
 }
 
+/// State, value and number.
+pub(crate) type Triple<'a> = (&'a [u8], Option<&'a [u8]>, i64);
+
 /// A command as it goes over the wire.
 pub(crate) fn command<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
     let mut frame = format!("*{}\r\n", words.len()).into_bytes();
@@ -160,7 +163,7 @@ impl Reply {
     }
 
     /// What Corral answers: state, value and number.
-    pub(crate) fn triple(&self) -> Result<(&[u8], Option<&[u8]>, i64)> {
+    pub(crate) fn triple(&self) -> Result<Triple<'_>> {
         if let Self::List(list) = self {
             if let [Self::Bytes(state), value, Self::Number(number)] = list.as_slice() {
                 match value {

@@ -1,14 +1,14 @@
 //! One connection, which can be sent a command and read later: what a parked client is.
 
 use std::cell::OnceCell;
-use std::io::{BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 
 use crate::{eventually, Reply, Triple, DEADLINE};
 
 pub struct Client {
     /// One file per connection, read and written: thousands of these are held at once.
-    stream: BufReader<TcpStream>,
+    stream: LineByLine,
     parser: redis::Parser,
     id: OnceCell<i64>,
 }
@@ -25,7 +25,7 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         // For the same reason, small buffers.
-        let stream = BufReader::with_capacity(1024, stream);
+        let stream = LineByLine(BufReader::with_capacity(1024, stream));
         Ok(Self { stream, parser: redis::Parser::new(), id: OnceCell::new() })
     }
 
@@ -92,7 +92,7 @@ impl Client {
 
     /// The same, on a connection that may be closed already.
     pub fn try_send_raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
+        self.stream.0.get_mut().write_all(bytes)
     }
 
     /// Several commands in one packet, which the server runs in one turn of its event loop.
@@ -116,10 +116,10 @@ impl Client {
 
     /// Whether a reply, or the end of the connection, has arrived.
     pub fn has_reply(&self) -> bool {
-        if !self.stream.buffer().is_empty() {
+        if !self.stream.0.buffer().is_empty() {
             return true;
         }
-        let stream = self.stream.get_ref();
+        let stream = self.stream.0.get_ref();
         stream.set_nonblocking(true).unwrap();
         let peeked = stream.peek(&mut [0]);
         stream.set_nonblocking(false).unwrap();
@@ -148,7 +148,22 @@ impl Client {
 
     /// Closes the connection.
     pub fn hang_up(self) {
-        let _ = self.stream.get_ref().shutdown(Shutdown::Both);
+        let _ = self.stream.0.get_ref().shutdown(Shutdown::Both);
+    }
+}
+
+/// Gives no more than one line at a time. A reply ends with a line, so the parser, which keeps what it was given, is never
+/// given part of the next one: whether that has arrived can be seen.
+struct LineByLine(BufReader<TcpStream>);
+
+impl Read for LineByLine {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        let buffered = self.0.fill_buf()?;
+        let line = buffered.iter().position(|byte| *byte == b'\n').map_or(buffered.len(), |end| end + 1);
+        let count = line.min(room.len());
+        room[..count].copy_from_slice(&buffered[..count]);
+        self.0.consume(count);
+        Ok(count)
     }
 }
 

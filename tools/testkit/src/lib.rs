@@ -9,67 +9,43 @@
     reason = "a test fails by panicking; what programs use (launch, ports, process) returns errors"
 )]
 
+#[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
 mod clock;
+#[cfg(feature = "client")]
 mod cluster;
 pub mod launch;
 mod ports;
 mod process;
+#[cfg(feature = "client")]
 mod reply;
+#[cfg(feature = "client")]
 mod sentinel;
+#[cfg(feature = "client")]
 mod server;
+#[cfg(feature = "client")]
 mod stock;
+#[cfg(feature = "client")]
 pub mod story;
+#[cfg(feature = "client")]
+mod waiting;
 
-use std::time::{Duration, Instant};
-
-pub use client::Client;
-pub use clock::Clock;
-pub use cluster::{key_in, slot_of, Cluster};
 pub use launch::{Launch, Running};
 pub use ports::free_port;
 pub use process::{Process, Tether};
-pub use reply::{Reply, Triple};
-pub use sentinel::Sentinels;
-pub use server::{module, Server};
-pub use stock::{picture, Stock};
 
-/// How long a test waits for what must happen. Generous: the machines are shared, valgrind is slow, and no test is about
-/// speed.
-pub const DEADLINE: Duration = Duration::from_secs(120);
-
-/// Waits until `condition` holds.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// Sends everybody's ask before reading any answer, and takes the answers as they come in, whoever is parked.
-/// Everybody is answered, or this panics.
-pub fn ask_together(clients: &mut [Client], line: &str, mut take: impl FnMut(&mut Client, Triple)) {
-    clients.iter_mut().for_each(|client| client.send(line));
-    let mut open: Vec<&mut Client> = clients.iter_mut().collect();
-    eventually("everybody is answered", || {
-        open.retain_mut(|client| {
-            let answered = client.has_reply();
-            if answered {
-                let answer = client.read().triple();
-                take(client, answer);
-            }
-            !answered
-        });
-        open.is_empty()
-    });
-}
-
-/// Milliseconds since the epoch, as the server on the same machine has them.
-pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    u64::try_from(since.as_millis()).unwrap()
-}
+#[cfg(feature = "client")]
+pub use {
+    client::Client,
+    clock::Clock,
+    cluster::{key_in, slot_of, Cluster},
+    reply::{Reply, Triple},
+    sentinel::Sentinels,
+    server::{module, Server},
+    stock::{picture, Stock},
+    waiting::{ask_together, eventually, now_ms, DEADLINE},
+};
 
 /// Lets this process, and the servers it starts, have thousands of connections.
 pub fn raise_file_limit() {

@@ -79,7 +79,7 @@ pub(crate) async fn measure(options: &Bench, scale: &Scale, findings: &mut Findi
     ));
     findings.pictures.push(bars(
         "A thousand clients ask for one key that is gone",
-        "ms beyond the build, which takes 30 to 70: median (dark), 99 % (light)",
+        "ms beyond a build of 30 to 70 ms: median (dark), 99 % (light)",
         &shown,
     )?);
     if memcached.is_none() {

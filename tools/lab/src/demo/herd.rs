@@ -120,26 +120,24 @@ async fn live(
 async fn supervise(ledger: &RefCell<Ledger>, setting: Setting, progress: &Progress) -> Result<()> {
     loop {
         interrupt::check()?;
-        let mut ledger = ledger.borrow_mut();
-        if ledger.rebuilt_after(setting.expiries) || ledger.now() > setting.limit {
-            ledger.stops = true;
-        }
-        let expiries = ledger.expiries().len().min(setting.expiries);
-        progress.tell(&format!(
-            "{}, {} s: {} queries at once, {} so far; {} requests",
-            if ledger.stops {
-                "the last answers".to_owned()
-            } else {
-                format!("expiry {expiries} of {}", setting.expiries)
-            },
-            ledger.now().as_secs(),
-            ledger.in_flight(),
-            ledger.builds_begun,
-            ledger.requests,
-        ));
-        drop(ledger);
+        look_up(&mut ledger.borrow_mut(), setting, progress);
         tokio::time::sleep(LOOK_UP).await;
     }
+}
+
+fn look_up(ledger: &mut Ledger, setting: Setting, progress: &Progress) {
+    if ledger.rebuilt_after(setting.expiries) || ledger.now() > setting.limit {
+        ledger.stops = true;
+    }
+    let expiries = ledger.expiries().len().min(setting.expiries);
+    progress.tell(&format!(
+        "{}, {} s: {} queries at once, {} so far; {} requests",
+        if ledger.stops { "the last answers".to_owned() } else { format!("expiry {expiries} of {}", setting.expiries) },
+        ledger.now().as_secs(),
+        ledger.in_flight(),
+        ledger.builds_begun,
+        ledger.requests,
+    ));
 }
 
 /// Latencies from a microsecond to an hour, to three digits.

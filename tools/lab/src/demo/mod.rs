@@ -89,12 +89,12 @@ fn page(setting: Setting, sales: &Sales, runs: &[Run]) -> Result<Page> {
         .cards(&cards)
         .picture(&picture::in_flight(runs)?)
         .note(
-            "Dotted lines: the cache entry expires. Grey: the run is over. All panels have the same axes. Without \
-             protection the entry may expire again while queries of the last expiry still run.",
+            "Above each panel: the most queries that ran at once, and how long the run took. Dotted lines: the cache entry \
+             expires. Grey: the run is over. All panels have the same axes. Without protection the entry may expire again while queries of the last expiry still run.",
         )
         .picture(&picture::bars(
             "How long a request took",
-            "ms, from asking to the report: 99 % (light) and 99.9 % (lighter) of the requests",
+            "ms: 99 % of the requests (dark), 99.9 % (light)",
             &runs.iter().map(bar).collect::<Vec<_>>(),
         )?)
         .table(&table(runs));
@@ -135,7 +135,14 @@ fn bar(run: &Run) -> picture::Bar {
         strategy: run.strategy,
         dark_ms: run.latency(0.99).as_secs_f64() * 1000.0,
         light_ms: run.latency(0.999).as_secs_f64() * 1000.0,
-        builds: format!("{:.0} queries per expiry", run.queries_per_expiry()),
+        builds: {
+            let queries = run.queries_per_expiry();
+            if queries < 1.5 {
+                "1 query".to_owned()
+            } else {
+                format!("{queries:.0} queries")
+            }
+        },
     }
 }
 

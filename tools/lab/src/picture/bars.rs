@@ -56,6 +56,6 @@ pub(crate) fn bars(title: &str, below: &str, bars: &[Bar]) -> Result<String> {
     })
 }
 
-const ROW: u32 = 42;
-const BELOW: u32 = 44;
+const ROW: u32 = 46;
+const BELOW: u32 = 50;
 const SIDE: u32 = 12;

@@ -111,11 +111,7 @@ fn draw_run(run: &Run, height: f64, chart: &mut Chart<'_>) -> Drawn {
 }
 
 fn summary(run: &Run) -> String {
-    let queries = match run.most_in_flight() {
-        1 => "1 query at once".to_owned(),
-        most => format!("up to {most} queries at once"),
-    };
-    format!("{queries}; {} expiries in {}", run.expiries_met(), duration(run.elapsed.as_secs_f64()))
+    format!("{} at once, {}", run.most_in_flight(), duration(run.elapsed.as_secs_f64()))
 }
 
 /// The number of queries in flight as corners of a staircase.
@@ -131,10 +127,10 @@ fn staircase(run: &Run) -> Vec<(f64, f64)> {
     corners
 }
 
-const PANEL_HEIGHT: u32 = 190;
-const LEFT: u32 = 52;
+const PANEL_HEIGHT: u32 = 200;
+const LEFT: u32 = 58;
 const RIGHT: u32 = 10;
-const BELOW: u32 = 42;
+const BELOW: u32 = 48;
 const CLOSE_UP_QUERIES: f64 = 2.3;
 const MARK: RGBColor = RGBColor(0x77, 0x77, 0x77);
 const SHADE: RGBColor = RGBColor(0xF2, 0xF2, 0xF2);

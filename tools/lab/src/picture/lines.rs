@@ -19,9 +19,9 @@ pub(crate) fn fanout(lines: &[Line]) -> Result<String> {
         let most = points().map(|point| point.0).fold(1.0, f64::max);
         let slowest = points().map(|point| point.1).fold(1.0, f64::max) * 1.1;
         let mut chart = ChartBuilder::on(root)
-            .margin_right(104)
-            .x_label_area_size(44)
-            .y_label_area_size(52)
+            .margin_right(126)
+            .x_label_area_size(50)
+            .y_label_area_size(60)
             .build_cartesian_2d(0.0..most, 0.0..slowest)?;
         chart
             .configure_mesh()

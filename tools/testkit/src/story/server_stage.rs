@@ -15,6 +15,8 @@ pub struct ServerStage {
     defaults: Vec<Vec<u8>>,
     /// Commands and options that CACHE.VERSION lists; none if it is not known.
     offers: BTreeSet<String>,
+    /// Groups were set: a lease that was voided keeps its permit, so a flush does not begin anew.
+    has_groups: bool,
 }
 
 impl ServerStage {
@@ -32,7 +34,7 @@ impl ServerStage {
             Reply::Error(_) => BTreeSet::new(),
             version => texts(&version).into_iter().map(|text| text.to_lowercase()).collect(),
         };
-        Self { server, clients: BTreeMap::new(), observer, defaults, offers }
+        Self { server, clients: BTreeMap::new(), observer, defaults, offers, has_groups: false }
     }
 
     fn client(&mut self, name: &str) -> &mut Client {
@@ -47,6 +49,10 @@ impl ServerStage {
 
 impl Stage for ServerStage {
     fn begin(&mut self) {
+        if self.has_groups {
+            *self = Self::start();
+            return;
+        }
         for (_, client) in std::mem::take(&mut self.clients) {
             client.hang_up();
         }
@@ -62,6 +68,7 @@ impl Stage for ServerStage {
 
     fn send(&mut self, client: &str, words: &[Vec<u8>]) {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        self.has_groups |= words.contains(&b"corral.groups".as_slice());
         self.client(client).send_bytes(&words);
     }
 
