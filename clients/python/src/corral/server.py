@@ -179,7 +179,7 @@ class Server:
                 await node.give(link)
                 raise ModuleMissing(node.name) from refusal
             # "… no permissions to run the 'cache.fill' command"; what it says of the key is said when the key is used.
-            if kind is Kind.DENIED and re.search("run the '?cache", str(refusal)):
+            if kind is Kind.DENIED and re.search("run the '?cache", str(refusal), re.IGNORECASE):
                 missing.append(name)
         for name in _PROBES:
             if name in missing:
