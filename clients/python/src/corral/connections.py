@@ -4,6 +4,7 @@ read time-out above the longest park. One class serves threads and asyncio: only
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import threading
@@ -68,7 +69,10 @@ class Library:
     def _kept(self, given: dict[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in given.items() if name in _KEPT_SETTINGS or name.startswith("ssl")}
         connecting = given.get("socket_connect_timeout") or CONNECT_TIMEOUT
-        return kept | {"socket_timeout": READ_TIMEOUT, "socket_connect_timeout": min(connecting, CONNECT_TIMEOUT)}
+        # redis.asyncio gives asyncio.wait_for its socket_timeout, which before Python 3.12 loses cancellations: a caller
+        # that was cancelled would go on and park. There each read is given its time-out, and see Link.
+        reading = None if self.awaits else READ_TIMEOUT
+        return kept | {"socket_timeout": reading, "socket_connect_timeout": min(connecting, CONNECT_TIMEOUT)}
 
     def seeds(self) -> list[tuple[str, int]]:
         manager = self.client.nodes_manager
@@ -104,11 +108,30 @@ class Link:
 
     async def open(self) -> Link:
         try:
-            await self._done(self._raw.connect())
+            if self._awaits:
+                await self._connect_in_a_task()
+            else:
+                self._raw.connect()
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def _connect_in_a_task(self) -> None:
+        task = asyncio.ensure_future(self._raw.connect())
+        try:
+            await asyncio.wait({task}, timeout=CONNECT_TIMEOUT)
+        finally:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(self._connected_for_nobody)
+        if not task.done():
+            raise TimeoutError("the server accepted the connection and said nothing")
+        task.result()
+
+    def _connected_for_nobody(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            asyncio.ensure_future(self.close())
 
     async def call(self, *arguments: Any) -> Any:
         reply = (await self.call_all([arguments]))[0]
@@ -120,12 +143,13 @@ class Link:
         """The replies; an error of the server's is one. Anything else that goes wrong, cancellation too, closes the
         connection: the reply to come must not meet the next command."""
         replies: list[Any] = []
+        reading = {"timeout": READ_TIMEOUT} if self._awaits else {}
         try:
             for arguments in commands:
                 await self._done(self._raw.send_command(*arguments))
             for _ in commands:
                 try:
-                    replies.append(await self._done(self._raw.read_response(disable_decoding=True)))
+                    replies.append(await self._done(self._raw.read_response(disable_decoding=True, **reading)))
                 except Exception as error:
                     if not any(c.__name__ == "ResponseError" for c in type(error).__mro__):
                         raise
