@@ -69,8 +69,9 @@ class Library:
     def _kept(self, given: dict[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in given.items() if name in _KEPT_SETTINGS or name.startswith("ssl")}
         connecting = given.get("socket_connect_timeout") or CONNECT_TIMEOUT
-        # redis.asyncio gives asyncio.wait_for its socket_timeout, which before Python 3.12 loses cancellations: a caller
-        # that was cancelled would go on and park. There each read is given its time-out, and see Link.
+        # redis.asyncio passes its socket_timeout to asyncio.wait_for when it sends, which before Python 3.12 loses
+        # cancellations: a caller that was cancelled would go on and park. So it is set for reading only (see Link; the
+        # argument `timeout` of its read_response will not do: it answers None for a time-out, as for a nil).
         reading = None if self.awaits else READ_TIMEOUT
         return kept | {"socket_timeout": reading, "socket_connect_timeout": min(connecting, CONNECT_TIMEOUT)}
 
@@ -143,13 +144,16 @@ class Link:
         """The replies; an error of the server's is one. Anything else that goes wrong, cancellation too, closes the
         connection: the reply to come must not meet the next command."""
         replies: list[Any] = []
-        reading = {"timeout": READ_TIMEOUT} if self._awaits else {}
         try:
+            if self._awaits:
+                self._raw.socket_timeout = None
             for arguments in commands:
                 await self._done(self._raw.send_command(*arguments))
+            if self._awaits:
+                self._raw.socket_timeout = READ_TIMEOUT
             for _ in commands:
                 try:
-                    replies.append(await self._done(self._raw.read_response(disable_decoding=True, **reading)))
+                    replies.append(await self._done(self._raw.read_response(disable_decoding=True)))
                 except Exception as error:
                     if not any(c.__name__ == "ResponseError" for c in type(error).__mro__):
                         raise
