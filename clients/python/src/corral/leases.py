@@ -18,7 +18,8 @@ from .waiting import Waiting
 
 
 class Lease:
-    def __init__(self, key: bytes, token: int, node: Node, link: Link, waiting: Waiting) -> None:
+    def __init__(self, key: bytes, token: int, node: Node, link: Link | None, waiting: Waiting) -> None:
+        """Without a link it is not tied: one of many that were granted by one MGETORLOCK."""
         self.key, self.token, self.node, self.link = key, token, node, link
         self.ended = waiting.event()
         self.speaking = waiting.slots(1)  # renewal and verdict share the connection
@@ -85,6 +86,17 @@ class Leases:
             if now - asked < 0.02:  # nobody is parked there just now
                 await self._waiting.sleep(min(random.uniform(0.02, 0.1), max(0.0, deadline - now)))
 
+    async def ask_all(self, keys: Sequence[bytes], o: Call) -> list[Lease]:
+        """The leases that one MGETORLOCK grants; the other keys have a value, or somebody builds them."""
+        words = ("CACHE.MGETORLOCK", len(keys), *keys, "LEASE", milliseconds(o.lease))
+        replies, node, link = await self._server.reach(keys[0], lambda _: words, time.monotonic() + o.wait)
+        await node.give(link)
+        return [
+            Lease(key, number, node, None, self._waiting)
+            for key, (state, _, number) in zip(keys, replies)
+            if state in (b"LOCK", b"REFRESH")
+        ]
+
     def renew(self, lease: Lease, seconds: float) -> None:
         """Until the verdict, at a third of the lease."""
 
@@ -93,9 +105,10 @@ class Leases:
                 if not await lease.speaking.enter(READ_TIMEOUT):
                     return
                 try:
-                    if lease.ended.is_set() or not lease.link.usable:
+                    if lease.ended.is_set() or (lease.link is not None and not lease.link.usable):
                         return
-                    if await lease.link.call("CACHE.RENEW", lease.key, lease.token, milliseconds(seconds)) is None:
+                    speak = self._server.command if lease.link is None else lease.link.call
+                    if await speak("CACHE.RENEW", lease.key, lease.token, milliseconds(seconds)) is None:
                         return  # taken over or invalidated; who joined still gets what is being built
                 except Exception as error:
                     log.warning("the lease of %s could not be renewed: %s", as_text(lease.key), error)
@@ -114,13 +127,13 @@ class Leases:
         lease.ended.set()
         alone = await lease.speaking.enter(READ_TIMEOUT)
         try:
-            if alone and lease.link.usable:
+            if alone and lease.link is not None and lease.link.usable:
                 try:
                     reply = await lease.link.call(command, lease.key, lease.token, *arguments)
                     await lease.node.give(lease.link)
                     return reply
                 except Exception as error:
-                    if await self._is_final(lease, command, error):
+                    if await self._is_final(lease, lease.link, command, error):
                         raise
             return await self._server.command(command, lease.key, lease.token, *arguments)
         except NoPermission:
@@ -133,14 +146,14 @@ class Leases:
             if alone:
                 lease.speaking.leave()
 
-    async def _is_final(self, lease: Lease, command: str, error: Exception) -> bool:
+    async def _is_final(self, lease: Lease, link: Link, command: str, error: Exception) -> bool:
         """Whether another connection would hear the same."""
         kind = kind_of(error)
-        if kind is Kind.OTHER and command == "CACHE.FILL" and lease.link.usable:
+        if kind is Kind.OTHER and command == "CACHE.FILL" and link.usable:
             # Refused as it stands, and so would be what every next builder brings.
-            await lease.link.call("CACHE.FAIL", lease.key, lease.token, text_of(error).encode())
-        answered = lease.link.usable
-        await lease.link.close()  # should the lease still be live, the tie ends it
+            await link.call("CACHE.FAIL", lease.key, lease.token, text_of(error).encode())
+        answered = link.usable
+        await link.close()  # should the lease still be live, the tie ends it
         if kind is Kind.DENIED:
             raise NoPermission(f"{lease.node.name}: {error}") from error
         return answered and kind not in (Kind.MOVED, Kind.AGAIN)
