@@ -63,8 +63,9 @@ class Library:
             pool = self.client.connection_pool
             return self._kept(pool.connection_kwargs), pool.connection_class
         node = next(iter(self.client.get_nodes() or self.client.nodes_manager.startup_nodes.values()))
-        client = getattr(node, "redis_connection", None) or getattr(node, "valkey_connection", None)
-        source = node if self.awaits else client.connection_pool
+        source: Any = node
+        if not self.awaits:
+            source = (getattr(node, "redis_connection", None) or getattr(node, "valkey_connection")).connection_pool
         return self._kept(source.connection_kwargs), source.connection_class
 
     def _kept(self, given: dict[str, Any]) -> dict[str, Any]:

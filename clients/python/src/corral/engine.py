@@ -186,7 +186,7 @@ class Engine:
         backoff = () if o.backoff is None else ("BACKOFF", milliseconds(o.backoff))
         reply = await self.leases.conclude(lease, "CACHE.FAIL", message.encode(), *backoff)
         if isinstance(reply, list) and reply[0] == b"STALE":
-            log.warning("the build of %s failed, and its old value is served: %s", as_text(lease.key), message)
+            log.error("the build of %s failed, and its old value is served", as_text(lease.key), exc_info=error)
             flight.outcome = Value(reply[1])
             return self._codec.loads(reply[1])
         flight.outcome = Failed.by(message, reply[2] if isinstance(reply, list) else 0, error)

@@ -73,9 +73,11 @@ class Call:
             raise ValueError("lease and wait take seconds, not None")
 
     def but(self, changes: CallOptions) -> Call:
+        if not changes:
+            return self
         try:
             given: Any = changes
-            return dataclasses.replace(self, **given) if changes else self
+            return dataclasses.replace(self, **given)
         except TypeError:
             unknown = ", ".join(sorted(set(changes) - set(CallOptions.__annotations__)))
             raise ValueError(f"unknown option: {unknown}; known are {', '.join(CallOptions.__annotations__)}") from None
