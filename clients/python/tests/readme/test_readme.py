@@ -10,6 +10,7 @@ import pytest
 import redis
 
 README = Path(os.environ["CORRAL_README"]).read_text()
+FRONT_PAGE = Path(os.environ["CORRAL_README"]).parents[2].joinpath("README.md").read_text()
 ACL = Path(os.environ["CORRAL_ACL"]).read_text().strip()
 URL = os.environ["REDIS_URL"]
 BLOCKS = re.findall(r"^```(\w[\w-]*)\n(.*?)^```$", README, re.M | re.S)
@@ -20,7 +21,10 @@ def test_there_is_no_block_that_nobody_runs():
     assert len(BLOCKS) >= 8
 
 
-@pytest.mark.parametrize("block", [text for language, text in BLOCKS if language == "python"])
+@pytest.mark.parametrize(
+    "block",
+    [text for language, text in BLOCKS if language == "python"] + re.findall(r"^```python\n(.*?)^```$", FRONT_PAGE, re.M | re.S),
+)
 def test_a_block_runs_in_an_empty_directory(block, tmp_path):
     redis.Redis.from_url(URL).flushall()
     program = tmp_path / "block.py"
