@@ -242,6 +242,7 @@ class Topology:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self.is_cluster = library.cluster
         self._nodes: dict[tuple[str, int] | None, Node] = {}
         self._masters: list[Node] = []
         self._ranges: list[tuple[int, int, Node]] = []

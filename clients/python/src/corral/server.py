@@ -121,22 +121,17 @@ class Server:
         return node.features  # type: ignore[no-any-return]
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
-        failed: dict[str, Exception] = {}
-        for key in keys:
+        # In a cluster one by one: keys of one command must be of one slot.
+        for group in [[key] for key in keys] if self.topology.is_cluster else [list(keys)][: len(keys)]:
             for attempt in range(_ATTEMPTS_TO_INVALIDATE):
                 try:
-                    await self.command("CACHE.INVALIDATE", key)
+                    await self.command("CACHE.INVALIDATE", *group)
                     break
                 except Unavailable as error:
-                    if attempt + 1 < _ATTEMPTS_TO_INVALIDATE:
-                        await self._waiting.sleep(random.uniform(0.1, 0.2))
-                        await self._refreshed()
-                    else:
-                        failed[await self._name(key)] = error
-            if failed:
-                break  # whoever is told cannot tell which keys are done, and will ask for all again
-        if failed:
-            raise NotAllAnswered(failed)
+                    if attempt + 1 == _ATTEMPTS_TO_INVALIDATE:
+                        raise NotAllAnswered({await self._name(group[0]): error}) from error
+                    await self._waiting.sleep(random.uniform(0.1, 0.2))
+                    await self._refreshed()
 
     async def invalidate_tags(self, tags: Sequence[bytes], swr_ms: int | None) -> None:
         options = () if swr_ms is None else ("SWR", swr_ms)
