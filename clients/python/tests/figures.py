@@ -1,6 +1,6 @@
 """A hit through the package beside the bare client's GETORLOCK, in turns, so that what else the machine does hits both.
 
-usage: figures.py URL [CALLS] [SAMPLES]      SAMPLES: also how long after another's INVALIDATE the near cache is behind"""
+usage: figures.py URL [CALLS] [SAMPLES]      SAMPLES: of how long the near cache is behind others"""
 
 import asyncio
 import random
@@ -57,7 +57,10 @@ async def asynchronous():
     cache = AsyncCorral(URL, ttl=600)
     package, bare = lambda: cache.get_or_build("figures", None), lambda: client.execute_command(*BARE)
     await package()
-    line("redis.asyncio, hit", [(await microseconds_async(package), await microseconds_async(bare)) for _ in range(ROUNDS)])
+    line(
+        "redis.asyncio, hit",
+        [(await microseconds_async(package), await microseconds_async(bare)) for _ in range(ROUNDS)],
+    )
     await cache.close()
     await client.aclose()
 
@@ -76,7 +79,10 @@ def staleness(samples):
             time.sleep(0.001)
         behind.append((time.perf_counter() - began) * 1000)
     behind.sort()
-    print(f"near cache behind an INVALIDATE elsewhere: p50 {behind[samples // 2]:.0f} ms, p99 {behind[samples * 99 // 100]:.0f} ms")
+    print(
+        f"near cache behind an INVALIDATE elsewhere: p50 {behind[samples // 2]:.0f} ms, "
+        f"p99 {behind[samples * 99 // 100]:.0f} ms"
+    )
 
 
 sync()

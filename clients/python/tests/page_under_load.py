@@ -1,5 +1,5 @@
-"""The Flask page of examples/python in four gunicorn processes, under a hundred visitors, while things go wrong: the server
-restarts, the worker that builds is killed with -9, the database fails. Prints what the visitors saw.
+"""The Flask page of examples/python in four gunicorn processes, under a hundred visitors, while things go wrong: the
+server restarts, the worker that builds is killed with -9, the database fails. Prints what the visitors saw.
 
 usage: page_under_load.py [SECONDS]      CORRAL_SERVER and CORRAL_MODULE as for the tests; PAGE=plain has no cache
 """
@@ -77,13 +77,30 @@ def main():
     directory = tempfile.mkdtemp()
     server, port = Server(), random.randrange(12000, 32000)
     environment = os.environ | {
-        "REDIS_URL": f"redis://127.0.0.1:{server.port}", "PYTHONPATH": str(ROOT / "examples/python"),
-        "SHOP_DATABASE": f"{directory}/shop.db", "SHOP_SECONDS": "0.5",
+        "REDIS_URL": f"redis://127.0.0.1:{server.port}",
+        "PYTHONPATH": str(ROOT / "examples/python"),
+        "SHOP_DATABASE": f"{directory}/shop.db",
+        "SHOP_SECONDS": "0.5",
     }
     log = open(f"{directory}/log", "wb")
     gunicorn = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--workers", "4", "--threads", "32", "--bind", f"127.0.0.1:{port}", "flask_page:app"],
-        cwd=directory, env=environment, stdout=log, stderr=log)
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--workers",
+            "4",
+            "--threads",
+            "32",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "flask_page:app",
+        ],
+        cwd=directory,
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
     try:
         while True:
             try:
@@ -116,7 +133,10 @@ def main():
         seen = [one for visit in visits for one in visit.seen]
         took = sorted(seconds for _, code, seconds in seen if code == 200)
         print(f"{len(seen)} requests in {SECONDS:g} s: {dict(Counter(str(code) for _, code, _ in seen))}")
-        print(f"p50 {took[len(took) // 2] * 1e3:.0f} ms, p99 {took[len(took) * 99 // 100] * 1e3:.0f} ms, max {took[-1] * 1e3:.0f} ms")
+        print(
+            f"p50 {took[len(took) // 2] * 1e3:.0f} ms, p99 {took[len(took) * 99 // 100] * 1e3:.0f} ms, "
+            f"max {took[-1] * 1e3:.0f} ms"
+        )
         print(f"{built() - before} builds; without a cache {len(seen)}")
     finally:
         gunicorn.terminate()

@@ -91,7 +91,7 @@ class Engine:
             self._forget([key])
 
     async def check(self, key: bytes) -> Features:
-        return await self.server.features(key)
+        return await self.server.features(key, anew=True)
 
     # --- One flight for each key ------------------------------------------------------------------------------------
 
@@ -174,7 +174,9 @@ class Engine:
             flight.outcome = Value(data)
             stored = await self.leases.conclude(lease, "CACHE.FILL", data, *options)
             if stored is not None and self._near is not None and not callable(o.ttl):
-                self._near.put(lease.key, data, float("inf") if o.ttl is None else o.ttl * (1 - o.jitter / 100), asked_at)
+                self._near.put(
+                    lease.key, data, float("inf") if o.ttl is None else o.ttl * (1 - o.jitter / 100), asked_at
+                )
         else:
             flight.outcome = Private()
             await self.leases.conclude(lease, "CACHE.PASS")

@@ -93,7 +93,9 @@ def test_many_keys_take_their_leases_by_one_command(raw):
     raw.config_resetstat()
     assert ours.get_or_create_multi(wanted, lambda *keys: [key.upper() for key in keys]) == ["A", "B", "C", "D"]
     asked = {name.lower(): row["calls"] for name, row in raw.info("commandstats").items() if "cache." in name.lower()}
-    assert asked["cmdstat_cache.mgetorlock"] == 1 and asked.get("cmdstat_cache.getorlock", 0) <= 1  # the first is check()'s
+    assert (
+        asked["cmdstat_cache.mgetorlock"] == 1 and asked.get("cmdstat_cache.getorlock", 0) <= 1
+    )  # the first is check()'s
     assert raw.execute_command("CACHE.LEASES") == []
     assert ours.get_multi(wanted) == ["A", "B", "C", "D"]
 

@@ -76,10 +76,17 @@ def django(url, tmp_path_factory):
     from django.conf import settings
 
     settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path_factory.mktemp("db") / "db")}},
-        CACHES={"default": {
-            "BACKEND": "corral.django.CorralCache", "LOCATION": url, "KEY_PREFIX": "shop", "OPTIONS": {"CORRAL": {"sie": 60}},
-        }},
+        DATABASES={
+            "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path_factory.mktemp("db") / "db")}
+        },
+        CACHES={
+            "default": {
+                "BACKEND": "corral.django.CorralCache",
+                "LOCATION": url,
+                "KEY_PREFIX": "shop",
+                "OPTIONS": {"CORRAL": {"sie": 60}},
+            }
+        },
     )
     django.setup()
     return django

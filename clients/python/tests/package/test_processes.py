@@ -1,4 +1,4 @@
-"""Prefork servers, gevent, multiprocessing: objects made before a fork, and what a greenlet does where a thread would."""
+"""Prefork servers, gevent, multiprocessing: objects made before a fork, and greenlets where threads would be."""
 
 import multiprocessing
 import os
@@ -33,7 +33,9 @@ def script(url, text):
 
 
 def test_greenlets_build_once_and_a_timed_out_one_hands_over(url, raw):
-    assert script(url, """
+    assert script(
+        url,
+        """
         from gevent import monkey; monkey.patch_all()
         import gevent, sys, time
         from corral import Corral
@@ -44,7 +46,8 @@ def test_greenlets_build_once_and_a_timed_out_one_hands_over(url, raw):
             time.sleep(0.2)
             return 7
 
-        print(set(greenlet.get() for greenlet in [gevent.spawn(cache.get_or_build, "k", build) for _ in range(50)]), len(builds))
+        callers = [gevent.spawn(cache.get_or_build, "k", build) for _ in range(50)]
+        print(set(caller.get() for caller in callers), len(builds))
 
         def give_up():
             with gevent.Timeout(0.2, False):
@@ -54,15 +57,19 @@ def test_greenlets_build_once_and_a_timed_out_one_hands_over(url, raw):
         gevent.sleep(0.1)
         with gevent.Timeout(10):
             print(cache.get_or_build("slow", lambda: 8))
-    """) == ["{7}", "1", "8"]
+    """,
+    ) == ["{7}", "1", "8"]
 
 
 def test_a_process_ends_although_a_refresh_still_runs(url, raw):
     raw.execute_command("CACHE.SET", "k", "1", "PX", 1, "SWR", 60_000)
-    assert script(url, """
+    assert script(
+        url,
+        """
         import sys, time
         from corral import Corral
         time.sleep(0.01)
         print(Corral(sys.argv[1]).get_or_build("k", lambda: time.sleep(600)))
-    """) == ["1"]
+    """,
+    ) == ["1"]
     assert raw.execute_command("CACHE.GET", "k")[0] == b"STALE"
