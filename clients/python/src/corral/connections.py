@@ -229,11 +229,13 @@ class Node:
         self.features: Any = None
 
     async def take(self) -> Link:
-        try:
-            return self._idle.pop()  # the last one given back is the least likely to have been closed meanwhile
-        except IndexError:
-            pass
-        return await Link(self._library.connection(self._address), self._library.awaits).open()
+        while True:
+            try:
+                link = self._idle.pop()  # the last one given back is the least likely to have been closed meanwhile
+            except IndexError:
+                return await Link(self._library.connection(self._address), self._library.awaits).open()
+            if link.usable:
+                return link
 
     async def give(self, link: Link) -> None:
         if link.usable and len(self._idle) < _KEPT_IDLE:
