@@ -138,7 +138,7 @@ class Tasks:
 
     async def wait(self, event: _Signal, timeout: float) -> bool:
         if not event.is_set():
-            await _until(event.waiters, timeout)
+            await _until(asyncio.get_running_loop().create_future(), event.waiters, timeout)
         return event.is_set()
 
     async def sleep(self, seconds: float) -> None:
@@ -178,17 +178,14 @@ class Tasks:
         return task
 
 
+Waiter = asyncio.Future[bool]
+
+
 # Not asyncio.wait_for: before Python 3.12 it loses a cancellation that comes with the result.
-async def _until(
-    waiters: deque[asyncio.Future[bool]], timeout: float, shown: list[asyncio.Future[bool]] | None = None
-) -> bool:
+async def _until(waiter: Waiter, waiters: deque[Waiter], timeout: float) -> bool:
     """True if somebody resolved it, False after the time-out."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[bool] = loop.create_future()
-    alarm = loop.call_later(max(0.0, timeout), _resolve, waiter, False)
+    alarm = waiter.get_loop().call_later(max(0.0, timeout), _resolve, waiter, False)
     waiters.append(waiter)
-    if shown is not None:
-        shown.append(waiter)
     try:
         return await waiter
     finally:
@@ -197,7 +194,7 @@ async def _until(
             waiters.remove(waiter)
 
 
-def _resolve(waiter: asyncio.Future[bool], result: bool) -> bool:
+def _resolve(waiter: Waiter, result: bool) -> bool:
     if waiter.done():
         return False
     waiter.set_result(result)
@@ -206,7 +203,7 @@ def _resolve(waiter: asyncio.Future[bool], result: bool) -> bool:
 
 class _Signal:
     def __init__(self) -> None:
-        self.waiters: deque[asyncio.Future[bool]] = deque()
+        self.waiters: deque[Waiter] = deque()
         self._set = False
 
     def set(self) -> None:
@@ -221,18 +218,18 @@ class _Signal:
 class _TaskSlots:
     def __init__(self, count: int) -> None:
         self._free = count
-        self._waiters: deque[asyncio.Future[bool]] = deque()
+        self._waiters: deque[Waiter] = deque()
 
     async def enter(self, timeout: float) -> bool:
         if self._free > 0:
             self._free -= 1
             return True
-        mine: list[asyncio.Future[bool]] = []
+        waiter: Waiter = asyncio.get_running_loop().create_future()
         try:
-            return await _until(self._waiters, timeout, mine)
+            return await _until(waiter, self._waiters, timeout)
         except asyncio.CancelledError:
-            if mine[0].done() and not mine[0].cancelled() and mine[0].result():
-                self.leave()  # given at the moment of the cancellation
+            if not waiter.cancelled() and waiter.result():
+                self.leave()  # it was given at the moment of the cancellation
             raise
 
     def leave(self) -> None:
