@@ -6,7 +6,6 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from driver import Builds, Call, Driver
@@ -14,7 +13,6 @@ from expectations import Mismatch, answer_fits, fits, shown, wanted_by
 from servers import Servers, until
 from wire import ServerError
 
-ACL = Path(__file__).with_name("acl.txt").read_text().split()
 ANSWER_DEADLINE = 15.0
 DRIVER_CALLS = frozenset(
     "get_or_build define call refresh key invalidate_call invalidate invalidate_tags outdate check close open "
@@ -60,10 +58,10 @@ class Player:
                 scenario.get("topology", "standalone"), scenario.get("module", True), scenario.get("settings", {})
             )
             for word in scenario.get("needs", []):
-                if not self._module_has(word):
+                if not self._servers.module_has(word):
                     raise Skipped(f"the module has no {word}")
             if "user" in scenario:
-                self._make_user(scenario["user"])
+                self._servers.make_user(scenario["user"])
             for name in scenario.get("drivers", ["A"]):
                 self._start(name)
             for step in scenario["steps"]:
@@ -85,28 +83,6 @@ class Player:
         for word in [*self._scenario.get("driver_needs", []), *(["resp3"] if self._resp == 3 else [])]:
             if word not in self._has:
                 raise Skipped(f"the driver has no {word}")
-
-    def _module_has(self, word: str) -> bool:
-        node = self.servers.nodes[0]
-        if " " not in word:
-            return bool(node.call("COMMAND", "INFO", word)[0])
-        try:
-            told = node.call("CACHE.VERSION")
-        except ServerError:
-            return False
-        options = dict(zip(told[::2], told[1::2])).get("options", [])
-        return word.lower() in [option.lower() for option in options]
-
-    def _make_user(self, rules: str) -> None:
-        """The documented line, word by word, but for commands that this build of the module does not have."""
-        words = rules.replace("documented", " ".join(ACL[3:]).replace("PASSWORD", "secret")).split()
-        for node in self.servers.nodes:
-            for word in ["reset", *words]:
-                try:
-                    node.call("ACL", "SETUSER", "app", word)
-                except ServerError as error:
-                    if not re.match(r"[+-]cache\.", word):
-                        raise Mismatch(f"ACL SETUSER app {word}: {error}") from error
 
     def _start(self, name: str) -> None:
         self._drivers[name] = Driver(self._command, self._builds, self._verbose)

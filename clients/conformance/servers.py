@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from wire import Connection, ServerError, slot_of
 SERVER = os.environ.get("CORRAL_SERVER", "redis-server")
 MODULE = os.path.realpath(os.environ.get("CORRAL_MODULE", "target/release/libcorral.so"))
 SERVICE = "corral"
+ACL = Path(__file__).with_name("acl.txt").read_text().split()
 DEADLINE = 20.0
 
 
@@ -185,6 +187,31 @@ class Servers:
         state = node.call("CLUSTER", "INFO")
         masters = {tuple(row[2][:2]) for row in node.call("CLUSTER", "SLOTS")}
         return "cluster_state:ok" in state and len(masters) == 3
+
+    # --- Before the first step ---
+
+    def module_has(self, word: str) -> bool:
+        """A command, or an option as CACHE.VERSION says it."""
+        node = self.nodes[0]
+        if " " not in word:
+            return bool(node.call("COMMAND", "INFO", word)[0])
+        try:
+            told = node.call("CACHE.VERSION")
+        except ServerError:
+            return False
+        options = dict(zip(told[::2], told[1::2])).get("options", [])
+        return word.lower() in [option.lower() for option in options]
+
+    def make_user(self, rules: str) -> None:
+        """`documented` is the documented line, but for commands that this build of the module does not have."""
+        words = rules.replace("documented", " ".join(ACL[3:]).replace("PASSWORD", "secret")).split()
+        for node in self.nodes:
+            for word in ["reset", *words]:
+                try:
+                    node.call("ACL", "SETUSER", "app", word)
+                except ServerError as error:
+                    if not re.match(r"[+-]cache\.", word):
+                        raise ValueError(f"ACL SETUSER app {word}: {error}") from error
 
     # --- Who has what ---
 
