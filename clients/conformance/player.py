@@ -13,7 +13,8 @@ from expectations import Mismatch, answer_fits, fits, shown, wanted_by
 from servers import Servers, until
 from wire import ServerError
 
-ANSWER_DEADLINE = 15.0
+ANSWER_DEADLINE = 30.0
+START_DEADLINE = 90.0  # of a language's runtime, on a machine that is busy
 DRIVER_CALLS = frozenset(
     "get_or_build define call refresh key invalidate_call invalidate invalidate_tags outdate check close open "
     "fork".split()
@@ -89,7 +90,7 @@ class Player:
         for gate in self._gates:
             self._drivers[name].send({"do": "gate", "gate": gate})
         if self._scenario.get("open", True):
-            self._await(self._drivers[name].send(self._opening({})), {"do": "open"})
+            self._await(self._drivers[name].send(self._opening({})), {"do": "open", "within": START_DEADLINE})
 
     def _opening(self, step: dict[str, Any]) -> dict[str, Any]:
         user = "app:secret" if "user" in self._scenario else None
