@@ -10,6 +10,8 @@ import threading
 from collections import Counter
 from typing import Any
 
+import processes
+
 
 class Call:
     def __init__(self, driver: Driver, number: int) -> None:
@@ -36,7 +38,7 @@ class Builds:
 class Driver:
     def __init__(self, command: list[str], builds: Builds, verbose: bool) -> None:
         self._errors = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
+        self._process = processes.start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
         self._builds, self._verbose = builds, verbose
         self._calls: dict[int, Call] = {}
         self._lock = threading.Lock()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import processes
 from wire import Connection, ServerError, slot_of
 
 SERVER = os.environ.get("CORRAL_SERVER", "redis-server")
@@ -75,7 +76,7 @@ class Server:
             if self._module:
                 command += ["--loadmodule", MODULE]
         with open(Path(self._directory, "log"), "ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = processes.start(command, self._directory, stdout=log, stderr=log)
         until(f"{SERVER} on port {self.port} starts", self._is_up)
 
     def _is_up(self) -> bool:
