@@ -66,10 +66,12 @@ class Call:
                 object.__setattr__(self, name, seconds(name, given))
         if self.on_timeout not in ("raise", "build"):
             raise ValueError(f"on_timeout={self.on_timeout!r}: takes 'raise' or 'build'")
-        if not 0 <= self.jitter <= 100:
+        if not isinstance(self.jitter, int) or not 0 <= self.jitter <= 100:
             raise ValueError(f"jitter={self.jitter!r}: takes a percentage, 0 to 100")
         if isinstance(self.tags, (str, bytes)):
             raise ValueError(f"tags={self.tags!r}: takes a list of texts, not one text")
+        if not callable(self.tags):
+            object.__setattr__(self, "tags", tuple(self.tags))
         if self.lease is None or self.wait is None:
             raise ValueError("lease and wait take seconds, not None")
 
