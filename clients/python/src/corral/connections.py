@@ -189,32 +189,35 @@ class Link:
 
 
 class Outage:
-    """Whether a server is being asked. While it is out, one caller tries again after growing pauses."""
+    """Whether a server is out, and when it is to be tried again. No caller does that: a server that hangs would cost
+    it a read time-out each time."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
         self._pause = 0.0
         self._again_at = 0.0
+        self._trying = False
 
-    def asking(self) -> bool:
-        if self.error is None:
-            return True
-        now = time.monotonic()
-        if now < self._again_at:
+    def begin(self, error: Exception) -> None:
+        if self.error is not None and not self._trying:
+            return  # of a call that was under way when it began
+        self._pause = min(max(0.1, self._pause * 2), 5.0)
+        self._again_at = time.monotonic() + self._pause
+        self.error, self._trying = error, False
+
+    def is_due(self) -> bool:
+        """True for one who asks, who is to try it."""
+        if self._trying or time.monotonic() < self._again_at:
             return False
-        self._again_at = now + READ_TIMEOUT + CONNECT_TIMEOUT  # the others do not join the one that tries
+        self._trying = True
         return True
 
-    def begin(self, error: Exception) -> bool:
-        """True if it begins now, and is to be told."""
-        first = self.error is None
-        self._pause = 0.1 if first else min(self._pause * 2, 5.0)
-        self._again_at = time.monotonic() + self._pause
-        self.error = error
-        return first
+    def answers(self) -> None:
+        """It may be asked again. The pauses begin anew when it has served somebody."""
+        self.error, self._trying = None, False
 
     def end(self) -> None:
-        self.error = None
+        self.error, self._pause = None, 0.0
 
 
 class Node:

@@ -170,7 +170,9 @@ class Server:
         raise NotAllAnswered(failed)
 
     async def _take(self, node: Node, key: bytes, checked: bool) -> Link:
-        if not node.outage.asking():
+        if node.outage.error is not None:
+            if node.outage.is_due():
+                self._waiting.beside(lambda: self._try_again(node))
             raise Unavailable(f"{node.name} is out: {node.outage.error}") from node.outage.error
         try:
             link = await node.take()
@@ -184,6 +186,17 @@ class Server:
             await self._refreshed()
             raise self._out(node, error) from error
         return link
+
+    async def _try_again(self, node: Node) -> None:
+        try:
+            link = await node.take()
+            await link.call("PING")
+            await node.give(link)
+        except Exception as error:
+            if kind_of(error) in (Kind.LOST, Kind.OUTAGE):
+                node.outage.begin(error)
+                return
+        node.outage.answers()
 
     async def _ask_features(self, node: Node, link: Link, key: bytes) -> Features:
         probes = _PROBES | _OPTIONAL_PROBES

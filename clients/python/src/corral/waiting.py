@@ -87,7 +87,7 @@ class Threads:
         return await coroutine
 
     def beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        threading.Thread(target=lambda: run(work()), name="corral-renew", daemon=True).start()
+        threading.Thread(target=lambda: run(work()), name="corral-beside", daemon=True).start()
 
     def in_background(self, work: Callable[[], Coroutine[Any, Any, None]], limit: int, hook: Any) -> None:
         context, around = outliving()
