@@ -1,0 +1,310 @@
+// The object that applications use: getOrBuild and what goes with it.
+import { Claim } from './claim.js'
+import { checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
+import { Builder, enclosing, type Build, type Job } from './build.js'
+import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, WaitTimeout } from './errors.js'
+import { Flight, questionOptions, type Outcome, type Parking } from './flight.js'
+import { cachedFunction, type CachedFunction, type KeyOf } from './functions.js'
+import type { Lease } from './lease.js'
+import type { Argument } from './link.js'
+import { askModule, denial, forbidden, NEEDED, report, type Checked, type Module } from './module.js'
+import { Near } from './near.js'
+import { checkedOptions, milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
+import { serializerOf } from './serializers.js'
+import { Servers } from './servers.js'
+
+export class Corral {
+  readonly #client: Client
+  readonly #defaults: Defaults
+  readonly #flights = new Map<string, Flight>()
+  readonly #parking: Parking
+  readonly #builder: Builder
+  readonly #near: Near | undefined
+  readonly #refreshing = new Set<Promise<unknown>>()
+  #servers: Promise<Servers> | undefined
+  #present: Servers | undefined
+  #module: Module | undefined
+  #asking: Promise<Module> | undefined
+
+  /** Talks to no server yet. The client's settings are used, its connections are not. */
+  constructor(client: Client, defaults: Defaults = {}) {
+    this.#client = checkedClient(client)
+    this.#defaults = checkedOptions(defaults, 'constructor')
+    this.#parking = { now: 0, most: defaults.maxWaiting ?? 1000 }
+    this.#builder = new Builder(this, defaults, (event) => this.#tell(event), (message, error) => this.#log(message, error))
+    this.#near = defaults.local ? new Near(defaults.local) : undefined
+  }
+
+  /** The value of the key; if there is none, one caller of all processes builds it and the others wait for that. */
+  async getOrBuild<T>(key: Argument, build: Build<T>, options?: Options<T>): Promise<T> {
+    return await this.#get(key, build, this.#merged(options), false)
+  }
+
+  /** Builds although the value is fresh; others keep getting the old one meanwhile. */
+  async refresh<T>(key: Argument, build: Build<T>, options?: Options<T>): Promise<T> {
+    return await this.#get(key, build, { ...this.#merged(options), noStale: true }, true)
+  }
+
+  /** A function whose results are shared: its key is made of its arguments. */
+  cached<A extends unknown[], T>(
+    template: KeyOf<A>, build: (...args: A) => T | Promise<T>, options: Options<Awaited<T>> & { parameters?: readonly string[] } = {},
+  ): CachedFunction<A, Awaited<T>> {
+    const { parameters, ...rest } = options
+    checkedOptions(rest, 'call')
+    return cachedFunction<A, Awaited<T>>(template, parameters, build as (...args: A) => Awaited<T> | Promise<Awaited<T>>, {
+      get: (key, build) => this.getOrBuild(key, build, rest),
+      refresh: (key, build) => this.refresh(key, build, rest),
+      invalidate: (key) => this.invalidate(key),
+    })
+  }
+
+  /** Makes values stale now; builds that began before are not stored. */
+  async invalidate(keys: Argument | readonly Argument[]): Promise<void> {
+    await this.#toEach((Array.isArray(keys) ? keys : [keys]) as Argument[], (key) => ['CACHE.INVALIDATE', key])
+  }
+
+  /** The source now has this version of the key: an older value becomes stale, and is never stored again. */
+  async outdate(key: Argument, version: number): Promise<void> {
+    await this.#toEach([key], (key) => ['CACHE.OUTDATE', key, String(version)])
+  }
+
+  /** Makes everything stale that carries one of the tags, on every server. With `swr: 0` no old value is served. */
+  async invalidateTags(tags: string | readonly string[], { swr }: { swr?: number } = {}): Promise<void> {
+    const list = typeof tags === 'string' ? [tags] : tags
+    const servers = await this.#connected()
+    const cap = swr === undefined ? [] : ['SWR', milliseconds(swr, 0)]
+    try {
+      this.#forget(null)
+      await servers.callAll(['CACHE.INVALIDATETAG', String(list.length), ...list, ...cap], (this.#defaults.wait ?? 10) * 1000)
+    } catch (error) {
+      throw this.#tooOld(explained(error), 'tags')
+    } finally {
+      this.#forget(null)
+    }
+  }
+
+  /** Milliseconds since 1970 at which each tag was last invalidated, 0 for never. The largest of all servers. */
+  async tagged(tags: readonly string[]): Promise<number[]> {
+    const servers = await this.#connected()
+    const answers = await servers.all(['CACHE.TAGS', ...tags]) as number[][]
+    return tags.map((_, at) => Math.max(...answers.map((answer) => Number(answer[at]))))
+  }
+
+  /** What the server has, and what this user may not do. */
+  async check(): Promise<Checked> {
+    try {
+      return await report(await this.#connected(), `corral-check-${Math.random()}`)
+    } catch (error) {
+      throw explained(error)
+    }
+  }
+
+  /** Waits for refreshes under way and closes the connections. The client is yours to close. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#refreshing)
+    if (this.#servers) (await this.#servers).close()
+  }
+
+  /**
+   * For frameworks that say get and set and never show their function: the value, or the claim to build it, or neither
+   * (build, but do not store). The lease is not renewed: it is the longest build that is allowed.
+   */
+  async claim(key: Argument, options?: Options): Promise<{ bytes?: Buffer; stale?: boolean; claim?: Claim }> {
+    const merged = this.#merged(options)
+    const deadline = performance.now() + (merged.wait ?? 10) * 1000
+    for (;;) {
+      const { outcome, flight, id } = await this.#outcome(key, merged, false, deadline)
+      switch (outcome.kind) {
+        case 'value':
+          return { bytes: outcome.bytes, stale: outcome.stale, ...(outcome.refresh && { claim: new Claim(outcome.refresh, undefined, merged) }) }
+        case 'build':
+          if (!outcome.lease) {
+            flight?.settle({ kind: 'again' })
+            this.#tell({ type: 'degraded', key: id, error: outcome.outage })
+            return {}
+          }
+          return { claim: new Claim(outcome.lease, flight, merged) }
+        case 'again': continue
+        case 'error': throw outcome.error
+        default: return {}
+      }
+    }
+  }
+
+  async #get<T>(key: Argument, build: Build<T>, options: Options<T>, force: boolean): Promise<T> {
+    const deadline = performance.now() + (options.wait ?? 10) * 1000
+    for (;;) {
+      const began = performance.now()
+      const { outcome, flight, id } = await this.#outcome(key, options, force, deadline)
+      if (flight?.waited && outcome.kind !== 'build') this.#tell({ type: 'waited', key: id, ms: performance.now() - began })
+      const job = { id, build, options, deadline }
+      switch (outcome.kind) {
+        case 'value':
+          this.#tell({ type: outcome.refresh ? 'refresh' : outcome.stale ? 'stale' : 'hit', key: id })
+          if (outcome.refresh) this.#refreshBehind({ ...job, lease: outcome.refresh, behind: true })
+          return serializerOf(options.serializer).decode(outcome.bytes) as T
+        case 'build':
+          if (outcome.outage && this.#defaults.degrade === 'raise') {
+            flight?.settle({ kind: 'error', error: outcome.outage })
+            throw outcome.outage
+          }
+          try {
+            return await this.#builder.do({ ...job, lease: outcome.lease, flight, outage: outcome.outage })
+          } finally {
+            this.#near?.drop(id)
+          }
+        case 'pass':
+          return await this.#builder.do(job)
+        case 'failed':
+          throw new BuildFailed(outcome.message, outcome.retryAfter, { cause: outcome.cause })
+        case 'error':
+          throw outcome.error
+        case 'late':
+          if (options.onTimeout === 'build') return await this.#builder.do(job)
+          throw new WaitTimeout(`waited ${options.wait ?? 10} s for somebody else's build of "${id}"${this.#whileBuilding(id)}`)
+        case 'again':
+      }
+    }
+  }
+
+  #whileBuilding(id: string): string {
+    const outer = enclosing(this, id)
+    return outer.length === 0 ? '' : `, while building "${outer.join('" for "')}": do two builds ask for each other's keys?`
+  }
+
+  // Joins the key's flight, or begins one.
+  async #outcome(key: Argument, options: Options, force: boolean, deadline: number): Promise<{ outcome: Outcome; flight?: Flight; id: string }> {
+    const servers = this.#present ?? await this.#connected()
+    const full = withPrefix(servers.library.keyPrefix, key)
+    const id = idOf(full)
+    enclosing(this, id)
+    const copy = force ? undefined : this.#near?.get(id)
+    if (copy) return { outcome: { kind: 'value', bytes: copy, stale: false }, id }
+    const module = this.#module ?? await this.#ask(servers, full)
+    if (module && options.tags && !module.has.has('cache.fill tags')) throw this.#tooOld(undefined, 'tags')
+    const name = `${force ? 'f' : ''}${options.noStale ? 'n' : ''}:${id}`
+    let flight = this.#flights.get(name)
+    if (!flight || flight.over) {
+      flight = new Flight(servers, {
+        key: full, options: questionOptions(options, force), leaseMs: Number(milliseconds(options.lease ?? 10)),
+        readTimeoutMs: servers.settings.readTimeoutMs, force, movesTies: module?.has.has('cache.renew tied') ?? true,
+        ...this.#keeping(id, options, servers.library.tracks),
+      }, this.#parking, () => {
+        if (this.#flights.get(name) === flight) this.#flights.delete(name)
+      })
+      this.#flights.set(name, flight)
+    }
+    return { outcome: await flight.join(deadline, options.signal), flight, id }
+  }
+
+  // How a hit becomes a copy in this process. Tags change what no push tells, so tagged copies are short-lived.
+  #keeping(id: string, options: Options, tracks: boolean): { tracked?: boolean; keep?: (bytes?: Buffer, freshMs?: number) => void } {
+    const near = this.#near
+    if (!near) return {}
+    const ticket = near.ask(id)
+    const mostMs = tracks && !options.tags ? Infinity : (this.#defaults.localTtl ?? 1) * 1000
+    return {
+      tracked: tracks,
+      keep: (bytes, freshMs = 0) => near.answer(id, ticket, bytes, Math.min(freshMs < 0 ? Infinity : freshMs, mostMs)),
+    }
+  }
+
+  #refreshBehind<T>(job: Job<T> & { lease: Lease }): void {
+    if (this.#refreshing.size >= (this.#defaults.refreshLimit ?? 16)) return void job.lease.release()
+    const run = async () => {
+      await job.lease.tie()
+      await this.#builder.do(job).catch(() => {}) // logged and told where it happened
+      this.#near?.drop(job.id)
+    }
+    // Inside this caller's async context, so AsyncLocalStorage, traces and locale go along.
+    const refreshing = Promise.resolve(job.options.background ? job.options.background(run) : run())
+      .catch((error: unknown) => {
+        this.#log(`the background hook failed for "${job.id}"`, error)
+        return job.lease.release()
+      })
+      .finally(() => this.#refreshing.delete(refreshing))
+    this.#refreshing.add(refreshing)
+  }
+
+  async #toEach(keys: Argument[], command: (key: Argument) => Argument[]): Promise<void> {
+    const servers = await this.#connected()
+    const failed = new Map<string, unknown>()
+    await Promise.all(keys.map(async (key) => {
+      const full = withPrefix(servers.library.keyPrefix, key)
+      this.#forget(idOf(full))
+      try {
+        await servers.call(full, command(full))
+      } catch (error) {
+        if (!isOutage(error)) throw this.#tooOld(explained(error), 'versions')
+        const where = await servers.of(full).then((server) => server.where, () => servers.library.where)
+        failed.set(where, error)
+      } finally {
+        this.#forget(idOf(full))
+      }
+    }))
+    const [first] = failed.values()
+    if (first) throw new NotAllAnswered(`not taken by ${[...failed.keys()].join(', ')}: ${String(first)}`, [...failed.keys()], { cause: first })
+  }
+
+  // Who asks after an invalidation must not join a question from before it.
+  #forget(id: string | null): void {
+    this.#near?.drop(id)
+    if (id === null) this.#flights.clear()
+    else for (const kind of ['', 'f', 'n', 'fn']) this.#flights.delete(`${kind}:${id}`)
+  }
+
+  async #ask(servers: Servers, key: Argument): Promise<Module | undefined> {
+    try {
+      return this.#module = await (this.#asking ??= (async () => {
+        const module = await askModule(servers, key)
+        const missing = await forbidden(servers, key, NEEDED)
+        if (missing.length > 0) throw denial(missing)
+        return module
+      })())
+    } catch (error) {
+      this.#asking = undefined
+      if (isOutage(error)) return undefined // the flight that follows sees it, too
+      throw explained(error)
+    }
+  }
+
+  #tooOld(error: unknown, what: string): unknown {
+    if (error instanceof ModuleMissing && !this.#module) return error
+    return error === undefined || error instanceof ModuleMissing
+      ? new ModuleMissing(`${what} need the second version of Corral's module, this server has version ${this.#module?.version}`, { cause: error }) : error
+  }
+
+  async #connected(): Promise<Servers> {
+    return this.#present ??= await (this.#servers ??= this.#connect().catch((error: unknown) => {
+      this.#servers = undefined
+      throw error
+    }))
+  }
+
+  async #connect(): Promise<Servers> {
+    const near = this.#near
+    return new Servers(await libraryOf(this.#client), {
+      readTimeoutMs: (this.#defaults.readTimeout ?? 5) * 1000,
+      log: (message, error) => this.#log(message, error),
+      ...(near && { heard: (key: Buffer | null) => near.drop(key === null ? null : idOf(key)) }),
+    })
+  }
+
+  #merged<T>(options: Options<T> | undefined): Options<T> {
+    return options ? { ...this.#defaults, ...checkedOptions(options, 'call') } : this.#defaults
+  }
+
+  #tell(event: CorralEvent): void {
+    if (!this.#defaults.events) return
+    try {
+      this.#defaults.events(event)
+    } catch (error) {
+      this.#log('the events hook failed', error)
+    }
+  }
+
+  #log(message: string, error?: unknown): void {
+    if (this.#defaults.log) this.#defaults.log(message, error)
+    else console.warn(...(error === undefined ? [`corral: ${message}`] : [`corral: ${message}:`, error]))
+  }
+}

@@ -1,0 +1,255 @@
+// One flight for each key and process: callers of one key share one request, and so at most one parked connection.
+// Who is granted the lease is one of the callers, and builds with its own function.
+import { explained, isMoving, isOutage, Lost, ServerError } from './errors.js'
+import { Lease, type Held } from './lease.js'
+import type { Argument } from './link.js'
+import { milliseconds, type Options } from './options.js'
+import { pause, type Servers } from './servers.js'
+
+/** What a flight tells a caller. */
+export type Outcome =
+  | { kind: 'value'; bytes: Buffer; stale: boolean; refresh?: Lease }
+  /** Yours to build. Without a lease the server is gone, and nothing is stored. */
+  | { kind: 'build'; lease?: Lease; outage?: unknown }
+  | { kind: 'pass' }
+  | { kind: 'failed'; message: string; retryAfter: number; cause?: unknown }
+  /** Who built is gone: ask anew. */
+  | { kind: 'again' }
+  | { kind: 'error'; error: unknown }
+  | { kind: 'late' }
+
+/** How this flight asks. */
+export interface Question {
+  key: Argument
+  options: string[]
+  leaseMs: number
+  readTimeoutMs: number
+  force: boolean
+  /** Whether a tie can be moved (CACHE.RENEW … TIED). If not, every question takes a connection of its own. */
+  movesTies: boolean
+  /** Look by CACHE.GET first: only what is read is told of by CLIENT TRACKING. */
+  tracked?: boolean
+  /** Told of a hit and how long it is fresh (-1: for ever), or of none. */
+  keep?: (bytes?: Buffer, freshMs?: number) => void
+}
+
+/** How many connections of this process are parked, of all flights. */
+export interface Parking {
+  now: number
+  readonly most: number
+}
+
+interface Member {
+  resolve(outcome: Outcome): void
+  /** Joined when the build had begun: whether it asked before an invalidation cannot be told. */
+  late: boolean
+}
+
+/** Below the read time-outs of everything between here and the server. */
+const SLICE_MS = 2000
+/** Beyond it setTimeout fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+export class Flight {
+  #members = new Set<Member>()
+  #parked: Held | undefined
+  #building = false
+  over = false
+  /** Whether somebody else's build was waited for. */
+  waited = false
+
+  constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly ended: () => void) {
+    // The first member joins in the same turn, before the question is sent.
+    queueMicrotask(() => void this.#run())
+  }
+
+  /** Waits for the outcome until then. A caller that leaves ends only its own waiting. */
+  join(deadline: number, signal?: AbortSignal): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => leave(() => resolve({ kind: 'late' })), Math.min(deadline - performance.now(), LONGEST_TIMER_MS))
+      const aborted = () => leave(() => reject(signal!.reason))
+      const leave = (then: () => void) => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', aborted)
+        this.#members.delete(member)
+        if (this.#members.size === 0) this.#abandon()
+        then()
+      }
+      const member: Member = {
+        late: this.#building,
+        resolve: (outcome) => {
+          clearTimeout(timer)
+          signal?.removeEventListener('abort', aborted)
+          resolve(outcome)
+        },
+      }
+      this.#members.add(member)
+      signal?.addEventListener('abort', aborted)
+    })
+  }
+
+  /** Ends the flight, with this for all who still wait; who joined late gets the other one, if given. */
+  settle(outcome: Outcome, late: Outcome = outcome): void {
+    if (this.over) return
+    this.#finish()
+    for (const member of this.#members) member.resolve(member.late ? late : outcome)
+    this.#members.clear()
+  }
+
+  // The answer to come would be for nobody, and the next question on that socket must not meet it.
+  #abandon(): void {
+    if (this.#building) return
+    this.#finish()
+    this.#parked?.connection.close()
+  }
+
+  #finish(): void {
+    this.over = true
+    this.question.keep?.()
+    this.ended()
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#ask()
+    } catch (error) {
+      if (isOutage(error)) this.#give({ kind: 'build', outage: error })
+      else this.settle({ kind: 'error', error: explained(error) })
+    }
+  }
+
+  async #ask(): Promise<void> {
+    let losses = 0
+    let park = false
+    while (!this.over) {
+      let answer: Answer
+      const began = performance.now()
+      try {
+        answer = await (park || !this.question.movesTies ? this.#askAlone(park) : this.#askShared())
+        if (park) losses = 0
+      } catch (error) {
+        if (this.over) return
+        if (error instanceof Lost && losses++ === 0) park = false
+        else if (isMoving(error)) {
+          if (error.code === 'MOVED') this.servers.refreshSlots(0)
+          park = false
+          await pause()
+        } else throw error
+        continue
+      }
+      if (answer.state === 'WAIT') {
+        // Not parked although asked to be: the room is full. In step with others one would ask in vain.
+        if (park && performance.now() - began < SLICE_MS / 2) await pause()
+        park = this.waited = true
+      } else return await this.#take(answer)
+    }
+  }
+
+  async #askShared(): Promise<Answer> {
+    const { key, options, tracked, force } = this.question
+    if (tracked && !force && !this.waited) {
+      const seen = parsed(await this.servers.call(key, ['CACHE.GET', key]))
+      if (seen.state === 'HIT') return seen
+    }
+    return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...options]))
+  }
+
+  async #askAlone(park: boolean): Promise<Answer> {
+    const { key, options, readTimeoutMs } = this.question
+    if (park && this.parking.now >= this.parking.most) {
+      await pause()
+      return await this.#askShared()
+    }
+    this.parking.now++
+    let held: Held | undefined
+    let granted = false
+    try {
+      const server = await this.servers.of(key)
+      held = this.#parked = { server, connection: await server.borrow() }
+      if (this.over) throw new Lost('nobody waits any more')
+      const blocking = park ? ['BLOCK', String(SLICE_MS)] : []
+      const answer = parsed(await held.connection.call(
+        ['CACHE.GETORLOCK', key, ...options, 'TIED', ...blocking], park ? SLICE_MS + 2000 : readTimeoutMs))
+      granted = answer.state === 'LOCK' || answer.state === 'REFRESH'
+      return granted ? { ...answer, held } : answer
+    } catch (error) {
+      held?.server.report(error)
+      throw error
+    } finally {
+      this.parking.now--
+      this.#parked = undefined
+      if (held && !granted) held.server.giveBack(held.connection)
+    }
+  }
+
+  async #take(answer: Answer): Promise<void> {
+    const { key, leaseMs, readTimeoutMs } = this.question
+    const lease = (answer.state === 'LOCK' || answer.state === 'REFRESH')
+      ? new Lease(this.servers, key, answer.number, leaseMs, readTimeoutMs, answer.held) : undefined
+    switch (answer.state) {
+      case 'HIT':
+        this.question.keep?.(answer.value!, answer.number)
+        return this.settle({ kind: 'value', bytes: answer.value!, stale: false })
+      case 'STALE':
+        return this.settle({ kind: 'value', bytes: answer.value!, stale: true })
+      case 'REFRESH':
+        if (this.question.force) return await this.#grant(lease!)
+        return this.#refresh(lease!, answer.value!)
+      case 'LOCK':
+        return await this.#grant(lease!)
+      case 'PASS':
+        return this.settle({ kind: 'pass' })
+      case 'FAIL':
+        return this.settle({ kind: 'failed', message: String(answer.value), retryAfter: answer.number / 1000 })
+      default:
+        throw new ServerError(`ERR unknown state ${JSON.stringify(answer.state)}: this package is too old for the server's module`)
+    }
+  }
+
+  async #grant(lease: Lease): Promise<void> {
+    await lease.tie()
+    if (!this.#give({ kind: 'build', lease })) await lease.release()
+  }
+
+  // All get the old value; the first also the lease.
+  #refresh(lease: Lease, bytes: Buffer): void {
+    const [first] = this.#members
+    if (first) this.#members.delete(first)
+    this.settle({ kind: 'value', bytes, stale: true })
+    if (first) first.resolve({ kind: 'value', bytes, stale: true, refresh: lease })
+    else void lease.release()
+  }
+
+  // To whoever has waited longest; the others wait for it.
+  #give(outcome: Outcome): boolean {
+    const [first] = this.#members
+    if (!first || this.over) return false
+    this.#building = this.waited = true
+    this.#members.delete(first)
+    first.resolve(outcome)
+    return true
+  }
+}
+
+/** What stands after the key in GETORLOCK. */
+export function questionOptions({ lease = 10, group, noStale, early }: Options, force: boolean): string[] {
+  const words = ['LEASE', milliseconds(lease)]
+  if (group !== undefined) words.push('GROUP', group)
+  if (noStale) words.push('NOSTALE')
+  if (early !== undefined) words.push('EARLY', String(early))
+  if (force) words.push('FORCE')
+  return words
+}
+
+interface Answer {
+  state: string
+  value: Buffer | null
+  number: number
+  held?: Held
+}
+
+export function parsed(reply: unknown): Answer {
+  if (!Array.isArray(reply) || reply.length !== 3) throw new ServerError(`ERR not an answer of Corral: ${String(reply)}`)
+  const [state, value, number] = reply
+  return { state: String(state), value: value as Buffer | null, number: Number(number) }
+}

@@ -1,0 +1,8 @@
+export { Corral } from './corral.js'
+export type { Client } from './client.js'
+export type { Claim } from './claim.js'
+export type { Build, BuildContext } from './build.js'
+export type { CachedFunction, KeyOf } from './functions.js'
+export type { Checked } from './module.js'
+export type { CorralEvent, Defaults, Options, Serializer } from './options.js'
+export { BuildFailed, ModuleMissing, NoPermission, NotAllAnswered, Recursion, ServerError, Unreachable, Usage, WaitTimeout } from './errors.js'
