@@ -1,6 +1,6 @@
 // Running somebody's build function, and saying to the server how it ended.
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Recursion, ServerError, Unreachable, WaitTimeout } from './errors.js'
+import { Recursion, ServerError, Unreachable, Usage, WaitTimeout } from './errors.js'
 import { parsed, type Flight, type Outcome } from './flight.js'
 import type { Lease } from './lease.js'
 import { milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
@@ -9,8 +9,8 @@ import { serializerOf } from './serializers.js'
 export interface BuildContext {
   /** Aborted when the caller gives up; pass it on to fetch and the like. */
   signal: AbortSignal | undefined
-  /** Says that this value is for this caller alone: nothing is stored, and for a while everybody builds for himself. */
-  notShared(): void
+  /** Whether this is a refresh, whose caller has the old value already. */
+  behind: boolean
 }
 export type Build<T> = (context: BuildContext) => T | Promise<T>
 
@@ -26,7 +26,7 @@ export interface Job<T> {
   /** Why the server was not asked. */
   outage?: unknown
   /** Nobody waits for it, so its error has to be said. */
-  behind?: true
+  behind?: boolean
 }
 
 // The builds that this call is part of, innermost first.
@@ -35,6 +35,14 @@ interface Chain {
   owner: unknown
   id: string
   outer: Chain | undefined
+  shared: boolean
+}
+
+/** Said inside a build: this value is for its caller alone. Nothing is stored, and for a while everybody builds for himself. */
+export function notShared(): void {
+  const chain = under.getStore()
+  if (!chain) throw new Usage('notShared() is said inside a build, and this is none')
+  chain.shared = false
 }
 
 /** What this call is part of; a build that asks for its own key would wait for itself. */
@@ -59,13 +67,13 @@ export class Builder {
     lease?.keep()
     const serializer = serializerOf(options.serializer)
     const began = performance.now()
-    let shared = true
+    const chain: Chain = { owner: this.owner, id, outer: under.getStore(), shared: true }
     let value: T
     let bytes = Buffer.alloc(0)
     let labels: string[] = []
     try {
-      value = await this.#run(job, () => (shared = false))
-      if (shared) {
+      value = await this.#run(job, chain)
+      if (chain.shared) {
         bytes = Buffer.from(serializer.encode(value) as string)
         labels = labelsOf(options, value)
       }
@@ -80,7 +88,7 @@ export class Builder {
       if (job.outage) this.#degraded.leave()
     }
     this.tell({ type: 'built', key: id, ms: performance.now() - began })
-    if (!shared) {
+    if (!chain.shared) {
       await this.#say(job, lease?.end('CACHE.PASS'))
       flight?.settle({ kind: 'pass' })
       return value
@@ -98,9 +106,9 @@ export class Builder {
     throw new WaitTimeout(`too many builds at once without the server, "${job.id}" had no turn within its wait`)
   }
 
-  async #run<T>({ id, build, options: { signal } }: Job<T>, notShared: () => void): Promise<T> {
+  async #run<T>({ build, behind = false, options: { signal } }: Job<T>, chain: Chain): Promise<T> {
     signal?.throwIfAborted()
-    const value = under.run({ owner: this.owner, id, outer: under.getStore() }, async () => await build({ signal, notShared }))
+    const value = under.run(chain, async () => await build({ signal, behind }))
     if (!signal) return await value
     let aborted = () => {}
     try {

@@ -83,11 +83,24 @@ export class Corral {
     }
   }
 
-  /** Milliseconds since 1970 at which each tag was last invalidated, 0 for never. The largest of all servers. */
-  async tagged(tags: readonly string[]): Promise<number[]> {
+  /** Milliseconds since 1970 at which each tag was last invalidated on this key's master, 0 for never. */
+  async tagged(tags: readonly string[], key: Argument): Promise<number[]> {
     const servers = await this.#connected()
-    const answers = await servers.all(['CACHE.TAGS', ...tags]) as number[][]
-    return tags.map((_, at) => Math.max(...answers.map((answer) => Number(answer[at]))))
+    const answer = await servers.call(withPrefix(servers.library.keyPrefix, key), ['CACHE.TAGS', ...tags]) as unknown[]
+    return answer.map(Number)
+  }
+
+  /** Any other command on a key: `command('k', 'CACHE.INFO')`. Goes to the key's master and does not degrade. */
+  async command(key: Argument, name: string, ...args: Argument[]): Promise<unknown> {
+    const servers = await this.#connected()
+    const full = withPrefix(servers.library.keyPrefix, key)
+    try {
+      return await servers.call(full, [name, full, ...args])
+    } catch (error) {
+      throw explained(error)
+    } finally {
+      this.#forget(idOf(full))
+    }
   }
 
   /** What the server has, and what this user may not do. */
@@ -109,11 +122,11 @@ export class Corral {
    * For frameworks that say get and set and never show their function: the value, or the claim to build it, or neither
    * (build, but do not store). The lease is not renewed: it is the longest build that is allowed.
    */
-  async claim(key: Argument, options?: Options): Promise<{ bytes?: Buffer; stale?: boolean; claim?: Claim }> {
-    const merged = this.#merged(options)
+  async claim(key: Argument, options?: Options, force = false): Promise<{ bytes?: Buffer; stale?: boolean; claim?: Claim }> {
+    const merged = { ...this.#merged(options), ...(force && { noStale: true }) }
     const deadline = performance.now() + (merged.wait ?? 10) * 1000
     for (;;) {
-      const { outcome, flight, id } = await this.#outcome(key, merged, false, deadline)
+      const { outcome, flight, id } = await this.#outcome(key, merged, force, deadline)
       switch (outcome.kind) {
         case 'value':
           return { bytes: outcome.bytes, stale: outcome.stale, ...(outcome.refresh && { claim: new Claim(outcome.refresh, undefined, merged) }) }

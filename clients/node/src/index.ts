@@ -1,6 +1,7 @@
 export { Corral } from './corral.js'
 export type { Client } from './client.js'
 export type { Claim } from './claim.js'
+export { notShared } from './build.js'
 export type { Build, BuildContext } from './build.js'
 export type { CachedFunction, KeyOf } from './functions.js'
 export type { Checked } from './module.js'

@@ -75,6 +75,12 @@ export class Lease {
     await this.end('CACHE.RELEASE').catch(() => {})
   }
 
+  /** Its time is over, and its tie with it. */
+  expire(): void {
+    clearInterval(this.#renewing)
+    this.#letGo(false)
+  }
+
   async #send(args: Argument[]): Promise<unknown> {
     if (this.held?.connection.open) {
       try {

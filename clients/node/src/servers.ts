@@ -172,12 +172,6 @@ export class Servers {
     if (performance.now() - this.#slotsReadAt >= olderThanMs) this.#slots = undefined
   }
 
-  /** The answers of all masters. */
-  async all(args: Argument[]): Promise<unknown[]> {
-    const nodes = this.library.topology ? [...new Set(await (this.#slots ?? this.#readSlots()))] : [undefined]
-    return await Promise.all(nodes.map(async (node) => await this.#server(node).call(args)))
-  }
-
   /** Sends it to every master there is now, and tries again what did not answer, for so long. */
   async callAll(args: Argument[], patienceMs: number): Promise<void> {
     const deadline = performance.now() + patienceMs
