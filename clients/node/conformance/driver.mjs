@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { BuildFailed, Corral, notShared, ServerError, Unreachable } from 'corral-cache'
+import { BuildFailed, Corral, NotShared, ServerError, Unavailable } from 'corral-cache'
 import { createClient, createCluster, createSentinel } from 'redis'
 import { Cluster, Redis } from 'ioredis'
 
@@ -69,8 +69,9 @@ function say(line) {
 
 function errorOf(error, signal) {
   const type = signal?.aborted ? 'Cancelled'
-    : ['Build', 'Unsupported', 'BuildFailed', 'WaitTimeout', 'ModuleMissing', 'NoPermission', 'NotAllAnswered', 'Recursion', 'Usage'].includes(error.name) ? error.name
-      : error instanceof Unreachable || error instanceof ServerError ? 'Server'
+    : ['Build', 'Unsupported', 'BuildFailed', 'WaitTimeout', 'ModuleMissing', 'NoPermission', 'NotAllAnswered', 'Usage'].includes(error.name) ? error.name
+      : error.name === 'RecursiveBuild' ? 'Recursion'
+      : error instanceof Unavailable || error instanceof ServerError ? 'Server'
         : error instanceof TypeError && /JSON|serializer|BigInt/.test(error.message) ? 'Encoding' : 'Other'
   const more = error instanceof BuildFailed ? { retry_after: error.retryAfter } : {}
   return { type, message: type === 'Other' ? error.stack : error.message, ...more }
@@ -84,7 +85,7 @@ function scripted(script, corral, keyOf, call) {
     say({ event: 'begun', key, call })
     try {
       for (const action of script) {
-        if (action.not_shared) notShared()
+        if (action.not_shared) return new NotShared(fromJson(action.return))
         if ('return' in action) return fromJson(action.return)
         if (action.return_unencodable) return 1n
         if (action.raise) throw new Build(action.raise)
@@ -113,7 +114,7 @@ const requests = {
   open(request) {
     const events = (seen[request.corral] = [])
     corrals[request.corral] = new Corral(clients[library](request), {
-      ...optionsOf(request.options), events: (event) => events.push(event.type), log: (message, error) => console.error(message, error ?? ''),
+      ...optionsOf(request.options), onEvent: (event) => events.push(event.type), log: (message, error) => console.error(message, error ?? ''),
     })
   },
   close: ({ corral }) => corrals[corral].close(),

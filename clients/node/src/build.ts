@@ -1,6 +1,6 @@
 // Running somebody's build function, and saying to the server how it ended.
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Recursion, ServerError, Unreachable, Usage, WaitTimeout } from './errors.js'
+import { RecursiveBuild, ServerError, Unavailable, WaitTimeout } from './errors.js'
 import { parsed, type Flight, type Outcome } from './flight.js'
 import type { Lease } from './lease.js'
 import { milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
@@ -12,7 +12,13 @@ export interface BuildContext {
   /** Whether this is a refresh, whose caller has the old value already. */
   behind: boolean
 }
-export type Build<T> = (context: BuildContext) => T | Promise<T>
+export type Built<T> = T | NotShared<T> | Promise<T | NotShared<T>>
+export type Build<T> = (context: BuildContext) => Built<T>
+
+/** What a build returns for its caller alone: it is not stored, and for a while everybody builds for himself. */
+export class NotShared<T> {
+  constructor(readonly value: T) {}
+}
 
 /** One build to be done. */
 export interface Job<T> {
@@ -35,21 +41,13 @@ interface Chain {
   owner: unknown
   id: string
   outer: Chain | undefined
-  shared: boolean
-}
-
-/** Said inside a build: this value is for its caller alone. Nothing is stored, and for a while everybody builds for himself. */
-export function notShared(): void {
-  const chain = under.getStore()
-  if (!chain) throw new Usage('notShared() is said inside a build, and this is none')
-  chain.shared = false
 }
 
 /** What this call is part of; a build that asks for its own key would wait for itself. */
 export function enclosing(owner: unknown, id: string): string[] {
   const ids: string[] = []
   for (let chain = under.getStore(); chain; chain = chain.outer) {
-    if (chain.owner === owner && chain.id === id) throw new Recursion(`the build of "${id}" asks for its own key`)
+    if (chain.owner === owner && chain.id === id) throw new RecursiveBuild(`the build of "${id}" asks for its own key`)
     ids.push(chain.id)
   }
   return ids
@@ -67,16 +65,17 @@ export class Builder {
     lease?.keep()
     const serializer = serializerOf(options.serializer)
     const began = performance.now()
-    const chain: Chain = { owner: this.owner, id, outer: under.getStore(), shared: true }
     let value: T
+    let times: string[] = []
     let bytes = Buffer.alloc(0)
     let labels: string[] = []
     try {
-      value = await this.#run(job, chain)
-      if (chain.shared) {
-        bytes = Buffer.from(serializer.encode(value) as string)
-        labels = labelsOf(options, value)
-      }
+      const built = await this.#run(job)
+      if (built instanceof NotShared) return await this.#notShared(job, built.value, began)
+      value = built
+      bytes = Buffer.from(serializer.encode(value) as string)
+      times = timesOf(options, value)
+      labels = labelsOf(options, value)
     } catch (error) {
       if (options.signal?.aborted) {
         await lease?.release()
@@ -88,12 +87,7 @@ export class Builder {
       if (job.outage) this.#degraded.leave()
     }
     this.tell({ type: 'built', key: id, ms: performance.now() - began })
-    if (!chain.shared) {
-      await this.#say(job, lease?.end('CACHE.PASS'))
-      flight?.settle({ kind: 'pass' })
-      return value
-    }
-    const stored = await this.#say(job, lease?.end('CACHE.FILL', bytes, ...timesOf(options), ...labels))
+    const stored = await this.#say(job, lease?.end('CACHE.FILL', bytes, ...times, ...labels))
     // Not stored, because the key was invalidated meanwhile: who joined after that must ask anew.
     flight?.settle({ kind: 'value', bytes, stale: false }, lease && stored === null ? { kind: 'again' } : undefined)
     return serializer.decode(bytes) as T
@@ -106,8 +100,16 @@ export class Builder {
     throw new WaitTimeout(`too many builds at once without the server, "${job.id}" had no turn within its wait`)
   }
 
-  async #run<T>({ build, behind = false, options: { signal } }: Job<T>, chain: Chain): Promise<T> {
+  async #notShared<T>(job: Job<T>, value: T, began: number): Promise<T> {
+    this.tell({ type: 'built', key: job.id, ms: performance.now() - began })
+    await this.#say(job, job.lease?.end('CACHE.PASS'))
+    job.flight?.settle({ kind: 'pass' })
+    return value
+  }
+
+  async #run<T>({ id, build, behind = false, options: { signal } }: Job<T>): Promise<T | NotShared<T>> {
     signal?.throwIfAborted()
+    const chain: Chain = { owner: this.owner, id, outer: under.getStore() }
     const value = under.run(chain, async () => await build({ signal, behind }))
     if (!signal) return await value
     let aborted = () => {}
@@ -149,7 +151,7 @@ export class Builder {
         else outcome = { kind: 'failed', message: String(answer.value), retryAfter: answer.number / 1000, cause: error }
       }
     } catch (undelivered) {
-      if (!(undelivered instanceof ServerError) && !(undelivered instanceof Unreachable)) throw undelivered
+      if (!(undelivered instanceof ServerError) && !(undelivered instanceof Unavailable)) throw undelivered
       this.log(`that the build of "${id}" failed could not be said to the server`, undelivered)
     }
     flight?.settle(outcome)
@@ -168,9 +170,10 @@ export class Builder {
 }
 
 /** The options of FILL that say how long. Windows need a deadline to begin at. */
-export function timesOf(options: Options): string[] {
-  if (options.ttl === undefined) return []
-  const times = ['PX', milliseconds(options.ttl)]
+export function timesOf<T>(options: Options<T>, value: T): string[] {
+  const ttl = typeof options.ttl === 'function' ? options.ttl(value) : options.ttl
+  if (ttl === undefined) return []
+  const times = ['PX', milliseconds(ttl)]
   if (options.swr !== undefined) times.push('SWR', milliseconds(options.swr, 0))
   if (options.sie !== undefined) times.push('SIE', milliseconds(options.sie, 0))
   if (options.jitter !== undefined) times.push('JITTER', String(options.jitter))

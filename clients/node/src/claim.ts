@@ -27,7 +27,7 @@ export class Claim {
   /** Stores what was built. False if the server does not keep it: somebody took over, or there is no room. */
   async fill(bytes: Buffer, options: Options = {}): Promise<boolean> {
     const all = { ...this.options, ...options }
-    const stored = await this.#end(this.lease.end('CACHE.FILL', bytes, ...timesOf(all), ...labelsOf(all, bytes)))
+    const stored = await this.#end(this.lease.end('CACHE.FILL', bytes, ...timesOf(all, bytes), ...labelsOf(all, bytes)))
     this.flight?.settle({ kind: 'value', bytes, stale: false }, stored ? undefined : { kind: 'again' })
     return stored
   }
@@ -81,7 +81,7 @@ export class Claims {
     const claim = this.#taken(key)
     if (claim) await claim.fill(bytes, options)
     else if (Date.now() - begunAt < 1000 * this.leaseSeconds) {
-      await this.corral.command(key, 'CACHE.SET', bytes, ...timesOf(options), ...labelsOf(options, bytes))
+      await this.corral.command(key, 'CACHE.SET', bytes, ...timesOf(options, bytes), ...labelsOf(options, bytes))
     }
   }
 

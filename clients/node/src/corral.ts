@@ -1,8 +1,8 @@
 // The object that applications use: getOrBuild and what goes with it.
 import { Claim } from './claim.js'
 import { checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
-import { Builder, enclosing, type Build, type Job } from './build.js'
-import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, WaitTimeout } from './errors.js'
+import { Builder, enclosing, type Build, type Built, type Job } from './build.js'
+import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, Unsupported, WaitTimeout } from './errors.js'
 import { Flight, questionOptions, type Outcome, type Parking } from './flight.js'
 import { cachedFunction, type CachedFunction, type KeyOf } from './functions.js'
 import type { Lease } from './lease.js'
@@ -47,11 +47,11 @@ export class Corral {
 
   /** A function whose results are shared: its key is made of its arguments. */
   cached<A extends unknown[], T>(
-    template: KeyOf<A>, build: (...args: A) => T | Promise<T>, options: Options<Awaited<T>> & { parameters?: readonly string[] } = {},
-  ): CachedFunction<A, Awaited<T>> {
+    template: KeyOf<A>, build: (...args: A) => Built<T>, options: Options<T> & { parameters?: readonly string[] } = {},
+  ): CachedFunction<A, T> {
     const { parameters, ...rest } = options
     checkedOptions(rest, 'call')
-    return cachedFunction<A, Awaited<T>>(template, parameters, build as (...args: A) => Awaited<T> | Promise<Awaited<T>>, {
+    return cachedFunction(template, parameters, build, {
       get: (key, build) => this.getOrBuild(key, build, rest),
       refresh: (key, build) => this.refresh(key, build, rest),
       invalidate: (key) => this.invalidate(key),
@@ -223,7 +223,7 @@ export class Corral {
   }
 
   #refreshBehind<T>(job: Job<T> & { lease: Lease }): void {
-    if (this.#refreshing.size >= (this.#defaults.refreshLimit ?? 16)) return void job.lease.release()
+    if (this.#refreshing.size >= (this.#defaults.backgroundLimit ?? 8)) return void job.lease.release()
     const run = async () => {
       await job.lease.tie()
       await this.#builder.do(job).catch(() => {}) // logged and told where it happened
@@ -284,7 +284,7 @@ export class Corral {
   #tooOld(error: unknown, what: string): unknown {
     if (error instanceof ModuleMissing && !this.#module) return error
     return error === undefined || error instanceof ModuleMissing
-      ? new ModuleMissing(`${what} need the second version of Corral's module, this server has version ${this.#module?.version}`, { cause: error }) : error
+      ? new Unsupported(`${what} need the second version of Corral's module, this server has version ${this.#module?.version}`, { cause: error }) : error
   }
 
   async #connected(): Promise<Servers> {
@@ -308,11 +308,11 @@ export class Corral {
   }
 
   #tell(event: CorralEvent): void {
-    if (!this.#defaults.events) return
+    if (!this.#defaults.onEvent) return
     try {
-      this.#defaults.events(event)
+      this.#defaults.onEvent(event)
     } catch (error) {
-      this.#log('the events hook failed', error)
+      this.#log('the onEvent hook failed', error)
     }
   }
 

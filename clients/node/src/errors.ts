@@ -1,8 +1,12 @@
 // What callers can catch, and what each answer of a server means for a call.
 
+/** What this package throws, but for a build's own error and the serializer's. */
+export class CorralError extends Error {
+  override readonly name = this.constructor.name
+}
+
 /** The last build of this key failed, here or in another process. The message is what its builder said. */
-export class BuildFailed extends Error {
-  override readonly name = 'BuildFailed'
+export class BuildFailed extends CorralError {
   /** @param retryAfter seconds until the next attempt is allowed */
   constructor(message: string, readonly retryAfter: number, options?: ErrorOptions) {
     super(message, options)
@@ -10,51 +14,38 @@ export class BuildFailed extends Error {
 }
 
 /** Somebody else's build took longer than this caller's `wait`. */
-export class WaitTimeout extends Error {
-  override readonly name = 'WaitTimeout'
-}
+export class WaitTimeout extends CorralError {}
 
-/** The server has no Corral, or one that is too old for what was asked. */
-export class ModuleMissing extends Error {
-  override readonly name = 'ModuleMissing'
-}
+/** The server has no Corral. */
+export class ModuleMissing extends CorralError {}
+
+/** The server's Corral is too old for an option that was asked for. */
+export class Unsupported extends CorralError {}
 
 /** The user may not do this, or the password is wrong. */
-export class NoPermission extends Error {
-  override readonly name = 'NoPermission'
-}
+export class NoPermission extends CorralError {}
 
 /** An invalidation that not every server took. It may be said again: invalidating twice does no harm. */
-export class NotAllAnswered extends Error {
-  override readonly name = 'NotAllAnswered'
+export class NotAllAnswered extends CorralError {
   constructor(message: string, readonly nodes: string[], options?: ErrorOptions) {
     super(message, options)
   }
 }
 
 /** A build asked for the key that it builds. */
-export class Recursion extends Error {
-  override readonly name = 'Recursion'
-}
+export class RecursiveBuild extends CorralError {}
 
 /** A wrong option, template or argument, found before any server was asked. */
-export class Usage extends TypeError {
-  override readonly name = 'Usage'
-}
+export class Usage extends CorralError {}
 
 /** The server cannot be reached, or does not answer. Seen by callers only with `degrade: 'raise'`. */
-export class Unreachable extends Error {
-  override readonly name: string = 'Unreachable'
-}
+export class Unavailable extends CorralError {}
 
-/** A connection that ended before the answer came. Asked again once, then it is `Unreachable`. */
-export class Lost extends Unreachable {
-  override readonly name = 'Lost'
-}
+/** A connection that ended before the answer came. Asked again once, then it is `Unavailable`. */
+export class Lost extends Unavailable {}
 
 /** An error that the server answered; the code is its first word. */
-export class ServerError extends Error {
-  override readonly name = 'ServerError'
+export class ServerError extends CorralError {
   readonly code: string
   constructor(message: string, options?: ErrorOptions) {
     super(message, options)
@@ -68,7 +59,7 @@ const DENYING = new Set(['NOPERM', 'NOAUTH', 'WRONGPASS'])
 
 /** Whether a value should be built here because the server cannot be asked now. */
 export function isOutage(error: unknown): boolean {
-  if (error instanceof Unreachable) return true
+  if (error instanceof Unavailable) return true
   if (!(error instanceof ServerError)) return false
   // The server has no code of its own for this one.
   return REFUSING.has(error.code) || error.message.startsWith('ERR max number of clients')

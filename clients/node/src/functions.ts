@@ -1,5 +1,6 @@
 // cached(): a function whose results are shared. Its key comes from its arguments, and never from nothing.
 import { Usage } from './errors.js'
+import type { Built } from './build.js'
 import type { Argument } from './link.js'
 
 /** A template, `report:{day}`, or a function that makes the key of the arguments. */
@@ -14,13 +15,13 @@ export interface CachedFunction<A extends unknown[], T> {
 }
 
 interface Operations<T> {
-  get(key: Argument, build: () => T | Promise<T>): Promise<T>
-  refresh(key: Argument, build: () => T | Promise<T>): Promise<T>
+  get(key: Argument, build: () => Built<T>): Promise<T>
+  refresh(key: Argument, build: () => Built<T>): Promise<T>
   invalidate(key: Argument): Promise<void>
 }
 
 export function cachedFunction<A extends unknown[], T>(
-  template: KeyOf<A>, parameters: readonly string[] | undefined, build: (...args: A) => T | Promise<T>, corral: Operations<T>,
+  template: KeyOf<A>, parameters: readonly string[] | undefined, build: (...args: A) => Built<T>, corral: Operations<T>,
 ): CachedFunction<A, T> {
   if (typeof build !== 'function') throw new Usage(`cached takes a template and a function, not ${typeof build}`)
   const key = typeof template === 'function' ? template : fromTemplate<A>(template, parameters)
@@ -60,7 +61,9 @@ function fromTemplate<A extends unknown[]>(template: string, parameters: readonl
 function partOfKey(value: unknown, name: string, template: string): string {
   const usage = (sentence: string) => new Usage(`cached("${template}"): ${sentence}`)
   switch (typeof value) {
-    case 'string': case 'boolean': case 'bigint':
+    case 'string':
+      return value.replaceAll('%', '%25').replaceAll(':', '%3A') // "a:b" and "c" must not meet "a" and "b:c"
+    case 'boolean': case 'bigint':
       return String(value)
     case 'number':
       if (Number.isNaN(value)) throw usage(`{${name}} is NaN`)
@@ -68,7 +71,7 @@ function partOfKey(value: unknown, name: string, template: string): string {
     case 'undefined':
       throw usage(`the argument {${name}} is missing`)
     case 'object':
-      if (value instanceof Date) return value.toISOString()
+      if (value instanceof Date) return partOfKey(value.toISOString(), name, template)
       throw usage(`{${name}} is ${value === null ? 'null' : 'an object'}, which no key can be made of: name a property, as in {${name}.id}, or make the key by a function`)
     default:
       throw usage(`{${name}} is a ${typeof value}, which no key can be made of`)

@@ -8,8 +8,8 @@ export interface Serializer<T = any> {
 
 /** What one call can say; as defaults it holds for all calls. Everything may be left out. */
 export interface Options<T = any> {
-  /** Seconds until the value is stale; without it the value is fresh for ever. */
-  ttl?: number
+  /** Seconds until the value is stale, or how to read them off the value; without it the value is fresh for ever. */
+  ttl?: number | ((value: T) => number | undefined)
   /** Seconds after that in which the old value is served while one caller refreshes it. */
   swr?: number
   /** Seconds after `ttl` in which the old value is served while builds fail. */
@@ -50,8 +50,8 @@ export interface Defaults extends Options {
   degradeLimit?: number
   /** Connections that may wait in the server; default 1,000. Callers beyond it ask again and again instead. */
   maxWaiting?: number
-  /** Refreshes at once in the background; default 16. One beyond it is left to a later caller. */
-  refreshLimit?: number
+  /** Refreshes at once in the background; default 8. One beyond it is left to a later caller. */
+  backgroundLimit?: number
   /** Seconds without any answer after which a server counts as gone; default 5. */
   readTimeout?: number
   /** Entries kept in this process; default 0. */
@@ -61,7 +61,7 @@ export interface Defaults extends Options {
   /** Whether messages of failed builds are shown to other processes, or only their class; default true. */
   errorText?: boolean
   /** Told what happens; see CorralEvent. */
-  events?: (event: CorralEvent) => void
+  onEvent?: (event: CorralEvent) => void
   /** Where outages and failed refreshes are said; default console.warn. */
   log?: (message: string, error?: unknown) => void
 }
@@ -82,7 +82,7 @@ const functional: Test = ['a function', (value) => typeof value === 'function']
 const flag: Test = ['true or false', (value) => typeof value === 'boolean']
 
 const CALL: Record<keyof Options, Test> = {
-  ttl: period, swr: seconds, sie: seconds, wait: seconds, lease: period, backoff: seconds, noStale: flag,
+  ttl: ['a number of seconds above 0, or a function', (value) => typeof value === 'function' || period[1](value)], swr: seconds, sie: seconds, wait: seconds, lease: period, backoff: seconds, noStale: flag,
   jitter: ['a whole number from 0 to 100', (value) => Number.isInteger(value) && value >= 0 && value <= 100],
   tags: ['a list of texts, or a function', (value) => typeof value === 'function'
     || (Array.isArray(value) && value.every((tag) => typeof tag === 'string'))],
@@ -99,8 +99,8 @@ const CONSTRUCTOR: Record<keyof Defaults, Test> = {
   ...CALL,
   degrade: ["true or 'raise'", (value) => value === true || value === 'raise'],
   degradeLimit: ['a whole number above 0', (value) => Number.isSafeInteger(value) && value > 0],
-  maxWaiting: count, refreshLimit: count, readTimeout: period, local: count, localTtl: seconds,
-  errorText: flag, events: functional, log: functional,
+  maxWaiting: count, backgroundLimit: count, readTimeout: period, local: count, localTtl: seconds,
+  errorText: flag, onEvent: functional, log: functional,
 }
 
 /** Refuses what nobody would want to have ignored. */

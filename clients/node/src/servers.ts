@@ -1,7 +1,7 @@
 // Where questions go: one shared connection to each master, some of their own for holders and waiters, and what is known
 // of outages. A server that is gone is looked for in the background; meanwhile every call is told so at once.
 import calculateSlot from 'cluster-key-slot'
-import { isMoving, isOutage, Lost, NotAllAnswered, ServerError, Unreachable } from './errors.js'
+import { isMoving, isOutage, Lost, NotAllAnswered, ServerError, Unavailable } from './errors.js'
 import { Connection, Silent, within, type Argument, type Heard, type Library } from './link.js'
 
 export interface ServerSettings {
@@ -16,7 +16,7 @@ const KEPT_IDLE = 32
 export class Server {
   #shared: Promise<Connection> | undefined
   #idle: Connection[] = []
-  #gone: Unreachable | undefined
+  #gone: Unavailable | undefined
   #search: NodeJS.Timeout | undefined
   #closed = false
 
@@ -104,12 +104,12 @@ export class Server {
     return await Connection.open(this.library, this.node, this.settings.readTimeoutMs, heard)
   }
 
-  #begin(cause: Unreachable): Unreachable {
+  #begin(cause: Unavailable): Unavailable {
     if (this.#gone || this.#closed) return this.#gone ?? cause
     this.settings.log(`${this.where} is gone, values are built without it: ${cause.message}`)
     this.leave()
     this.#searchIn(100)
-    return (this.#gone = new Unreachable(`${this.where} is gone: ${cause.message}`, { cause }))
+    return (this.#gone = new Unavailable(`${this.where} is gone: ${cause.message}`, { cause }))
   }
 
   #searchIn(pauseMs: number): void {
@@ -146,7 +146,7 @@ export class Servers {
     if (!this.library.topology) return this.#server(undefined)
     const slots = await (this.#slots ??= this.#readSlots())
     const node = slots[calculateSlot(key as string)] // takes Buffers, too; its types know only texts
-    if (node === undefined) throw new Unreachable(`no node of the cluster serves the slot of ${String(key)}`)
+    if (node === undefined) throw new Unavailable(`no node of the cluster serves the slot of ${String(key)}`)
     return this.#server(node)
   }
 
@@ -157,7 +157,7 @@ export class Servers {
       try {
         return await server.call(args)
       } catch (error) {
-        if (error instanceof Unreachable) this.refreshSlots(1000)
+        if (error instanceof Unavailable) this.refreshSlots(1000)
         if (error instanceof ServerError && error.code === 'READONLY') server.leave()
         if (!isMoving(error) || tries === 5) throw error
         if (error.code === 'ASK') return await this.#server(error.message.split(' ')[2]).ask(args)
