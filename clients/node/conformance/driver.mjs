@@ -33,13 +33,18 @@ function withResolvers() {
 
 // --- Clients, as each library makes them for each topology ---------------------------------------------------------
 
+function address(text) {
+  const [host, port] = text.split(':')
+  return { host, port: Number(port) }
+}
+
 const clients = {
   'node-redis'({ topology, url, nodes, sentinels, service, resp }) {
     const RESP = resp
     const { username, password } = new URL(url)
     const login = username ? { username, password } : {}
-    const made = topology === 'cluster' ? createCluster({ rootNodes: nodes.map(([host, port]) => ({ socket: { host, port } })), RESP, defaults: login })
-      : topology === 'sentinel' ? createSentinel({ name: service, sentinelRootNodes: sentinels.map(([host, port]) => ({ host, port })), RESP, nodeClientOptions: login })
+    const made = topology === 'cluster' ? createCluster({ rootNodes: nodes.map(address).map((socket) => ({ socket })), RESP, defaults: login })
+      : topology === 'sentinel' ? createSentinel({ name: service, sentinelRootNodes: sentinels.map(address), RESP, nodeClientOptions: login })
         : createClient({ url, RESP })
     return made.on('error', () => {})
   },
@@ -48,8 +53,8 @@ const clients = {
     const { username, password } = new URL(url)
     const login = username ? { username, password } : {}
     const lazyConnect = true
-    const made = topology === 'cluster' ? new Cluster(nodes.map(([host, port]) => ({ host, port })), { lazyConnect, redisOptions: { protocol, ...login } })
-      : topology === 'sentinel' ? new Redis({ sentinels: sentinels.map(([host, port]) => ({ host, port })), name: service, lazyConnect, protocol, ...login })
+    const made = topology === 'cluster' ? new Cluster(nodes.map(address), { lazyConnect, redisOptions: { protocol, ...login } })
+      : topology === 'sentinel' ? new Redis({ sentinels: sentinels.map(address), name: service, lazyConnect, protocol, ...login })
         : new Redis(url, { lazyConnect, protocol })
     return made.on('error', () => {})
   },

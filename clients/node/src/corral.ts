@@ -3,7 +3,7 @@ import { Claim } from './claim.js'
 import { checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
 import { Builder, enclosing, type Build, type Built, type Job } from './build.js'
 import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, Unsupported, WaitTimeout } from './errors.js'
-import { Flight, questionOptions, type Outcome, type Parking } from './flight.js'
+import { Flight, questionOptions, type Outcome, type Parking, type Question } from './flight.js'
 import { cachedFunction, type CachedFunction, type KeyOf } from './functions.js'
 import type { Lease } from './lease.js'
 import type { Argument } from './link.js'
@@ -211,14 +211,16 @@ export class Corral {
   }
 
   // How a hit becomes a copy in this process. Tags change what no push tells, so tagged copies are short-lived.
-  #keeping(id: string, options: Options, tracks: boolean): { tracked?: boolean; keep?: (bytes?: Buffer, freshMs?: number) => void } {
+  #keeping(id: string, options: Options, tracks: boolean): { tracked?: boolean; keep?: Question['keep'] } {
     const near = this.#near
     if (!near) return {}
     const ticket = near.ask(id)
-    const mostMs = tracks && !options.tags ? Infinity : (this.#defaults.localTtl ?? 1) * 1000
     return {
       tracked: tracks,
-      keep: (bytes, freshMs = 0) => near.answer(id, ticket, bytes, Math.min(freshMs < 0 ? Infinity : freshMs, mostMs)),
+      keep: (bytes, freshMs = 0, tracked = false) => {
+        const mostMs = tracked && !options.tags ? Infinity : (this.#defaults.localTtl ?? 1) * 1000
+        near.answer(id, ticket, bytes, Math.min(freshMs < 0 ? Infinity : freshMs, mostMs))
+      },
     }
   }
 

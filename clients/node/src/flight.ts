@@ -27,10 +27,10 @@ export interface Question {
   force: boolean
   /** Whether a tie can be moved (CACHE.RENEW … TIED). If not, every question takes a connection of its own. */
   movesTies: boolean
-  /** Look by CACHE.GET first: only what is read is told of by CLIENT TRACKING. */
+  /** Look by CACHE.GET first: CLIENT TRACKING tells only of what was read, and on the shared connection. */
   tracked?: boolean
-  /** Told of a hit and how long it is fresh (-1: for ever), or of none. */
-  keep?: (bytes?: Buffer, freshMs?: number) => void
+  /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes; or that there was none. */
+  keep?: (bytes?: Buffer, freshMs?: number, tracked?: boolean) => void
 }
 
 /** How many connections of this process are parked, of all flights. */
@@ -119,6 +119,14 @@ export class Flight {
   }
 
   async #ask(): Promise<void> {
+    const { key, tracked, force } = this.question
+    if (tracked && !force) {
+      const seen = parsed(await this.servers.call(key, ['CACHE.GET', key]))
+      if (seen.state === 'HIT') {
+        this.question.keep?.(seen.value!, seen.number, true)
+        return this.settle({ kind: 'value', bytes: seen.value!, stale: false })
+      }
+    }
     let losses = 0
     let park = false
     while (!this.over) {
@@ -146,11 +154,7 @@ export class Flight {
   }
 
   async #askShared(): Promise<Answer> {
-    const { key, options, tracked, force } = this.question
-    if (tracked && !force && !this.waited) {
-      const seen = parsed(await this.servers.call(key, ['CACHE.GET', key]))
-      if (seen.state === 'HIT') return seen
-    }
+    const { key, options } = this.question
     return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...options]))
   }
 
