@@ -2,7 +2,7 @@
 // since nobody tells that a build failed: it is the longest build that is allowed, and ends by itself.
 import { labelsOf, timesOf } from './build.js'
 import type { Corral } from './corral.js'
-import { isOutage, ServerError } from './errors.js'
+import { isOutage } from './errors.js'
 import type { Flight } from './flight.js'
 import type { Lease } from './lease.js'
 import type { Options } from './options.js'
@@ -24,7 +24,7 @@ export class Claim {
     return this.lease.token / 1000
   }
 
-  /** Stores what was built. False if the server does not keep it: somebody took over, or there is no room. */
+  /** Stores what was built. False if the server does not keep it: somebody took over, there is no room, or it is gone. */
   async fill(bytes: Buffer, options: Options = {}): Promise<boolean> {
     const all = { ...this.options, ...options }
     const stored = await this.#end(this.lease.end('CACHE.FILL', bytes, ...timesOf(all, bytes), ...labelsOf(all, bytes)))
@@ -49,7 +49,7 @@ export class Claim {
     try {
       return await verdict !== null
     } catch (error) {
-      if (isOutage(error) || error instanceof ServerError) return false
+      if (isOutage(error)) return false
       throw error
     }
   }

@@ -75,7 +75,7 @@ function linkOf(redis: any): Link {
       return Promise.reject(lost(failed ?? error))
     }),
     get open() {
-      return redis.status === 'ready'
+      return redis.status === 'ready' && redis.stream?.writable
     },
     send: ([command, ...args]) => redis.callBuffer(command, ...args).catch((error: unknown) => Promise.reject(lost(error))),
     close() {

@@ -78,8 +78,9 @@ export class Server {
     this.leave()
   }
 
-  /** What a connection of one's own showed: a server that hangs hangs for all. */
+  /** What a connection of one's own showed: idle ones were lost with it, and a server that hangs hangs for all. */
   report(error: unknown): void {
+    if (error instanceof Lost) for (const connection of this.#idle.splice(0)) connection.close()
     if (error instanceof Silent) this.#begin(error)
   }
 
