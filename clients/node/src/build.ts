@@ -43,13 +43,17 @@ interface Chain {
   outer: Chain | undefined
 }
 
-/** What this call is part of; a build that asks for its own key would wait for itself. */
-export function enclosing(owner: unknown, id: string): string[] {
-  const ids: string[] = []
+/** A build that asks for its own key would wait for itself. */
+export function refuseRecursion(owner: unknown, id: string): void {
   for (let chain = under.getStore(); chain; chain = chain.outer) {
     if (chain.owner === owner && chain.id === id) throw new RecursiveBuild(`the build of "${id}" asks for its own key`)
-    ids.push(chain.id)
   }
+}
+
+/** The keys of the builds that this call is part of, innermost first. */
+export function enclosing(): string[] {
+  const ids: string[] = []
+  for (let chain = under.getStore(); chain; chain = chain.outer) ids.push(chain.id)
   return ids
 }
 

@@ -1,17 +1,24 @@
 // The object that applications use: getOrBuild and what goes with it.
 import { Claim } from './claim.js'
 import { checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
-import { Builder, enclosing, type Build, type Built, type Job } from './build.js'
+import { Builder, enclosing, refuseRecursion, type Build, type Built, type Job } from './build.js'
 import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, Unsupported, WaitTimeout } from './errors.js'
-import { Flight, questionOptions, type Outcome, type Parking, type Question } from './flight.js'
+import { Flight, type Parking, type Question } from './flight.js'
 import { cachedFunction, type CachedFunction, type KeyOf } from './functions.js'
 import type { Lease } from './lease.js'
 import type { Argument } from './link.js'
 import { askModule, denial, forbidden, NEEDED, report, type Checked, type Module } from './module.js'
 import { Near } from './near.js'
+import { flightsOf, Plan } from './plan.js'
 import { checkedOptions, milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
-import { serializerOf } from './serializers.js'
 import { Servers } from './servers.js'
+
+interface Entered {
+  id: string
+  /** From this process, and no question of the server's. */
+  copy?: Buffer
+  flight?: Flight
+}
 
 export class Corral {
   readonly #client: Client
@@ -21,6 +28,7 @@ export class Corral {
   readonly #builder: Builder
   readonly #near: Near | undefined
   readonly #refreshing = new Set<Promise<unknown>>()
+  readonly #usual: Plan
   #servers: Promise<Servers> | undefined
   #present: Servers | undefined
   #module: Module | undefined
@@ -30,19 +38,20 @@ export class Corral {
   constructor(client: Client, defaults: Defaults = {}) {
     this.#client = checkedClient(client)
     this.#defaults = checkedOptions(defaults, 'constructor')
+    this.#usual = new Plan(this.#defaults)
     this.#parking = { now: 0, most: defaults.maxWaiting ?? 1000 }
     this.#builder = new Builder(this, defaults, (event) => this.#tell(event), (message, error) => this.#log(message, error))
     this.#near = defaults.local ? new Near(defaults.local) : undefined
   }
 
   /** The value of the key; if there is none, one caller of all processes builds it and the others wait for that. */
-  async getOrBuild<T>(key: Argument, build: Build<T>, options?: Options<T>): Promise<T> {
-    return await this.#get(key, build, this.#merged(options), false)
+  getOrBuild<T>(key: Argument, build: Build<T>, options?: Options<T>): Promise<T> {
+    return this.#get(key, build, options)
   }
 
   /** Builds although the value is fresh; others keep getting the old one meanwhile. */
-  async refresh<T>(key: Argument, build: Build<T>, options?: Options<T>): Promise<T> {
-    return await this.#get(key, build, { ...this.#merged(options), noStale: true }, true)
+  refresh<T>(key: Argument, build: Build<T>, options?: Options<T>): Promise<T> {
+    return this.#get(key, build, options, true)
   }
 
   /** A function whose results are shared: its key is made of its arguments. */
@@ -50,10 +59,11 @@ export class Corral {
     template: KeyOf<A>, build: (...args: A) => Built<T>, options: Options<T> & { parameters?: readonly string[] } = {},
   ): CachedFunction<A, T> {
     const { parameters, ...rest } = options
-    checkedOptions(rest, 'call')
+    const plan = this.#plan(rest)
+    const forced = this.#plan(rest, true)
     return cachedFunction(template, parameters, build, {
-      get: (key, build) => this.getOrBuild(key, build, rest),
-      refresh: (key, build) => this.refresh(key, build, rest),
+      get: (key, build) => this.#get(key, build, plan),
+      refresh: (key, build) => this.#get(key, build, forced),
       invalidate: (key) => this.invalidate(key),
     })
   }
@@ -123,10 +133,13 @@ export class Corral {
    * (build, but do not store). The lease is not renewed: it is the longest build that is allowed.
    */
   async claim(key: Argument, options?: Options, force = false): Promise<{ bytes?: Buffer; stale?: boolean; claim?: Claim }> {
-    const merged = { ...this.#merged(options), ...(force && { noStale: true }) }
-    const deadline = performance.now() + (merged.wait ?? 10) * 1000
+    const plan = this.#plan(options, force)
+    const merged = plan.options
+    const deadline = performance.now() + plan.waitMs
     for (;;) {
-      const { outcome, flight, id } = await this.#outcome(key, merged, force, deadline)
+      const { id, copy, flight } = await this.#enter(key, plan)
+      if (copy) return { bytes: copy, stale: false }
+      const outcome = await flight!.join(deadline, merged.signal)
       switch (outcome.kind) {
         case 'value':
           return { bytes: outcome.bytes, stale: outcome.stale, ...(outcome.refresh && { claim: new Claim(outcome.refresh, undefined, merged) }) }
@@ -144,18 +157,26 @@ export class Corral {
     }
   }
 
-  async #get<T>(key: Argument, build: Build<T>, options: Options<T>, force: boolean): Promise<T> {
-    const deadline = performance.now() + (options.wait ?? 10) * 1000
+  async #get<T>(key: Argument, build: Build<T>, given: Plan<T> | Options<T> | undefined, force = false): Promise<T> {
+    const plan = given instanceof Plan ? given : this.#plan(given, force)
+    const { options } = plan
+    const began = performance.now()
+    const deadline = began + plan.waitMs
     for (;;) {
-      const began = performance.now()
-      const { outcome, flight, id } = await this.#outcome(key, options, force, deadline)
-      if (flight?.waited && outcome.kind !== 'build') this.#tell({ type: 'waited', key: id, ms: performance.now() - began })
+      // Nothing is waited for but the answer, once the module is known: every promise costs a hit.
+      const entered = this.#module ? this.#entered(this.#present!, key, plan) : await this.#enter(key, plan)
+      const { id, copy, flight } = entered
+      const outcome = flight ? await flight.join(deadline, options.signal) : undefined
+      if (flight?.waited && outcome!.kind !== 'build') this.#tell({ type: 'waited', key: id, ms: performance.now() - began })
       const job = { id, build, options, deadline }
-      switch (outcome.kind) {
+      switch (outcome?.kind) {
+        case undefined:
+          if (this.#defaults.onEvent) this.#tell({ type: 'hit', key: id })
+          return plan.serializer.decode(copy!) as T
         case 'value':
-          this.#tell({ type: outcome.refresh ? 'refresh' : outcome.stale ? 'stale' : 'hit', key: id })
+          if (this.#defaults.onEvent) this.#tell({ type: outcome.refresh ? 'refresh' : outcome.stale ? 'stale' : 'hit', key: id })
           if (outcome.refresh) this.#refreshBehind({ ...job, lease: outcome.refresh, behind: true })
-          return serializerOf(options.serializer).decode(outcome.bytes) as T
+          return plan.serializer.decode(outcome.bytes) as T
         case 'build':
           if (outcome.outage && this.#defaults.degrade === 'raise') {
             flight?.settle({ kind: 'error', error: outcome.outage })
@@ -174,46 +195,49 @@ export class Corral {
           throw outcome.error
         case 'late':
           if (options.onTimeout === 'build') return await this.#builder.do(job)
-          throw new WaitTimeout(`waited ${options.wait ?? 10} s for somebody else's build of "${id}"${this.#whileBuilding(id)}`)
+          throw new WaitTimeout(`waited ${options.wait ?? 10} s for somebody else's build of "${id}"${this.#whileBuilding()}`)
         case 'again':
       }
     }
   }
 
-  #whileBuilding(id: string): string {
-    const outer = enclosing(this, id)
+  #whileBuilding(): string {
+    const outer = enclosing()
     return outer.length === 0 ? '' : `, while building "${outer.join('" for "')}": do two builds ask for each other's keys?`
   }
 
-  // Joins the key's flight, or begins one.
-  async #outcome(key: Argument, options: Options, force: boolean, deadline: number): Promise<{ outcome: Outcome; flight?: Flight; id: string }> {
-    const servers = this.#present ?? await this.#connected()
+  async #enter(key: Argument, plan: Plan): Promise<Entered> {
+    const servers = await this.#connected()
+    this.#module ?? await this.#ask(servers, withPrefix(servers.library.keyPrefix, key))
+    return this.#entered(servers, key, plan)
+  }
+
+  // The copy in this process, or the key's flight, begun if there is none.
+  #entered(servers: Servers, key: Argument, plan: Plan): Entered {
+    const { options, words, leaseMs, force } = plan
     const full = withPrefix(servers.library.keyPrefix, key)
     const id = idOf(full)
-    enclosing(this, id)
+    refuseRecursion(this, id)
     const copy = force ? undefined : this.#near?.get(id)
-    if (copy) return { outcome: { kind: 'value', bytes: copy, stale: false }, id }
-    const module = this.#module ?? await this.#ask(servers, full)
-    if (module && options.tags && !module.has.has('cache.fill tags')) throw this.#tooOld(undefined, 'tags')
-    const name = `${force ? 'f' : ''}${options.noStale ? 'n' : ''}:${id}`
+    if (copy) return { id, copy }
+    const { has } = this.#module ?? {}
+    if (has && options.tags && !has.has('cache.fill tags')) throw this.#tooOld(undefined, 'tags')
+    const name = plan.flightOf(id)
     let flight = this.#flights.get(name)
     if (!flight || flight.over) {
       flight = new Flight(servers, {
-        key: full, options: questionOptions(options, force), leaseMs: Number(milliseconds(options.lease ?? 10)),
-        readTimeoutMs: servers.settings.readTimeoutMs, force, movesTies: module?.has.has('cache.renew tied') ?? true,
-        ...this.#keeping(id, options, servers.library.tracks),
-      }, this.#parking, () => {
-        if (this.#flights.get(name) === flight) this.#flights.delete(name)
+        key: full, options: words, leaseMs, readTimeoutMs: servers.settings.readTimeoutMs, force,
+        movesTies: has?.has('cache.renew tied') ?? true, ...(this.#near && this.#keeping(this.#near, id, options, servers.library.tracks)),
+      }, this.#parking, (ended) => {
+        if (this.#flights.get(name) === ended) this.#flights.delete(name)
       })
       this.#flights.set(name, flight)
     }
-    return { outcome: await flight.join(deadline, options.signal), flight, id }
+    return { id, flight }
   }
 
   // How a hit becomes a copy in this process. Tags change what no push tells, so tagged copies are short-lived.
-  #keeping(id: string, options: Options, tracks: boolean): { tracked?: boolean; keep?: Question['keep'] } {
-    const near = this.#near
-    if (!near) return {}
+  #keeping(near: Near, id: string, options: Options, tracks: boolean): Pick<Question, 'tracked' | 'keep'> {
     const ticket = near.ask(id)
     return {
       tracked: tracks,
@@ -265,7 +289,7 @@ export class Corral {
   #forget(id: string | null): void {
     this.#near?.drop(id)
     if (id === null) this.#flights.clear()
-    else for (const kind of ['', 'f', 'n', 'fn']) this.#flights.delete(`${kind}:${id}`)
+    else for (const name of flightsOf(id)) this.#flights.delete(name)
   }
 
   async #ask(servers: Servers, key: Argument): Promise<Module | undefined> {
@@ -305,8 +329,9 @@ export class Corral {
     })
   }
 
-  #merged<T>(options: Options<T> | undefined): Options<T> {
-    return options ? { ...this.#defaults, ...checkedOptions(options, 'call') } : this.#defaults
+  #plan<T>(options?: Options<T>, force = false): Plan<T> {
+    if (!options && !force) return this.#usual
+    return new Plan({ ...this.#defaults, ...(options && checkedOptions(options, 'call')) }, force)
   }
 
   #tell(event: CorralEvent): void {

@@ -3,7 +3,6 @@
 import { explained, isMoving, isOutage, Lost, ServerError } from './errors.js'
 import { Lease, type Held } from './lease.js'
 import type { Argument } from './link.js'
-import { milliseconds, type Options } from './options.js'
 import { pause, type Servers } from './servers.js'
 
 /** What a flight tells a caller. */
@@ -39,10 +38,41 @@ export interface Parking {
   readonly most: number
 }
 
-interface Member {
-  resolve(outcome: Outcome): void
-  /** Joined when the build had begun: whether it asked before an invalidation cannot be told. */
-  late: boolean
+class Member {
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param late joined when the build had begun: whether it asked before an invalidation cannot be told */
+  constructor(
+    readonly answer: (outcome: Outcome) => void, readonly reject: (error: unknown) => void, readonly deadline: number,
+    readonly signal: AbortSignal | undefined, readonly late: boolean, readonly left: (member: Member) => void,
+  ) {}
+
+  resolve(outcome: Outcome): void {
+    this.#settle()
+    this.answer(outcome)
+  }
+
+  /** From now on its patience may end. */
+  limit(): void {
+    if (this.#timer) return
+    if (this.signal?.aborted) return this.#aborted()
+    this.signal?.addEventListener('abort', this.#aborted)
+    this.#timer = setTimeout(() => {
+      this.left(this)
+      this.resolve({ kind: 'late' })
+    }, Math.min(this.deadline - performance.now(), LONGEST_TIMER_MS))
+  }
+
+  readonly #aborted = (): void => {
+    this.#settle()
+    this.left(this)
+    this.reject(this.signal!.reason)
+  }
+
+  #settle(): void {
+    clearTimeout(this.#timer)
+    this.signal?.removeEventListener('abort', this.#aborted)
+  }
 }
 
 /** Below the read time-outs of everything between here and the server. */
@@ -54,37 +84,37 @@ export class Flight {
   #members = new Set<Member>()
   #parked: Held | undefined
   #building = false
+  #limited = false
   over = false
   /** Whether somebody else's build was waited for. */
   waited = false
 
-  constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly ended: () => void) {
-    // The first member joins in the same turn, before the question is sent.
-    queueMicrotask(() => void this.#run())
+  /** The first member joins in the same turn, before there can be an answer. */
+  constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly ended: (flight: Flight) => void) {
+    const { key, options, movesTies, tracked } = question
+    const answer = movesTies && !tracked ? servers.tryCall(key, ['CACHE.GETORLOCK', key, ...options]) : undefined
+    if (answer) answer.then((reply) => this.#begin(reply), () => this.#begin())
+    else queueMicrotask(() => this.#begin())
+  }
+
+  // A hit ends here: no timer was set for it, and no other promise made.
+  #begin(reply?: unknown): void {
+    const hit = Array.isArray(reply) && String(reply[0]) === 'HIT'
+    if (hit) return this.#hit(reply[1], Number(reply[2]), false)
+    this.#limited = true
+    for (const member of this.#members) member.limit()
+    void this.#run(reply)
   }
 
   /** Waits for the outcome until then. A caller that leaves ends only its own waiting. */
   join(deadline: number, signal?: AbortSignal): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => leave(() => resolve({ kind: 'late' })), Math.min(deadline - performance.now(), LONGEST_TIMER_MS))
-      const aborted = () => leave(() => reject(signal!.reason))
-      const leave = (then: () => void) => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', aborted)
-        this.#members.delete(member)
+      const member = new Member(resolve, reject, deadline, signal, this.#building, (gone) => {
+        this.#members.delete(gone)
         if (this.#members.size === 0) this.#abandon()
-        then()
-      }
-      const member: Member = {
-        late: this.#building,
-        resolve: (outcome) => {
-          clearTimeout(timer)
-          signal?.removeEventListener('abort', aborted)
-          resolve(outcome)
-        },
-      }
+      })
       this.#members.add(member)
-      signal?.addEventListener('abort', aborted)
+      if (this.#limited || signal) member.limit()
     })
   }
 
@@ -106,26 +136,28 @@ export class Flight {
   #finish(): void {
     this.over = true
     this.question.keep?.()
-    this.ended()
+    this.ended(this)
   }
 
-  async #run(): Promise<void> {
+  #hit(bytes: Buffer, freshMs: number, tracked: boolean): void {
+    this.question.keep?.(bytes, freshMs, tracked)
+    this.settle({ kind: 'value', bytes, stale: false })
+  }
+
+  async #run(first?: unknown): Promise<void> {
     try {
-      await this.#ask()
+      await this.#ask(first)
     } catch (error) {
       if (isOutage(error)) this.#give({ kind: 'build', outage: error })
       else this.settle({ kind: 'error', error: explained(error) })
     }
   }
 
-  async #ask(): Promise<void> {
+  async #ask(first: unknown): Promise<void> {
     const { key, tracked, force } = this.question
     if (tracked && !force) {
       const seen = parsed(await this.servers.call(key, ['CACHE.GET', key]))
-      if (seen.state === 'HIT') {
-        this.question.keep?.(seen.value!, seen.number, true)
-        return this.settle({ kind: 'value', bytes: seen.value!, stale: false })
-      }
+      if (seen.state === 'HIT') return this.#hit(seen.value!, seen.number, true)
     }
     let losses = 0
     let park = false
@@ -133,7 +165,9 @@ export class Flight {
       let answer: Answer
       const began = performance.now()
       try {
-        answer = await (park || !this.question.movesTies ? this.#askAlone(park) : this.#askShared())
+        if (first !== undefined) answer = parsed(first)
+        else answer = await (park || !this.question.movesTies ? this.#askAlone(park) : this.#askShared())
+        first = undefined
         if (park) losses = 0
       } catch (error) {
         if (this.over) return
@@ -177,7 +211,7 @@ export class Flight {
       granted = answer.state === 'LOCK' || answer.state === 'REFRESH'
       return granted ? { ...answer, held } : answer
     } catch (error) {
-      held?.server.report(error)
+      if (!this.over) held?.server.report(error)
       throw error
     } finally {
       this.parking.now--
@@ -192,8 +226,7 @@ export class Flight {
       ? new Lease(this.servers, key, answer.number, leaseMs, readTimeoutMs, answer.held) : undefined
     switch (answer.state) {
       case 'HIT':
-        this.question.keep?.(answer.value!, answer.number)
-        return this.settle({ kind: 'value', bytes: answer.value!, stale: false })
+        return this.#hit(answer.value!, answer.number, false)
       case 'STALE':
         return this.settle({ kind: 'value', bytes: answer.value!, stale: true })
       case 'REFRESH':
@@ -233,16 +266,6 @@ export class Flight {
     first.resolve(outcome)
     return true
   }
-}
-
-/** What stands after the key in GETORLOCK. */
-export function questionOptions({ lease = 10, group, noStale, early }: Options, force: boolean): string[] {
-  const words = ['LEASE', milliseconds(lease)]
-  if (group !== undefined) words.push('GROUP', group)
-  if (noStale) words.push('NOSTALE')
-  if (early !== undefined) words.push('EARLY', String(early))
-  if (force) words.push('FORCE')
-  return words
 }
 
 interface Answer {

@@ -77,7 +77,8 @@ function linkOf(redis: any): Link {
     get open() {
       return redis.status === 'ready' && redis.stream?.writable
     },
-    send: ([command, ...args]) => redis.callBuffer(command, ...args).catch((error: unknown) => Promise.reject(lost(error))),
+    send: ([command, ...args]) => redis.callBuffer(command, ...args),
+    errorOf: lost,
     close() {
       redis.disconnect()
       redis.stream?.destroy() // disconnect() alone waits for the server to close its side; a hung one never does

@@ -4,12 +4,14 @@ import { Lost, type ServerError } from './errors.js'
 
 export type Argument = string | Buffer
 
-/** A single connection as a library gives it. Every rejection is a Lost or a ServerError. */
+/** A single connection as a library gives it. */
 export interface Link {
-  /** Resolves once commands can be sent. */
+  /** Resolves once commands can be sent; rejects with a Lost or a ServerError. */
   ready: Promise<void>
   readonly open: boolean
   send(args: Argument[]): Promise<unknown>
+  /** What a rejection of `send` was. Not done by `send` itself: a promise less for every hit. */
+  errorOf(error: unknown): Lost | ServerError
   /** Closes the socket at once; whoever still waits for an answer is rejected. */
   close(): void
 }
@@ -58,17 +60,21 @@ export class Connection {
     return this.link.open
   }
 
-  async call(args: Argument[], limitMs: number): Promise<unknown> {
+  call(args: Argument[], limitMs: number): Promise<unknown> {
     if (this.#pending++ === 0) this.#silentSince = performance.now()
-    this.#watch(limitMs)
-    try {
-      return await this.link.send(args)
-    } catch (error) {
-      throw this.#hung ? new Silent(`${this.where} has not answered for ${limitMs / 1000} s`) : (error as Lost | ServerError)
-    } finally {
-      this.#pending--
-      this.#silentSince = performance.now()
-    }
+    if (!this.#timer) this.#watch(limitMs)
+    return this.link.send(args).then(this.#answered, this.#refused)
+  }
+
+  readonly #answered = (reply: unknown): unknown => {
+    this.#pending--
+    this.#silentSince = performance.now()
+    return reply
+  }
+
+  readonly #refused = (error: unknown): never => {
+    this.#answered(undefined)
+    throw this.#hung ? new Silent(`${this.where} does not answer`) : this.link.errorOf(error)
   }
 
   close(): void {
@@ -79,7 +85,6 @@ export class Connection {
 
   // One timer for many calls: one a call would cost more than the rest of a hit.
   #watch(limitMs: number): void {
-    if (this.#timer) return
     this.#timer = setInterval(() => {
       if (this.#pending === 0) {
         clearInterval(this.#timer)

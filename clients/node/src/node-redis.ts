@@ -44,7 +44,7 @@ function ofSentinel(sentinel: any): Library {
       })
       await connected
       const master = await own._execute(false, async (client: unknown) => client)
-      return linkOf(master, {}, timeoutMs, heard && master.options?.RESP !== 2 ? heard : undefined)
+      return linkOf(master, {}, timeoutMs, heard)
     },
     close() {
       if (own.isOpen) void own.destroy()
@@ -81,7 +81,8 @@ function ofCluster(cluster: any): Library {
   }
 }
 
-function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, heard?: Heard): Link {
+function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, wanted?: Heard): Link {
+  const heard = (like.options?.RESP ?? 3) === 3 ? wanted : undefined // RESP2 has no pushes
   const client = like.duplicate({
     socket: { ...like.options?.socket, ...overrides.socket, reconnectStrategy: false, connectTimeout: timeoutMs, socketTimeout: 0 },
     commandOptions: { typeMapping: { 36: Buffer } }, // 36 is '$': values are bytes
@@ -98,7 +99,8 @@ function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, he
     get open() {
       return client.isReady
     },
-    send: (args) => client.sendCommand(args).catch((error: unknown) => Promise.reject(lost(error))),
+    send: (args) => client.sendCommand(args),
+    errorOf: lost,
     close() {
       if (client.isOpen) client.destroy()
     },

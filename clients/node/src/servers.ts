@@ -15,6 +15,8 @@ const KEPT_IDLE = 32
 
 export class Server {
   #shared: Promise<Connection> | undefined
+  /** The shared one, once it is open. */
+  #present: Connection | undefined
   #idle: Connection[] = []
   #gone: Unavailable | undefined
   #search: NodeJS.Timeout | undefined
@@ -24,6 +26,11 @@ export class Server {
 
   get where(): string {
     return this.node ?? this.library.where
+  }
+
+  /** Asks over the shared connection if there is one just now, and answers once. For hits, of which there are many. */
+  tryCall(args: Argument[]): Promise<unknown> | undefined {
+    return this.#present?.open && !this.#gone ? this.#present.call(args, this.settings.readTimeoutMs) : undefined
   }
 
   /** Asks over the shared connection; after a loss once more, over a new one. */
@@ -94,10 +101,12 @@ export class Server {
     this.settings.heard?.(null) // what changed while nothing was heard is not known
     const opening = this.#open(this.settings.heard)
     this.#shared = opening
-    opening.catch(() => {
+    try {
+      return this.#present = await opening
+    } catch (error) {
       if (this.#shared === opening) this.#shared = undefined
-    })
-    return await opening
+      throw error
+    }
   }
 
   async #open(heard?: Heard): Promise<Connection> {
@@ -123,7 +132,7 @@ export class Server {
         })
         if (this.#closed) return found.close()
         this.settings.heard?.(null)
-        this.#shared = Promise.resolve(found)
+        this.#shared = Promise.resolve(this.#present = found)
         this.#gone = undefined
         this.settings.log(`${this.where} is back`)
       } catch (error) {
@@ -138,6 +147,7 @@ export class Server {
 export class Servers {
   #servers = new Map<string | undefined, Server>()
   #slots: Promise<string[]> | undefined
+  #presentSlots: string[] | undefined
   #slotsReadAt = 0
 
   constructor(readonly library: Library, readonly settings: ServerSettings) {}
@@ -149,6 +159,13 @@ export class Servers {
     const node = slots[calculateSlot(key as string)] // takes Buffers, too; its types know only texts
     if (node === undefined) throw new Unavailable(`no node of the cluster serves the slot of ${String(key)}`)
     return this.#server(node)
+  }
+
+  /** Asks at once, or not at all: whatever is not usual is for `call`. */
+  tryCall(key: Argument, args: Argument[]): Promise<unknown> | undefined {
+    const node = this.library.topology ? this.#presentSlots?.[calculateSlot(key as string)] : undefined
+    if (this.library.topology && node === undefined) return undefined
+    return this.#servers.get(node)?.tryCall(args)
   }
 
   /** Asks the master of the key, and follows the key where it went. */
@@ -170,7 +187,7 @@ export class Servers {
 
   /** Drops what is known of the slots, if it is older than that. */
   refreshSlots(olderThanMs: number): void {
-    if (performance.now() - this.#slotsReadAt >= olderThanMs) this.#slots = undefined
+    if (performance.now() - this.#slotsReadAt >= olderThanMs) this.#slots = this.#presentSlots = undefined
   }
 
   /** Sends it to every master there is now, and tries again what did not answer, for so long. */
@@ -213,10 +230,12 @@ export class Servers {
     const reading = within(this.library.topology!(this.settings.readTimeoutMs), this.settings.readTimeoutMs, `no node of the cluster (${this.library.where}) tells its slots`)
     this.#slots = reading
     this.#slotsReadAt = performance.now()
-    reading.catch(() => {
+    try {
+      return this.#presentSlots = await reading
+    } catch (error) {
       if (this.#slots === reading) this.#slots = undefined
-    })
-    return await reading
+      throw error
+    }
   }
 
   #server(node: string | undefined): Server {
