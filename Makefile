@@ -66,7 +66,7 @@ fuzz: build ## Feed arbitrary bytes to codec, arguments and a server, TIME=60 se
 deny: ## Check the dependencies: licences, sources, versions and, with a network, advisories
 	@scripts/deny
 
-test-clients: build ## Run the examples of every language against a server (needs their toolchains)
+test-clients: build ## Try the package of each language against a server (FILTER=python; needs their toolchains)
 	@scripts/test-clients $(FILTER)
 
 demo: build ## Show a cache stampede, and what ends it

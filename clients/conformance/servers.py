@@ -110,7 +110,7 @@ class Server:
         self._process.send_signal(number)
 
     def log(self) -> str:
-        return Path(self._directory, "log").read_text(errors="replace")[-4000:]
+        return Path(self._directory, "log").read_text(errors="replace")[-1500:]
 
     def remove(self) -> None:
         self.stop(signal.SIGKILL)

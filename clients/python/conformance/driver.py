@@ -286,7 +286,7 @@ class Tasked(Threaded):
             if request["do"] == "cancel":
                 self.calls[request["call"]].cancel()
                 return {"id": request["id"], "value": None}
-            value = super().do(request | {"mutate": False})
+            value = self.do(request | {"mutate": False})
             value = await value if asyncio.iscoroutine(value) else value
             if request["do"] == "check":
                 value = {"version": value.version, "missing": value.missing}

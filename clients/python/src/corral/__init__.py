@@ -7,7 +7,7 @@
 """
 
 from .aio import AsyncCorral
-from .engine import Event, NotShared
+from .outcomes import Event, NotShared
 from .errors import (
     BuildFailed,
     CorralError,

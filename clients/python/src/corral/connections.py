@@ -4,6 +4,7 @@ read time-out above the longest park. One class serves threads and asyncio: only
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import threading
@@ -62,13 +63,19 @@ class Library:
             pool = self.client.connection_pool
             return self._kept(pool.connection_kwargs), pool.connection_class
         node = next(iter(self.client.get_nodes() or self.client.nodes_manager.startup_nodes.values()))
-        source = node if self.awaits else node.redis_connection.connection_pool
+        source: Any = node
+        if not self.awaits:
+            source = (getattr(node, "redis_connection", None) or getattr(node, "valkey_connection")).connection_pool
         return self._kept(source.connection_kwargs), source.connection_class
 
     def _kept(self, given: dict[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in given.items() if name in _KEPT_SETTINGS or name.startswith("ssl")}
         connecting = given.get("socket_connect_timeout") or CONNECT_TIMEOUT
-        return kept | {"socket_timeout": READ_TIMEOUT, "socket_connect_timeout": min(connecting, CONNECT_TIMEOUT)}
+        # redis.asyncio passes its socket_timeout to asyncio.wait_for when it sends, which before Python 3.12 loses
+        # cancellations: a caller that was cancelled would go on and park. So it is set for reading only (see Link; the
+        # argument `timeout` of its read_response will not do: it answers None for a time-out, as for a nil).
+        reading = None if self.awaits else READ_TIMEOUT
+        return kept | {"socket_timeout": reading, "socket_connect_timeout": min(connecting, CONNECT_TIMEOUT)}
 
     def seeds(self) -> list[tuple[str, int]]:
         manager = self.client.nodes_manager
@@ -104,11 +111,30 @@ class Link:
 
     async def open(self) -> Link:
         try:
-            await self._done(self._raw.connect())
+            if self._awaits:
+                await self._connect_in_a_task()
+            else:
+                self._raw.connect()
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def _connect_in_a_task(self) -> None:
+        task = asyncio.ensure_future(self._raw.connect())
+        try:
+            await asyncio.wait({task}, timeout=CONNECT_TIMEOUT)
+        finally:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(self._connected_for_nobody)
+        if not task.done():
+            raise TimeoutError("the server accepted the connection and said nothing")
+        task.result()
+
+    def _connected_for_nobody(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            asyncio.ensure_future(self.close())
 
     async def call(self, *arguments: Any) -> Any:
         reply = (await self.call_all([arguments]))[0]
@@ -121,8 +147,12 @@ class Link:
         connection: the reply to come must not meet the next command."""
         replies: list[Any] = []
         try:
+            if self._awaits:
+                self._raw.socket_timeout = None
             for arguments in commands:
                 await self._done(self._raw.send_command(*arguments))
+            if self._awaits:
+                self._raw.socket_timeout = READ_TIMEOUT
             for _ in commands:
                 try:
                     replies.append(await self._done(self._raw.read_response(disable_decoding=True)))

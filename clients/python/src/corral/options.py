@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Literal, TypedDict
 
 from .serializers import Serializer, serializer_named
@@ -73,12 +74,21 @@ class Call:
             raise ValueError("lease and wait take seconds, not None")
 
     def but(self, changes: CallOptions) -> Call:
+        if not changes:
+            return self
         try:
-            given: Any = changes
-            return dataclasses.replace(self, **given) if changes else self
-        except TypeError:
-            unknown = ", ".join(sorted(set(changes) - set(CallOptions.__annotations__)))
-            raise ValueError(f"unknown option: {unknown}; known are {', '.join(CallOptions.__annotations__)}") from None
+            return _changed(self, tuple(changes.items()))
+        except TypeError:  # not to be hashed: a list of tags
+            return _changed.__wrapped__(self, tuple(changes.items()))
+
+
+@lru_cache(maxsize=512)  # the same few sets of options come with every call
+def _changed(call: Call, changes: tuple[tuple[str, Any], ...]) -> Call:
+    known = CallOptions.__annotations__
+    unknown = [name for name, _ in changes if name not in known]
+    if unknown:
+        raise ValueError(f"unknown option: {', '.join(unknown)}; known are {', '.join(known)}")
+    return dataclasses.replace(call, **dict(changes))
 
 
 @dataclass(frozen=True)

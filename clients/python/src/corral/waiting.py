@@ -133,17 +133,13 @@ class Tasks:
         self._running: set[asyncio.Task[Any]] = set()  # the loop keeps weak references only
         self._places: asyncio.Semaphore | None = None
 
-    def event(self) -> asyncio.Event:
-        return asyncio.Event()
+    def event(self) -> _Signal:
+        return _Signal()
 
-    async def wait(self, event: asyncio.Event, timeout: float) -> bool:
-        if event.is_set():
-            return True
-        try:
-            await asyncio.wait_for(event.wait(), max(0.0, timeout))
-        except asyncio.TimeoutError:
-            return False
-        return True
+    async def wait(self, event: _Signal, timeout: float) -> bool:
+        if not event.is_set():
+            await _until(event.waiters, timeout)
+        return event.is_set()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -182,17 +178,65 @@ class Tasks:
         return task
 
 
+# Not asyncio.wait_for: before Python 3.12 it loses a cancellation that comes with the result.
+async def _until(
+    waiters: deque[asyncio.Future[bool]], timeout: float, shown: list[asyncio.Future[bool]] | None = None
+) -> bool:
+    """True if somebody resolved it, False after the time-out."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[bool] = loop.create_future()
+    alarm = loop.call_later(max(0.0, timeout), _resolve, waiter, False)
+    waiters.append(waiter)
+    if shown is not None:
+        shown.append(waiter)
+    try:
+        return await waiter
+    finally:
+        alarm.cancel()
+        if waiter in waiters:
+            waiters.remove(waiter)
+
+
+def _resolve(waiter: asyncio.Future[bool], result: bool) -> bool:
+    if waiter.done():
+        return False
+    waiter.set_result(result)
+    return True
+
+
+class _Signal:
+    def __init__(self) -> None:
+        self.waiters: deque[asyncio.Future[bool]] = deque()
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+        for waiter in self.waiters:
+            _resolve(waiter, True)
+
+    def is_set(self) -> bool:
+        return self._set
+
+
 class _TaskSlots:
     def __init__(self, count: int) -> None:
-        self._semaphore = asyncio.Semaphore(count)
+        self._free = count
+        self._waiters: deque[asyncio.Future[bool]] = deque()
 
     async def enter(self, timeout: float) -> bool:
-        if not self._semaphore.locked():
-            return await self._semaphore.acquire()
+        if self._free > 0:
+            self._free -= 1
+            return True
+        mine: list[asyncio.Future[bool]] = []
         try:
-            return await asyncio.wait_for(self._semaphore.acquire(), max(0.0, timeout))
-        except asyncio.TimeoutError:
-            return False
+            return await _until(self._waiters, timeout, mine)
+        except asyncio.CancelledError:
+            if mine[0].done() and not mine[0].cancelled() and mine[0].result():
+                self.leave()  # given at the moment of the cancellation
+            raise
 
     def leave(self) -> None:
-        self._semaphore.release()
+        while self._waiters:
+            if _resolve(self._waiters.popleft(), True):
+                return
+        self._free += 1
