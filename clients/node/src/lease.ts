@@ -62,11 +62,8 @@ export class Lease {
       const answer = await this.#send([command, this.key, String(this.token), ...rest])
       delivered = true
       return answer
-    } catch (error) {
-      delivered = error instanceof ServerError && !isMoving(error)
-      throw error
     } finally {
-      this.#letGo(!delivered)
+      this.#letGo(!delivered) // a refused word has changed nothing: then the closed connection ends the lease
     }
   }
 
