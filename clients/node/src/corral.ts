@@ -167,12 +167,13 @@ export class Corral {
       const entered = this.#module ? this.#entered(this.#present!, key, plan) : await this.#enter(key, plan)
       const { id, copy, flight } = entered
       const outcome = flight ? await flight.join(deadline, options.signal) : undefined
-      if (flight?.waited && outcome!.kind !== 'build') this.#tell({ type: 'waited', key: id, ms: performance.now() - began })
+      if (flight?.waited && outcome?.kind !== 'build') this.#tell({ type: 'waited', key: id, ms: performance.now() - began })
+      if (!outcome) {
+        if (this.#defaults.onEvent) this.#tell({ type: 'hit', key: id })
+        return plan.serializer.decode(copy!) as T
+      }
       const job = { id, build, options, deadline }
-      switch (outcome?.kind) {
-        case undefined:
-          if (this.#defaults.onEvent) this.#tell({ type: 'hit', key: id })
-          return plan.serializer.decode(copy!) as T
+      switch (outcome.kind) {
         case 'value':
           if (this.#defaults.onEvent) this.#tell({ type: outcome.refresh ? 'refresh' : outcome.stale ? 'stale' : 'hit', key: id })
           if (outcome.refresh) this.#refreshBehind({ ...job, lease: outcome.refresh, behind: true })
@@ -228,10 +229,7 @@ export class Corral {
       flight = new Flight(servers, {
         key: full, options: words, leaseMs, readTimeoutMs: servers.settings.readTimeoutMs, force,
         movesTies: has?.has('cache.renew tied') ?? true, ...(this.#near && this.#keeping(this.#near, id, options, servers.library.tracks)),
-      }, this.#parking, (ended) => {
-        if (this.#flights.get(name) === ended) this.#flights.delete(name)
-      })
-      this.#flights.set(name, flight)
+      }, this.#parking, this.#flights, name)
     }
     return { id, flight }
   }

@@ -40,11 +40,12 @@ export interface Parking {
 
 class Member {
   #timer: NodeJS.Timeout | undefined
+  #aborted: (() => void) | undefined
 
   /** @param late joined when the build had begun: whether it asked before an invalidation cannot be told */
   constructor(
-    readonly answer: (outcome: Outcome) => void, readonly reject: (error: unknown) => void, readonly deadline: number,
-    readonly signal: AbortSignal | undefined, readonly late: boolean, readonly left: (member: Member) => void,
+    readonly flight: Flight, readonly answer: (outcome: Outcome) => void, readonly reject: (error: unknown) => void,
+    readonly deadline: number, readonly signal: AbortSignal | undefined, readonly late: boolean,
   ) {}
 
   resolve(outcome: Outcome): void {
@@ -55,23 +56,24 @@ class Member {
   /** From now on its patience may end. */
   limit(): void {
     if (this.#timer) return
-    if (this.signal?.aborted) return this.#aborted()
-    this.signal?.addEventListener('abort', this.#aborted)
     this.#timer = setTimeout(() => {
-      this.left(this)
+      this.flight.leave(this)
       this.resolve({ kind: 'late' })
     }, Math.min(this.deadline - performance.now(), LONGEST_TIMER_MS))
-  }
-
-  readonly #aborted = (): void => {
-    this.#settle()
-    this.left(this)
-    this.reject(this.signal!.reason)
+    if (!this.signal) return
+    this.#aborted = () => {
+      this.#settle()
+      this.flight.leave(this)
+      this.reject(this.signal!.reason)
+    }
+    if (this.signal.aborted) this.#aborted()
+    else this.signal.addEventListener('abort', this.#aborted)
   }
 
   #settle(): void {
+    if (!this.#timer) return
     clearTimeout(this.#timer)
-    this.signal?.removeEventListener('abort', this.#aborted)
+    if (this.#aborted) this.signal?.removeEventListener('abort', this.#aborted)
   }
 }
 
@@ -90,7 +92,8 @@ export class Flight {
   waited = false
 
   /** The first member joins in the same turn, before there can be an answer. */
-  constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly ended: (flight: Flight) => void) {
+  constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly flights: Map<string, Flight>, readonly name: string) {
+    flights.set(name, this)
     const { key, options, movesTies, tracked } = question
     const answer = movesTies && !tracked ? servers.tryCall(key, ['CACHE.GETORLOCK', key, ...options]) : undefined
     if (answer) answer.then((reply) => this.#begin(reply), () => this.#begin())
@@ -109,13 +112,15 @@ export class Flight {
   /** Waits for the outcome until then. A caller that leaves ends only its own waiting. */
   join(deadline: number, signal?: AbortSignal): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const member = new Member(resolve, reject, deadline, signal, this.#building, (gone) => {
-        this.#members.delete(gone)
-        if (this.#members.size === 0) this.#abandon()
-      })
+      const member = new Member(this, resolve, reject, deadline, signal, this.#building)
       this.#members.add(member)
       if (this.#limited || signal) member.limit()
     })
+  }
+
+  leave(member: Member): void {
+    this.#members.delete(member)
+    if (this.#members.size === 0) this.#abandon()
   }
 
   /** Ends the flight, with this for all who still wait; who joined late gets the other one, if given. */
@@ -136,7 +141,7 @@ export class Flight {
   #finish(): void {
     this.over = true
     this.question.keep?.()
-    this.ended(this)
+    if (this.flights.get(this.name) === this) this.flights.delete(this.name)
   }
 
   #hit(bytes: Buffer, freshMs: number, tracked: boolean): void {

@@ -1,5 +1,6 @@
-// What a hit costs beside the bare client's own call: node figures.mjs URL. Rounds of each take turns; the figure is the
-// middle one of the ratios, so that a busy machine is busy for both. Nothing here can fail a test.
+// What a hit costs beside the bare client's own call: node figures.mjs URL. Rounds of each take turns, and the figure is
+// the middle one of the ratios, of the clock's time and of this process's processor time (which a busy machine blurs
+// less). Nothing here can fail a test.
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { Corral } from 'corral-cache'
@@ -17,13 +18,15 @@ for (const key of keys) {
 async function seconds(call, flying, calls) {
   let left = calls
   const began = performance.now()
+  const used = process.cpuUsage()
   await Promise.all(Array.from({ length: flying }, async (_, at) => {
     while (left-- > 0) await call(keys[at])
   }))
-  return (performance.now() - began) / 1000
+  const { user, system } = process.cpuUsage(used)
+  return { clock: (performance.now() - began) / 1000, processor: (user + system) / 1e6 }
 }
 
-const middle = (numbers) => numbers.toSorted?.((a, b) => a - b)[numbers.length >> 1] ?? [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
+const middle = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]
 
 async function compare(name, bare, package_, flying) {
   const calls = flying === 1 ? 2000 : 20_000
@@ -31,7 +34,9 @@ async function compare(name, bare, package_, flying) {
   await seconds(package_, flying, calls)
   const rounds = []
   for (let round = 0; round < 7; round++) rounds.push([await seconds(bare, flying, calls), await seconds(package_, flying, calls)])
-  console.log(`${name}, ${flying} in flight: ${Math.round(calls / middle(rounds.map(([, own]) => own)))} hits/s, ${middle(rounds.map(([plain, own]) => own / plain)).toFixed(2)} x the bare call`)
+  const ratio = (kind) => middle(rounds.map(([plain, own]) => own[kind] / plain[kind])).toFixed(2)
+  const rate = Math.round(calls / middle(rounds.map(([, own]) => own.clock)))
+  console.log(`${name}, ${flying} in flight: ${rate} hits/s, ${ratio('clock')} x the bare call's time, ${ratio('processor')} x its processor time`)
 }
 
 const build = () => 'value'
@@ -47,7 +52,7 @@ for (const [name, client, bare] of [
   const near = new Corral(client, { local: 1000 })
   await near.getOrBuild(keys[0], build)
   await near.getOrBuild(keys[0], build)
-  const rate = 50_000 / await seconds(() => near.getOrBuild(keys[0], build), 1, 50_000)
+  const rate = 50_000 / (await seconds(() => near.getOrBuild(keys[0], build), 1, 50_000)).clock
   // How long this process serves a value after another one has replaced it.
   const delays = []
   for (let round = 0; round < 20; round++) {
