@@ -24,8 +24,15 @@ def fits(wanted: Any, got: Any) -> bool:
         return isinstance(got, dict) and all(name in got and fits(value, got[name]) for name, value in wanted.items())
     if isinstance(wanted, list):
         return isinstance(got, list) and len(wanted) == len(got) and all(map(fits, wanted, got))
-    return type(wanted) is type(got) and wanted == got or (
-        not isinstance(wanted, bool) and not isinstance(got, bool) and isinstance(wanted, (int, float)) and wanted == got
+    return (
+        type(wanted) is type(got)
+        and wanted == got
+        or (
+            not isinstance(wanted, bool)
+            and not isinstance(got, bool)
+            and isinstance(wanted, (int, float))
+            and wanted == got
+        )
     )
 
 

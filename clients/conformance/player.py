@@ -17,7 +17,8 @@ from wire import ServerError
 ACL = Path(__file__).with_name("acl.txt").read_text().split()
 ANSWER_DEADLINE = 15.0
 DRIVER_CALLS = frozenset(
-    "get_or_build define call refresh key invalidate_call invalidate invalidate_tags outdate check close open fork".split()
+    "get_or_build define call refresh key invalidate_call invalidate invalidate_tags outdate check close open "
+    "fork".split()
 )
 
 
@@ -55,7 +56,9 @@ class Player:
         scenario = self._scenario
         try:
             self._check_driver()
-            self._servers = Servers(scenario.get("topology", "standalone"), scenario.get("module", True), scenario.get("settings", {}))
+            self._servers = Servers(
+                scenario.get("topology", "standalone"), scenario.get("module", True), scenario.get("settings", {})
+            )
             for word in scenario.get("needs", []):
                 if not self._module_has(word):
                     raise Skipped(f"the module has no {word}")
@@ -115,8 +118,12 @@ class Player:
     def _opening(self, step: dict[str, Any]) -> dict[str, Any]:
         user = "app:secret" if "user" in self._scenario else None
         return {
-            "do": "open", "corral": "c", **self.servers.for_driver(user), "resp": self._resp,
-            "options": self._scenario.get("options", {}), **step,
+            "do": "open",
+            "corral": "c",
+            **self.servers.for_driver(user),
+            "resp": self._resp,
+            "options": self._scenario.get("options", {}),
+            **step,
         }
 
     # --- Steps ---
@@ -179,7 +186,9 @@ class Player:
             fitting = [answer for answer in left if answer_fits(self._filled(wanted, 0), answer)]
             if len(fitting) != int(count):
                 others = sorted({shown(answer) for answer in left})[:4]
-                raise Mismatch(f"wanted {count} times {wanted_by(wanted)}, got it {len(fitting)} times; there were {others}")
+                raise Mismatch(
+                    f"wanted {count} times {wanted_by(wanted)}, got it {len(fitting)} times; there were {others}"
+                )
             left = [answer for answer in left if answer not in fitting]
         if left:
             raise Mismatch(f"also {len(left)} times, as {shown(left[0])}")
@@ -201,7 +210,9 @@ class Player:
             def count() -> int:
                 return counted[step["key"]] if "key" in step else counted.total()
 
-            until(f"{step[word]} builds have {word}, there are {count()}", lambda: count() >= step[word], ANSWER_DEADLINE)
+            until(
+                f"{step[word]} builds have {word}, there are {count()}", lambda: count() >= step[word], ANSWER_DEADLINE
+            )
             if count() != step[word]:
                 raise Mismatch(f"wanted {step[word]} builds {word}, got {count()}")
         most = step.get("running_at_most")

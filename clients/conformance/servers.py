@@ -128,7 +128,9 @@ class Servers:
         self.topology = topology
         self.nodes: list[Server] = []
         self.sentinel: Server | None = None
-        options = [word for name, value in settings.items() if not name.startswith("corral.") for word in (f"--{name}", value)]
+        options = [
+            word for name, value in settings.items() if not name.startswith("corral.") for word in (f"--{name}", value)
+        ]
         try:
             self._build(options, module)
             for node in self.nodes:
@@ -215,8 +217,10 @@ class Servers:
         else:
             self.sentinel.call("SENTINEL", "FAILOVER", SERVICE)
             wanted = str(second.port)
-            until("the sentinel names the new master",
-                  lambda: self.sentinel.call("SENTINEL", "get-master-addr-by-name", SERVICE)[1] == wanted)
+            until(
+                "the sentinel names the new master",
+                lambda: self.sentinel.call("SENTINEL", "get-master-addr-by-name", SERVICE)[1] == wanted,
+            )
         until("the old master is a replica", lambda: first.info("replication")["role"] == "slave", 40)
 
     def move_slot(self, key: str) -> None:

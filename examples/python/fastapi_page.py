@@ -1,6 +1,6 @@
 """A page of a FastAPI application:
 
-    uvicorn --workers 4 fastapi_page:app
+uvicorn --workers 4 fastapi_page:app
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A page of a Flask application. Run it in four processes, and ask for it a hundred times at once:
 
-    gunicorn --workers 4 --threads 8 flask_page:app
+gunicorn --workers 4 --threads 8 flask_page:app
 """
 
 import os

@@ -1,6 +1,6 @@
 """Celery beat keeps reports warm, so that no visitor ever waits for one:
 
-    celery -A warm_up worker --beat
+celery -A warm_up worker --beat
 """
 
 import os

@@ -84,7 +84,18 @@ class Driver:
 
     # --- Objects ---
 
-    def open(self, corral="c", topology="standalone", url=None, nodes=(), sentinels=(), service=None, resp=2, options=None, **_):
+    def open(
+        self,
+        corral="c",
+        topology="standalone",
+        url=None,
+        nodes=(),
+        sentinels=(),
+        service=None,
+        resp=2,
+        options=None,
+        **_,
+    ):
         def address(text):
             host, port = text.rsplit(":", 1)
             return host, int(port)
@@ -99,7 +110,11 @@ class Driver:
             made = finder.master_for(service, protocol=resp, **credentials)
         else:
             # decode_responses is what most people have, and what used to be misread.
-            made = client.Redis.from_url(url, protocol=resp, decode_responses=resp == 3) if NAME == "redis" else client.Valkey.from_url(url, protocol=resp, decode_responses=resp == 3)
+            made = (
+                client.Redis.from_url(url, protocol=resp, decode_responses=resp == 3)
+                if NAME == "redis"
+                else client.Valkey.from_url(url, protocol=resp, decode_responses=resp == 3)
+            )
         seen = self.seen[corral] = []
         of = sys.modules["corral"].AsyncCorral if ASYNC else sys.modules["corral"].Corral
         self.objects[corral] = of(made, on_event=lambda event: seen.append(event.name), **(options or {}))

@@ -1,8 +1,9 @@
 """A hit through the package beside the bare client's GETORLOCK, in turns, so that what else the machine does hits both.
 
-usage: figures.py URL [CALLS]"""
+usage: figures.py URL [CALLS] [SAMPLES]      SAMPLES: of how long the near cache is behind others"""
 
 import asyncio
+import random
 import statistics
 import sys
 import time
@@ -56,10 +57,35 @@ async def asynchronous():
     cache = AsyncCorral(URL, ttl=600)
     package, bare = lambda: cache.get_or_build("figures", None), lambda: client.execute_command(*BARE)
     await package()
-    line("redis.asyncio, hit", [(await microseconds_async(package), await microseconds_async(bare)) for _ in range(ROUNDS)])
+    line(
+        "redis.asyncio, hit",
+        [(await microseconds_async(package), await microseconds_async(bare)) for _ in range(ROUNDS)],
+    )
     await cache.close()
     await client.aclose()
 
 
+def staleness(samples):
+    """Another process's invalidation and refill, seen by an object with the default local_ttl of 1 s."""
+    near, other, behind = Corral(URL, ttl=600, local=100), Corral(URL, ttl=600), []
+    for number in range(samples):
+        near.get_or_build("figures", lambda: number)
+        time.sleep(random.random())
+        near.get_or_build("figures", lambda: number)
+        other.invalidate("figures")
+        began = time.perf_counter()
+        other.get_or_build("figures", lambda: f"new {number}")
+        while near.get_or_build("figures", lambda: 0) != f"new {number}":
+            time.sleep(0.001)
+        behind.append((time.perf_counter() - began) * 1000)
+    behind.sort()
+    print(
+        f"near cache behind an INVALIDATE elsewhere: p50 {behind[samples // 2]:.0f} ms, "
+        f"p99 {behind[samples * 99 // 100]:.0f} ms"
+    )
+
+
 sync()
+if len(sys.argv) > 3:
+    staleness(int(sys.argv[3]))
 asyncio.run(asynchronous())

@@ -1,9 +1,9 @@
 """Corral: values that are built once, however many ask for them at the same time.
 
-    cache = Corral("redis://localhost")
+cache = Corral("redis://localhost")
 
-    @cache.cached("report:{day}", ttl=60, swr=30, sie=3600)
-    def report(day): ...
+@cache.cached("report:{day}", ttl=60, swr=30, sie=3600)
+def report(day): ...
 """
 
 from .aio import AsyncCorral

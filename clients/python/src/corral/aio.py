@@ -28,8 +28,8 @@ Key = str | bytes
 
 
 class AsyncCorral:
-    """As Corral, for clients of redis.asyncio and valkey.asyncio. One object serves any number of event loops, each with
-    connections and flights of its own."""
+    """As Corral, for clients of redis.asyncio and valkey.asyncio. One object serves any number of event loops, each
+    with connections and flights of its own."""
 
     def __init__(self, client: Any, **options: Unpack[ObjectOptions]) -> None:
         self._settings, self._defaults = split(options)
@@ -39,11 +39,13 @@ class AsyncCorral:
 
     async def get_or_build(self, key: Key, build: Callable[[], Awaitable[R]], **options: Unpack[CallOptions]) -> R:
         """The value of `key`. `build` is called, in this task, if nobody else is building it."""
-        return await self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options))  # type: ignore[no-any-return]
+        value: R = await self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options))
+        return value
 
     async def refresh(self, key: Key, build: Callable[[], Awaitable[R]], **options: Unpack[CallOptions]) -> R:
         """Builds although the value is fresh."""
-        return await self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options), force=True)  # type: ignore[no-any-return]
+        value: R = await self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options), force=True)
+        return value
 
     def cached(
         self, template: str, **options: Unpack[CallOptions]

@@ -20,8 +20,9 @@ READ_TIMEOUT = SLICE + 2.0
 CONNECT_TIMEOUT = 4.0
 _KEPT_IDLE = 64
 _KEPT_SETTINGS = frozenset(
-    "db username password credential_provider encoding encoding_errors protocol host port path client_name driver_info "
-    "lib_name lib_version socket_keepalive socket_keepalive_options socket_type socket_read_size connection_pool".split()
+    "db username password credential_provider encoding encoding_errors protocol host port path client_name "
+    "driver_info lib_name lib_version socket_keepalive socket_keepalive_options "
+    "socket_type socket_read_size connection_pool".split()
 )
 
 _open: weakref.WeakSet[Link] = weakref.WeakSet()
@@ -44,7 +45,14 @@ class Library:
     """The client that was given: whose it is, and how its connections are made."""
 
     def __init__(self, client: Any, asynchronous: bool, wanted: str) -> None:
-        name = next((c.__module__.split(".")[0] for c in type(client).__mro__ if c.__module__.startswith(("redis.", "valkey."))), "")
+        name = next(
+            (
+                c.__module__.split(".")[0]
+                for c in type(client).__mro__
+                if c.__module__.startswith(("redis.", "valkey."))
+            ),
+            "",
+        )
         if not name:
             raise ValueError(f"{wanted} takes a client of redis-py or valkey-py or a URL, not {type(client).__name__}")
         if hasattr(client, "master_for"):
@@ -52,7 +60,9 @@ class Library:
         self.awaits = any(".asyncio" in c.__module__ for c in type(client).__mro__)
         if self.awaits != asynchronous:
             other = "redis.Redis" if asynchronous else "redis.asyncio.Redis"
-            raise ValueError(f"{wanted} does not take {other}: use {'Corral' if asynchronous else 'AsyncCorral'} for it")
+            raise ValueError(
+                f"{wanted} does not take {other}: use {'Corral' if asynchronous else 'AsyncCorral'} for it"
+            )
         self.client = client
         self.cluster = hasattr(client, "nodes_manager")
         self.slot_of: Any = importlib.import_module(f"{name}.crc").key_slot if self.cluster else None
@@ -219,11 +229,13 @@ class Node:
         self.features: Any = None
 
     async def take(self) -> Link:
-        try:
-            return self._idle.pop()  # the last one given back is the least likely to have been closed meanwhile
-        except IndexError:
-            pass
-        return await Link(self._library.connection(self._address), self._library.awaits).open()
+        while True:
+            try:
+                link = self._idle.pop()  # the last one given back is the least likely to have been closed meanwhile
+            except IndexError:
+                return await Link(self._library.connection(self._address), self._library.awaits).open()
+            if link.usable:
+                return link
 
     async def give(self, link: Link) -> None:
         if link.usable and len(self._idle) < _KEPT_IDLE:
@@ -242,6 +254,7 @@ class Topology:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self.is_cluster = library.cluster
         self._nodes: dict[tuple[str, int] | None, Node] = {}
         self._masters: list[Node] = []
         self._ranges: list[tuple[int, int, Node]] = []

@@ -68,7 +68,9 @@ class CorralCacheClient(RedisCacheClient):  # type: ignore[misc]
         if state == b"REFRESH":
             if timeout == 0:
                 return bool(client.delete(key))
-            return bool(client.execute_command("CACHE.TOUCH", key, token, *([] if timeout is None else ["EX", timeout])))
+            return bool(
+                client.execute_command("CACHE.TOUCH", key, token, *([] if timeout is None else ["EX", timeout]))
+            )
         return state in _SERVED  # somebody is rebuilding it, and will set its times
 
     def incr(self, key: str, delta: int) -> int:
@@ -114,6 +116,8 @@ class CorralCache(RedisCache):  # type: ignore[misc]
         build = default if callable(default) else lambda: default
         return self.corral.get_or_build(made, build, ttl=self.get_backend_timeout(timeout))
 
-    async def aget_or_set(self, key: str, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> Any:
+    async def aget_or_set(
+        self, key: str, default: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> Any:
         # Not in the one thread that Django keeps for synchronous code: who waits must not hold up who builds.
         return await sync_to_async(self.get_or_set, thread_sensitive=False)(key, default, timeout, version)

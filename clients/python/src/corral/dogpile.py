@@ -88,8 +88,8 @@ class CorralBackend(BytesBackend):
             self.delete(key)
 
     def acquire(self, key: str, wait: bool) -> bool:
-        """False: somebody else builds. True: the lease is here, or nobody is to wait for one (there is a value now, or a
-        PASS mark)."""
+        """False: somebody else builds. True: the lease is here, or nobody is to wait for one (there is a value now, or
+        a PASS mark)."""
         engine, call = self.corral._engine(), self.corral._defaults
         batch, self.seen.missing = getattr(self.seen, "missing", []), []
         if len(batch) > 1 and key in batch and not self.corral._library.cluster:

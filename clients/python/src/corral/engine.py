@@ -91,7 +91,7 @@ class Engine:
             self._forget([key])
 
     async def check(self, key: bytes) -> Features:
-        return await self.server.features(key)
+        return await self.server.features(key, anew=True)
 
     # --- One flight for each key ------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class Engine:
                 return await self._build(lease, flight, build, o, asked_at)
             self._tell("refresh", key)
             flight.outcome = Value(value)
-            self._refresh(lease, build, o, asked_at)
+            await self._refresh(lease, build, o, asked_at)
             return self._codec.loads(value)
         if state in (b"HIT", b"STALE"):
             self._tell("hit" if state == b"HIT" else "stale", key)
@@ -174,7 +174,9 @@ class Engine:
             flight.outcome = Value(data)
             stored = await self.leases.conclude(lease, "CACHE.FILL", data, *options)
             if stored is not None and self._near is not None and not callable(o.ttl):
-                self._near.put(lease.key, data, float("inf") if o.ttl is None else o.ttl * (1 - o.jitter / 100), asked_at)
+                self._near.put(
+                    lease.key, data, float("inf") if o.ttl is None else o.ttl * (1 - o.jitter / 100), asked_at
+                )
         else:
             flight.outcome = Private()
             await self.leases.conclude(lease, "CACHE.PASS")
@@ -192,7 +194,7 @@ class Engine:
         flight.outcome = Failed.by(message, reply[2] if isinstance(reply, list) else 0, error)
         raise error
 
-    def _refresh(self, lease: Lease, build: Build, o: Call, asked_at: int) -> None:
+    async def _refresh(self, lease: Lease, build: Build, o: Call, asked_at: int) -> None:
         async def work() -> None:
             token = _building.set(())  # whoever began it does not wait for it
             try:
@@ -202,7 +204,11 @@ class Engine:
             finally:
                 _building.reset(token)
 
-        self._waiting.in_background(work, self._settings.background_limit, self._settings.background)
+        try:
+            self._waiting.in_background(work, self._settings.background_limit, self._settings.background)
+        except Exception:  # of the hook, or of a process that can start no thread: the caller has its value
+            log.exception("refreshing %s could not be begun", as_text(lease.key))
+            await self.leases.conclude(lease, "CACHE.RELEASE")
 
     async def _build_without_server(self, flight: Flight, key: bytes, build: Build, o: Call, deadline: float) -> Any:
         nested = _degraded.get()

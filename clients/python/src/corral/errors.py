@@ -28,7 +28,9 @@ class RecursiveBuild(CorralError):
 
 class ModuleMissing(CorralError):
     def __init__(self, where: str) -> None:
-        super().__init__(f"{where} does not have the Corral module; in its redis.conf: loadmodule /path/to/libcorral.so")
+        super().__init__(
+            f"{where} does not have the Corral module; in its redis.conf: loadmodule /path/to/libcorral.so"
+        )
 
 
 class Unsupported(CorralError):
@@ -40,7 +42,7 @@ class NoPermission(CorralError):
 
 
 class Unavailable(CorralError):
-    """The server is gone or refuses service. Callers see it with degrade="raise" only; its cause is the client's error."""
+    """The server is gone or refuses service. Seen with degrade="raise" only; the client's error is its cause."""
 
 
 class UnknownAnswer(CorralError):

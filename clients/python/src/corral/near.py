@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 
 class NearCache:
-    """redis-py and valkey-py offer no public handler for invalidation pushes, so that what bounds staleness is `longest`,
-    `local_ttl`; what this process invalidates is dropped at once."""
+    """redis-py and valkey-py offer no public handler for invalidation pushes, so that what bounds staleness is
+    `longest`, `local_ttl`; what this process invalidates is dropped at once."""
 
     def __init__(self, size: int, longest: float) -> None:
         self._size = size
@@ -31,7 +31,7 @@ class NearCache:
             return entry[1]
 
     def put(self, key: bytes, value: bytes, fresh: float, asked_at: int) -> None:
-        """`asked_at` is the moment when the request was sent: an invalidation since then may be newer than the value."""
+        """`asked_at` is the moment when the request was sent: an invalidation since may be newer than the value."""
         with self._lock:
             if asked_at != self.moment or not self._size:
                 return

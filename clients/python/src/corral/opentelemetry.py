@@ -1,7 +1,7 @@
 """Spans and counters: `Corral(…, on_event=corral.opentelemetry.instrument())`.
 
-Counter `corral.calls` by `corral.event`; histograms `corral.build.duration` and `corral.wait.duration` in seconds; a span
-`corral build` for each build that ended, with the key."""
+Counter `corral.calls` by `corral.event`; histograms `corral.build.duration` and `corral.wait.duration` in seconds; a
+span `corral build` for each build that ended, with the key."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from opentelemetry.trace import Status, StatusCode
 from .outcomes import Event
 
 
-def instrument(
-    tracer: trace.Tracer | None = None, meter: metrics.Meter | None = None
-) -> Callable[[Event], None]:
+def instrument(tracer: trace.Tracer | None = None, meter: metrics.Meter | None = None) -> Callable[[Event], None]:
     tracer = tracer or trace.get_tracer("corral")
     meter = meter or metrics.get_meter("corral")
     calls = meter.create_counter("corral.calls", description="what became of calls")

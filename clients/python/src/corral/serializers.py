@@ -48,5 +48,7 @@ def serializer_named(given: str | Serializer) -> Serializer:
     if not isinstance(given, str):
         return given
     if given not in _BY_NAME:
-        raise ValueError(f"serializer={given!r}: takes {', '.join(map(repr, _BY_NAME))} or an object with dumps and loads")
+        raise ValueError(
+            f"serializer={given!r}: takes {', '.join(map(repr, _BY_NAME))} or an object with dumps and loads"
+        )
     return _BY_NAME[given]

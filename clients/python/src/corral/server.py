@@ -1,4 +1,4 @@
-"""One request to whoever has the key, and what comes of each error. The table of errors is kept here and nowhere else."""
+"""One request to whoever has the key, and what comes of each error that it may meet."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ class Server:
                 await node.give(link)
                 self._refuse(node, error)
                 if time.monotonic() >= deadline:
-                    raise WaitTimeout(f"{as_text(key)}: {node.name} said to ask again until `wait` was over: {error}") from error
+                    raise WaitTimeout(
+                        f"{as_text(key)}: {node.name} said to ask again until `wait` was over: {error}"
+                    ) from error
                 redirect = await self._another(error) if kind is Kind.MOVED else None
                 if redirect is None:
                     await self._waiting.sleep(random.uniform(0.02, 0.1))
@@ -91,7 +93,9 @@ class Server:
             return Reached(reply, node, link)
 
     async def command(self, name: str, key: bytes, *arguments: Any, patience: float = 5.0) -> Any:
-        reply, node, link = await self.reach(key, lambda _: (name, key, *arguments), time.monotonic() + patience, checked=False)
+        reply, node, link = await self.reach(
+            key, lambda _: (name, key, *arguments), time.monotonic() + patience, checked=False
+        )
         await node.give(link)
         return reply
 
@@ -112,31 +116,27 @@ class Server:
                 found[key] = await self.command("CACHE.GET", key)
         return [found[key] for key in keys]
 
-    async def features(self, key: bytes) -> Features:
-        """Asks anew."""
+    async def features(self, key: bytes, anew: bool = False) -> Features:
         node = await self.topology.node(key)
+        if node.features is not None and not anew:
+            return node.features  # type: ignore[no-any-return]
         node.features = None
         link = await self._take(node, key, checked=True)
         await node.give(link)
         return node.features  # type: ignore[no-any-return]
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
-        failed: dict[str, Exception] = {}
-        for key in keys:
+        # In a cluster one by one: keys of one command must be of one slot.
+        for group in [[key] for key in keys] if self.topology.is_cluster else [list(keys)][: len(keys)]:
             for attempt in range(_ATTEMPTS_TO_INVALIDATE):
                 try:
-                    await self.command("CACHE.INVALIDATE", key)
+                    await self.command("CACHE.INVALIDATE", *group)
                     break
                 except Unavailable as error:
-                    if attempt + 1 < _ATTEMPTS_TO_INVALIDATE:
-                        await self._waiting.sleep(random.uniform(0.1, 0.2))
-                        await self._refreshed()
-                    else:
-                        failed[await self._name(key)] = error
-            if failed:
-                break  # whoever is told cannot tell which keys are done, and will ask for all again
-        if failed:
-            raise NotAllAnswered(failed)
+                    if attempt + 1 == _ATTEMPTS_TO_INVALIDATE:
+                        raise NotAllAnswered({await self._name(group[0]): error}) from error
+                    await self._waiting.sleep(random.uniform(0.1, 0.2))
+                    await self._refreshed()
 
     async def invalidate_tags(self, tags: Sequence[bytes], swr_ms: int | None) -> None:
         options = () if swr_ms is None else ("SWR", swr_ms)
@@ -154,12 +154,13 @@ class Server:
             for node in (node for node in masters if node.name not in done):
                 try:
                     link = await node.take()
-                    await link.call("CACHE.INVALIDATETAG", len(tags), *tags, *options)
-                    await node.give(link)
+                    try:
+                        await link.call("CACHE.INVALIDATETAG", len(tags), *tags, *options)
+                    finally:
+                        await node.give(link)
                     done.add(node.name)
                 except Exception as error:
                     if kind_of(error) is Kind.MISSING:
-                        await node.give(link)
                         raise Unsupported(f"{node.name}: the server's module has no CACHE.INVALIDATETAG") from error
                     self._refuse(node, error)
                     await node.drop_idle()
@@ -195,7 +196,7 @@ class Server:
             if kind is Kind.MISSING:
                 await node.give(link)
                 raise ModuleMissing(node.name) from refusal
-            # "… no permissions to run the 'cache.fill' command"; what it says of the key is said when the key is used.
+            # "… no permissions to run the 'cache.fill' command". A refused key is told when it is used.
             if kind is Kind.DENIED and re.search("run the '?cache", str(refusal), re.IGNORECASE):
                 missing.append(name)
         for name in _PROBES:
@@ -204,7 +205,9 @@ class Server:
                 raise NoPermission(f"{node.name}: the user may not run {name}: add +{name} to its ACL rules")
         if isinstance(version, Exception):
             if kind_of(version) is Kind.DENIED:
-                raise NoPermission(f"{node.name}: the user may not run cache.version: add +cache.version to its ACL rules")
+                raise NoPermission(
+                    f"{node.name}: the user may not run cache.version: add +cache.version to its ACL rules"
+                )
             return Features("of the first version", frozenset("cache." + word for word in _FIRST_VERSION), missing)
         told = version if isinstance(version, dict) else dict(zip(version[::2], version[1::2]))
         words = [*told.get(b"commands", ()), *told.get(b"options", ())]

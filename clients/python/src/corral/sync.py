@@ -26,8 +26,8 @@ Key = str | bytes
 
 
 class Corral:
-    """Values that are built once however many ask for them. `client` is a client of redis-py or valkey-py (Sentinel's and
-    Cluster's too) or a URL. Making one talks to no server."""
+    """Values that are built once however many ask for them. `client` is a client of redis-py or valkey-py
+    (Sentinel's and Cluster's too) or a URL. Making one talks to no server."""
 
     def __init__(self, client: Any, **options: Unpack[ObjectOptions]) -> None:
         self._settings, self._defaults = split(options)
@@ -36,11 +36,13 @@ class Corral:
 
     def get_or_build(self, key: Key, build: Callable[[], R], **options: Unpack[CallOptions]) -> R:
         """The value of `key`. `build` is called, in this thread, if nobody else is building it."""
-        return run(self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options)))  # type: ignore[no-any-return]
+        value: R = run(self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options)))
+        return value
 
     def refresh(self, key: Key, build: Callable[[], R], **options: Unpack[CallOptions]) -> R:
         """Builds although the value is fresh."""
-        return run(self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options), force=True))  # type: ignore[no-any-return]
+        value: R = run(self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options), force=True))
+        return value
 
     def cached(self, template: str, **options: Unpack[CallOptions]) -> Callable[[Callable[P, R]], Cached[P, R, None]]:
         """A decorator: `{name}` in the template is the function's argument of that name."""

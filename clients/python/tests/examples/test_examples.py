@@ -20,14 +20,18 @@ EXAMPLES = Path(os.environ.get("CORRAL_EXAMPLES", Path(__file__).parents[4] / "e
 def shop(tmp_path):
     redis.Redis.from_url(os.environ["REDIS_URL"]).flushall()
     environment = os.environ | {
-        "SHOP_DATABASE": str(tmp_path / "shop.db"), "BEAT_SCHEDULE": str(tmp_path / "beat"), "WARM_SECONDS": "1",
+        "SHOP_DATABASE": str(tmp_path / "shop.db"),
+        "BEAT_SCHEDULE": str(tmp_path / "beat"),
+        "WARM_SECONDS": "1",
         "PYTHONPATH": str(EXAMPLES),
     }
     running = []
 
     def start(*command):
         log = open(tmp_path / "log", "w+b")
-        running.append(subprocess.Popen([sys.executable, "-m", *command], cwd=tmp_path, env=environment, stdout=log, stderr=log))
+        running.append(
+            subprocess.Popen([sys.executable, "-m", *command], cwd=tmp_path, env=environment, stdout=log, stderr=log)
+        )
         return running[-1]
 
     start.log = lambda: (tmp_path / "log").read_text()
@@ -56,10 +60,14 @@ def page(port, path="/report/monday"):
         return answer.read()
 
 
-@pytest.mark.parametrize("command", [
-    ("gunicorn", "--workers", "4", "--threads", "8", "--bind", "127.0.0.1:{port}", "flask_page:app"),
-    ("uvicorn", "--workers", "4", "--port", "{port}", "fastapi_page:app"),
-], ids=["flask", "fastapi"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("gunicorn", "--workers", "4", "--threads", "8", "--bind", "127.0.0.1:{port}", "flask_page:app"),
+        ("uvicorn", "--workers", "4", "--port", "{port}", "fastapi_page:app"),
+    ],
+    ids=["flask", "fastapi"],
+)
 def test_a_hundred_visitors_of_four_processes_cost_one_query(shop, command):
     port = random.randrange(12000, 32000)
     shop(*(word.format(port=port) for word in command))

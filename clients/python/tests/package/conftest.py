@@ -20,8 +20,21 @@ def url():
     port = random.randrange(12000, 32000)
     module = os.path.realpath(os.environ.get("CORRAL_MODULE", "target/release/libcorral.so"))
     server = subprocess.Popen(
-        [os.environ.get("CORRAL_SERVER", "redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", directory,
-         "--save", "", "--loadmodule", module], stdout=subprocess.DEVNULL)
+        [
+            os.environ.get("CORRAL_SERVER", "redis-server"),
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            directory,
+            "--save",
+            "",
+            "--loadmodule",
+            module,
+        ],
+        stdout=subprocess.DEVNULL,
+    )
     client = redis.Redis(port=port)
     deadline = time.monotonic() + 10
     while True:

@@ -23,12 +23,15 @@ def test_there_is_no_block_that_nobody_runs():
 
 @pytest.mark.parametrize(
     "block",
-    [text for language, text in BLOCKS if language == "python"] + re.findall(r"^```python\n(.*?)^```$", FRONT_PAGE, re.M | re.S),
+    [text for language, text in BLOCKS if language == "python"]
+    + re.findall(r"^```python\n(.*?)^```$", FRONT_PAGE, re.M | re.S),
 )
 def test_a_block_runs_in_an_empty_directory(block, tmp_path):
     redis.Redis.from_url(URL).flushall()
     program = tmp_path / "block.py"
-    program.write_text(block.replace("redis://localhost:6379", URL).replace("port=6379", f"port={URL.rsplit(':', 1)[1]}"))
+    program.write_text(
+        block.replace("redis://localhost:6379", URL).replace("port=6379", f"port={URL.rsplit(':', 1)[1]}")
+    )
     ran = subprocess.run([sys.executable, program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
