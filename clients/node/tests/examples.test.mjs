@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
-import { startServer, until } from './server.mjs'
+import { freePort, startServer, until } from './server.mjs'
 
 let server
 const directory = mkdtempSync(join(tmpdir(), 'corral-shop-'))
@@ -20,7 +20,7 @@ after(async () => {
 /** A process of the page, listening where it says. */
 async function startPage() {
   const page = spawn(process.execPath, ['express-page.mjs'], {
-    env: { ...process.env, PORT: '0', REDIS_URL: server.url, SHOP: join(directory, 'shop.db') }, stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, PORT: String(await freePort()), REDIS_URL: server.url, SHOP: join(directory, 'shop.db') }, stdio: ['ignore', 'pipe', 'inherit'],
   })
   pages.push({ process: page, ended: new Promise((resolve) => page.once('exit', resolve)) })
   const [url] = await new Promise((resolve, reject) => {

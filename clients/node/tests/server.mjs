@@ -8,7 +8,8 @@ import { createClient } from 'redis'
 
 const { CORRAL_SERVER = 'redis-server', CORRAL_MODULE } = process.env
 
-async function freePort() {
+/** Below the ports that the system gives to connections. */
+export async function freePort() {
   for (;;) {
     const port = 20000 + Math.floor(Math.random() * 12000)
     const free = await new Promise((resolve) => {
