@@ -4,11 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { BuildFailed, Corral, NotShared, ServerError, Unavailable } from 'corral-cache'
-import { createClient, createCluster, createSentinel } from 'redis'
-import { Cluster, Redis } from 'ioredis'
 
 const library = process.argv[2]
 const packageOf = { 'node-redis': 'redis', ioredis: 'ioredis' }[library]
+const { createClient, createCluster, createSentinel, Cluster, Redis } = await import(packageOf)
 const version = JSON.parse(readFileSync(createRequire(import.meta.url).resolve(`${packageOf}/package.json`))).version
 
 class Build extends Error {

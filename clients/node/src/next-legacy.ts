@@ -45,8 +45,12 @@ export function nextLegacyCacheHandler(corral: Corral, { prefix = 'next:', lease
       }
       const { bornAt: _, ...found } = stored
       // Next renders again, behind this answer, what is older than its revalidate: this process if it has the claim, else none.
-      if (answer.mine) found.lastModified = Math.min(found.lastModified, Date.now() - 1000 * (Number(found.cacheControl?.revalidate) || 0) - 1)
-      else if (answer.stale) found.lastModified = Date.now()
+      const now = Date.now()
+      const revalidate = found.cacheControl?.revalidate || found.value?.revalidate
+      const limit = typeof revalidate === 'number' ? now - 1000 * revalidate - 1 : -Infinity
+      if (answer.mine && limit === -Infinity) return null // a tag's doing: Next would take it for fresh
+      if (answer.mine) found.lastModified = Math.min(found.lastModified, limit)
+      else if (answer.stale || found.lastModified <= limit) found.lastModified = now
       return found
     }
 

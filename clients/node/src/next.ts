@@ -43,13 +43,11 @@ export function nextCacheHandler(corral: Corral, { prefix = 'next:', lease = 30 
         ;[stored, body] = unpacked(answer.bytes)
       }
       const { bornAt: _, ...entry } = stored
-      return {
-        ...entry,
-        value: new Blob([body as Uint8Array<ArrayBuffer>]).stream(),
-        // Another process renders it: good as new. Or this one does, behind this answer.
-        ...(answer.stale && !answer.mine && { timestamp: Date.now() }),
-        ...(answer.mine && { revalidate: -1 }),
-      }
+      const value = new Blob([body as Uint8Array<ArrayBuffer>]).stream()
+      if (answer.mine) return { ...entry, value, revalidate: -1 } // to be rendered again here, behind this answer
+      // Another process renders it, or will be told to: good as new. By its own clock, every process of Next would.
+      const old = answer.stale || Date.now() >= entry.timestamp + entry.revalidate * 1000
+      return { ...entry, value, ...(old && { timestamp: Date.now() }) }
     },
 
     async set(cacheKey: string, pendingEntry: Promise<CacheEntry>): Promise<void> {
@@ -59,8 +57,9 @@ export function nextCacheHandler(corral: Corral, { prefix = 'next:', lease = 30 
         const body = Buffer.from(await new Response(value).arrayBuffer())
         if (entry.expire === 0) return await claims.pass(key)
         const bornAt = claims.grantedAt(key) ?? Date.now()
+        const renderedFor = (Date.now() - entry.timestamp) / 1000 // its age counts from the beginning
         await claims.set(key, packed({ ...entry, bornAt }, body), entry.timestamp, {
-          ttl: entry.revalidate || undefined, swr: Math.max(0, entry.expire - entry.revalidate), tags: entry.tags,
+          ttl: Math.max(0.001, entry.revalidate - renderedFor), swr: Math.max(0, entry.expire - entry.revalidate), tags: entry.tags,
         })
       } catch (error) {
         await claims.release(key)
