@@ -1,5 +1,5 @@
 // A page of best sellers, in as many processes as you like: the query runs in one of them, whoever asks.
-//   npm install && npm install ../../clients/node/corral-cache-0.2.0.tgz   (made there by: npm ci && npm pack)
+//   npm install && npm install ../../clients/node/corral-cache-0.1.0.tgz   (made there by: npm ci && npm pack)
 //   REDIS_URL=redis://127.0.0.1:6379 PORT=3000 node express-page.mjs
 //   curl http://127.0.0.1:3000/best/Basel
 //   curl -d city=Basel -d product='product 7' -d pieces=500 http://127.0.0.1:3000/orders

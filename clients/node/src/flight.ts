@@ -96,8 +96,13 @@ export class Flight {
     flights.set(name, this)
     const { key, options, movesTies, tracked } = question
     const answer = movesTies && !tracked ? servers.tryCall(key, ['CACHE.GETORLOCK', key, ...options]) : undefined
-    if (answer) answer.then((reply) => this.#begin(reply), () => this.#begin())
+    if (answer) answer.then((reply) => this.#begin(reply), (error: unknown) => this.#beginAfter(error))
     else queueMicrotask(() => this.#begin())
+  }
+
+  #beginAfter(error: unknown): void {
+    this.servers.report(this.question.key, error)
+    this.#begin()
   }
 
   // A hit ends here: no timer was set for it, and no other promise made.

@@ -168,6 +168,12 @@ export class Servers {
     return this.#servers.get(node)?.tryCall(args)
   }
 
+  /** What became of such a call. */
+  report(key: Argument, error: unknown): void {
+    const node = this.library.topology ? this.#presentSlots?.[calculateSlot(key as string)] : undefined
+    this.#servers.get(node)?.report(error)
+  }
+
   /** Asks the master of the key, and follows the key where it went. */
   async call(key: Argument, args: Argument[]): Promise<unknown> {
     for (let tries = 0; ; tries++) {

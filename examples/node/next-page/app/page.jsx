@@ -1,5 +1,5 @@
 // The page of ../express-page.mjs in Next.js: "use cache" says what is shared, cache-handler.mjs where.
-//   npm install && npm install ../../../clients/node/corral-cache-0.2.0.tgz && cp ../shop.mjs . && npm run build
+//   npm install && npm install ../../../clients/node/corral-cache-0.1.0.tgz && cp ../shop.mjs . && npm run build
 //   REDIS_URL=redis://127.0.0.1:6379 npm start -- --port 3000
 import { Suspense } from 'react'
 import { cacheLife, cacheTag, updateTag } from 'next/cache'
