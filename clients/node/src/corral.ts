@@ -142,6 +142,7 @@ export class Corral {
       const outcome = await flight!.join(deadline, merged.signal)
       switch (outcome.kind) {
         case 'value':
+          await outcome.refresh?.tie()
           return { bytes: outcome.bytes, stale: outcome.stale, ...(outcome.refresh && { claim: new Claim(outcome.refresh, undefined, merged) }) }
         case 'build':
           if (!outcome.lease) {

@@ -171,7 +171,8 @@ export class Flight {
     }
     let losses = 0
     let park = false
-    while (!this.over) {
+    // An answer that came when all had left is looked at still: a grant in it has to be released.
+    while (!this.over || first !== undefined) {
       let answer: Answer
       const began = performance.now()
       try {

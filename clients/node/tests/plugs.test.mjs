@@ -71,6 +71,19 @@ test('a refresh keeps the AsyncLocalStorage of the request that began it', async
   assert.equal(inside, 'request 7')
 })
 
+test('a grant that comes when its caller has left is released', async () => {
+  await cache.getOrBuild('warm', () => 1) // now answers come over the shared connection, with no promise between
+  for (let round = 0; round < 20; round++) {
+    const caller = new AbortController()
+    const call = cache.getOrBuild(`left ${round}`, () => new Promise(() => {}), { lease: 60, signal: caller.signal })
+    const refused = assert.rejects(call, { name: 'AbortError' })
+    if (round % 2) await new Promise(setImmediate)
+    caller.abort()
+    await refused
+  }
+  await until('no lease is left', async () => (await server.redis.sendCommand(['CACHE.LEASES'])).length === 0)
+})
+
 test('the background hook decides when a refresh runs', async () => {
   const later = []
   const options = { ttl: 60, swr: 60, background: (refresh) => new Promise((resolve) => later.push(() => resolve(refresh()))) }
