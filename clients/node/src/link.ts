@@ -35,10 +35,13 @@ export interface Library {
   close(): void
 }
 
+/** Into so many parts a limit is divided. */
+const TICKS = 8
+
 /** A link with a limit on silence: if nothing is answered for so long although something was asked, it is closed. */
 export class Connection {
   #pending = 0
-  #silentSince = 0
+  #silentTicks = 0
   #timer: NodeJS.Timeout | undefined
   #hung = false
 
@@ -61,14 +64,14 @@ export class Connection {
   }
 
   call(args: Argument[], limitMs: number): Promise<unknown> {
-    if (this.#pending++ === 0) this.#silentSince = performance.now()
+    this.#pending++
     if (!this.#timer) this.#watch(limitMs)
     return this.link.send(args).then(this.#answered, this.#refused)
   }
 
   readonly #answered = (reply: unknown): unknown => {
     this.#pending--
-    this.#silentSince = performance.now()
+    this.#silentTicks = 0
     return reply
   }
 
@@ -83,17 +86,19 @@ export class Connection {
     this.link.close()
   }
 
-  // One timer for many calls: one a call would cost more than the rest of a hit.
+  // One timer for many calls: one a call would cost more than the rest of a hit. Ticks are counted and not time: when a
+  // build has blocked this process for long, one tick has passed, and the answer lies in the socket.
   #watch(limitMs: number): void {
+    this.#silentTicks = 0
     this.#timer = setInterval(() => {
       if (this.#pending === 0) {
         clearInterval(this.#timer)
         this.#timer = undefined
-      } else if (performance.now() - this.#silentSince >= limitMs) {
+      } else if (++this.#silentTicks > TICKS) {
         this.#hung = true
         this.close()
       }
-    }, limitMs / 8)
+    }, limitMs / TICKS)
     this.#timer.unref()
   }
 }
@@ -103,12 +108,15 @@ export class Silent extends Lost {}
 
 export async function within<T>(promise: Promise<T>, limitMs: number, sentence: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined
+  let ticks = 0
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Silent(`${sentence} within ${limitMs / 1000} s`)), limitMs)
+    timer = setInterval(() => {
+      if (++ticks > TICKS) reject(new Silent(`${sentence} within ${limitMs / 1000} s`))
+    }, limitMs / TICKS)
   })
   try {
     return await Promise.race([promise, late])
   } finally {
-    clearTimeout(timer)
+    clearInterval(timer)
   }
 }

@@ -71,6 +71,18 @@ test('a refresh keeps the AsyncLocalStorage of the request that began it', async
   assert.equal(inside, 'request 7')
 })
 
+test('a process that was blocked for longer than the read time-out does not take the server for gone', async () => {
+  const events = []
+  const blocked = new Corral(server.url, { readTimeout: 0.4, degrade: 'raise', log() {}, onEvent: ({ type }) => events.push(type) })
+  await blocked.getOrBuild('blocked', () => 1)
+  const calls = ['blocked', 'blocked too', 'and another'].map((key) => blocked.getOrBuild(key, () => 1))
+  const until = performance.now() + 1500
+  while (performance.now() < until); // as a synchronous query does
+  assert.deepEqual(await Promise.all(calls), [1, 1, 1])
+  assert.ok(!events.includes('degraded'))
+  await blocked.close()
+})
+
 test('a grant that comes when its caller has left is released', async () => {
   await cache.getOrBuild('warm', () => 1) // now answers come over the shared connection, with no promise between
   for (let round = 0; round < 20; round++) {
