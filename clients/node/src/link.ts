@@ -94,7 +94,7 @@ export class Connection {
       if (this.#pending === 0) {
         clearInterval(this.#timer)
         this.#timer = undefined
-      } else if (++this.#silentTicks > TICKS) {
+      } else if (++this.#silentTicks >= TICKS) {
         this.#hung = true
         this.close()
       }
@@ -111,7 +111,7 @@ export async function within<T>(promise: Promise<T>, limitMs: number, sentence: 
   let ticks = 0
   const late = new Promise<never>((_, reject) => {
     timer = setInterval(() => {
-      if (++ticks > TICKS) reject(new Silent(`${sentence} within ${limitMs / 1000} s`))
+      if (++ticks >= TICKS) reject(new Silent(`${sentence} within ${limitMs / 1000} s`))
     }, limitMs / TICKS)
   })
   try {
