@@ -52,8 +52,7 @@ impl Module for Corral {
             }
             Event::Housekeeping => {
                 resets::watch(context);
-                // Also after a clock that was set: what is due is due by the clock of now.
-                scheduler::arm(context);
+                scheduler::watch_clock(context);
                 return;
             }
             _ => return,
