@@ -136,9 +136,9 @@ impl Run {
             // Ended in the same turn, by what was due.
             return;
         };
-        let named = lease.group().map_or("default", |name| {
-            GROUPS.into_iter().find(|group| group.as_bytes() == &**name).unwrap()
-        });
+        let named = lease
+            .group()
+            .map_or("default", |name| GROUPS.into_iter().find(|group| group.as_bytes() == &**name).unwrap());
         let granted = Granted {
             client,
             place: place.clone(),
@@ -260,6 +260,11 @@ impl Run {
                     self.forget_once(&place, token);
                 }
             }
+        } else if is_word {
+            // A TOUCH that found no value leaves the lease; by a token that is not current, it is in vain.
+            if self.is_without_lease(&place, token) {
+                self.book.spoken(token, false);
+            }
         } else if let Ok(ms) = reply.parse::<u64>() {
             let deadline_ms = self.now_ms() + ms;
             if let Some(of) = self.book.grants.get_mut(&token) {
@@ -282,9 +287,7 @@ impl Run {
     /// Its fill was a verdict, stored or not.
     fn forget_once(&mut self, place: &Place, token: Token) {
         let is_unknown = match self.w.keys.get(place).map(|stored| &stored.value) {
-            Some(Value::Entry(entry)) => {
-                entry.unknown_until(corral_core::time::Clock::at(self.w.now())).is_some()
-            }
+            Some(Value::Entry(entry)) => entry.unknown_until(corral_core::time::Clock::at(self.w.now())).is_some(),
             _ => false,
         };
         if !is_unknown && self.book.once.get(place).is_some_and(|once| once.token == token) {
@@ -385,7 +388,8 @@ impl Run {
         let place = self.place();
         let value = format!("s{}", self.book.now);
         let version = self.chance.one_in(2).then(|| self.chance.between(0, 9));
-        let options = version.map_or("PX 200 SWR 500".to_string(), |version| format!("PX 200 SIE 500 VERSION {version}"));
+        let options =
+            version.map_or("PX 200 SWR 500".to_string(), |version| format!("PX 200 SIE 500 VERSION {version}"));
         self.book.values.insert(value.clone(), Built { began: self.book.now, tags: Vec::new(), version });
         let reply = self.w.set_at(&place, &value, &options);
         self.book.show(|| format!("SET {place:?} {value} {options}: {reply}"));
@@ -468,8 +472,11 @@ impl Run {
             false => self.w.wall_us -= ms * 1000,
         }
         self.book.show(|| format!("the clock is set by {ms} ms"));
+        // Moments from before are others by now: what was stale can be fresh again.
         self.book.floors.clear();
         self.book.once.clear();
+        self.book.invalidated.clear();
+        self.book.marked.clear();
         for granted in self.book.grants.values_mut() {
             (granted.may_be_over, granted.is_building) = (true, false);
         }
@@ -531,6 +538,14 @@ impl Run {
         self.book.show(|| "reload".to_string());
         self.w.settle_undelivered();
         self.collect();
+        // Entries are written out as they are seen: what was voided is void. A replica is sent the same anew.
+        let now = self.w.now();
+        for (place, stored) in &mut self.w.keys {
+            if let Value::Entry(entry) = &mut stored.value {
+                *entry = self.w.node.seen(place.0, entry, now);
+            }
+        }
+        let had_replica = self.w.replica.take().is_some();
         self.w.event(Event::LoadBegan { beside: false });
         for (place, stored) in &self.w.keys.clone() {
             let Value::Entry(entry) = &stored.value else { continue };
@@ -540,6 +555,9 @@ impl Run {
             self.w.event(Event::Loaded(LoadedLease { db: place.0, name, lease: Some(lease), youngest, from }));
         }
         self.w.event(Event::LoadEnded { beside: false, succeeded: true });
+        if had_replica {
+            self.w.attach_replica();
+        }
         let now_ms = self.now_ms();
         for granted in self.book.grants.values_mut() {
             // What was voided before is known to nobody any more; ties end.

@@ -157,7 +157,10 @@ impl Book {
         }
         for tag in &built.tags {
             let marked = self.marked.get(tag).copied().unwrap_or(0);
-            assert!(asked <= marked || built.began >= marked, "{tag} marked at {marked}, asked at {asked}: {value} {built:?}");
+            assert!(
+                asked <= marked || built.began >= marked,
+                "{tag} marked at {marked}, asked at {asked}: {value} {built:?}"
+            );
         }
         if let Some(floor) = self.floors.get(place).filter(|floor| now_ms < floor.until_ms) {
             let is_new_enough = built.version.is_some_and(|version| version >= floor.version);
