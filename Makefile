@@ -40,14 +40,14 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: port-free build ## Start redis-server with the module, in the foreground (PORT=6379)
-	@scripts/run $(PORT)
+	@tools/scripts/run $(PORT)
 
 test: build ## Run every test
 	cargo test --workspace
-	MAKE='$(MAKE)' scripts/test-install '$(MODULE)'
+	MAKE='$(MAKE)' tools/scripts/test-install '$(MODULE)'
 
 test-matrix: build ## Run the integration tests on every supported server (slow; fetches them with pip)
-	@scripts/test-matrix $(FILTER)
+	@tools/scripts/test-matrix $(FILTER)
 
 soak: build ## A hundred clients and everything that can go wrong, at once (MINUTES=10)
 	MINUTES=$(MINUTES) cargo test -p corral --test tests in_minutes_of_everything -- --ignored --nocapture
@@ -58,39 +58,39 @@ test-faults: setup ## Have every function that the server calls panic, and see t
 	CORRAL_MODULE=$(CURDIR)/target/faults/debug/libcorral.so cargo test -p corral --test tests -- faults:: --ignored
 
 memcheck: build ## Run tests under valgrind: no invalid access, no leak of ours (slow)
-	@scripts/memcheck $(FILTER)
+	@tools/scripts/memcheck $(FILTER)
 
 fuzz: build ## Feed arbitrary bytes to codec, arguments and a server, TIME=60 seconds each
-	@scripts/fuzz $(TIME)
+	@tools/scripts/fuzz $(TIME)
 
 deny: ## Check the dependencies: licences, sources, versions and, with a network, advisories
-	@scripts/deny
+	@tools/scripts/deny
 
-test-clients: build ## Run the examples of every language against a server (needs their toolchains)
-	@scripts/test-clients $(FILTER)
+test-clients: build ## Try the package of each language against a server (FILTER=python; needs their toolchains)
+	@tools/scripts/test-clients $(FILTER)
 
 demo: build ## Show a cache stampede, and what ends it
-	cargo run --profile demo -p corral-demo -- $(ARGS)
+	cargo run --profile demo -p corral-lab -- demo $(ARGS)
 
 top: setup ## Watch a server's leases, waiters and rebuilds, live (URL=redis://127.0.0.1:6379)
 	@CORRAL_URL='$(URL)' cargo run --quiet --profile demo -p corral-top -- $(ARGS)
 
 bench: build ## Measure Corral beside what people use today (ARGS=--full; SERVER=/path/to/server)
-	cargo run --profile demo -p corral-bench -- $(if $(SERVER),--server $(SERVER)) $(ARGS)
+	cargo run --profile tools -p corral-lab -- bench $(if $(SERVER),--server $(SERVER)) $(ARGS)
 
 build: setup ## Build the module: target/release/libcorral.so
 	cargo build --release -p corral --target-dir target
-	@scripts/place-module $(MODULE)
+	@tools/scripts/place-module $(MODULE)
 
 # Builds nothing: what root builds in somebody's clone stays root's.
 install: ## Copy the built module to $(DESTDIR)$(PREFIX)/lib/redis/modules (PREFIX=/usr/local)
-	@scripts/install '$(MODULE)' '$(PREFIX)' '$(DESTDIR)'
+	@tools/scripts/install '$(MODULE)' '$(PREFIX)' '$(DESTDIR)'
 
 uninstall: ## Remove what `make install` copied
-	@scripts/install --remove '$(PREFIX)' '$(DESTDIR)'
+	@tools/scripts/install --remove '$(PREFIX)' '$(DESTDIR)'
 
 dist: build ## Pack a release: target/dist/corral-VERSION-SYSTEM.tar.gz and its sha256
-	@scripts/dist '$(MODULE)' target/dist
+	@tools/scripts/dist '$(MODULE)' target/dist
 
 check: setup-lints ## What CI runs besides the tests: formatting, lints, the direction of imports
 	@echo '==> Formatting: every file is as rustfmt writes it'
@@ -98,15 +98,15 @@ check: setup-lints ## What CI runs besides the tests: formatting, lints, the dir
 	@echo '==> Lints: clippy and the compiler have nothing to say, tests and demo included; Cargo.lock is up to date'
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@echo '==> Purity: imports run lib -> commands -> redis -> lease, and the core touches nothing impure'
-	scripts/purity
+	tools/scripts/purity
 	@echo '==> Purity, self-test: the check catches each violation'
-	scripts/purity --self-test
+	tools/scripts/purity --self-test
 
 model: ## Check the rules in every state that a model of clients, clock and failover can reach (minutes)
-	cargo run --profile demo -p corral-model --bin corral-model
+	cargo run --profile tools -p corral-model --bin corral-model
 
 mutants: ## Break the core on purpose, and see that the model catches each mistake (minutes)
-	cargo run --profile demo -p corral-model --bin mutants
+	cargo run --profile tools -p corral-model --bin mutants
 
 simulate: build ## Play random schedules of many clients on a real server (SCHEDULES=10000; slow)
 	SCHEDULES=$(SCHEDULES) cargo test -p corral --test tests simulation -- --nocapture
@@ -115,11 +115,11 @@ clean: ## Remove everything that was built
 	rm -rf target fuzz/target fuzz/artifacts demo-report.html bench-report.html
 
 setup: ## Install what the build and the tests need and this machine lacks
-	@scripts/setup
+	@tools/scripts/setup
 
 setup-lints:
-	@scripts/setup --lints
+	@tools/scripts/setup --lints
 
 # Known before a minute of building, not after.
 port-free:
-	@scripts/run --check-port $(PORT)
+	@tools/scripts/run --check-port $(PORT)

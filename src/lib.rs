@@ -48,6 +48,7 @@ mod scheduler;
 mod settings;
 mod stored;
 
+use corral_core::node::event::Event;
 use corral_server::command::register;
 use corral_server::{Argv, Context};
 use module::Corral;
@@ -70,6 +71,7 @@ fn on_load(context: &redis_module::Context, arguments: &[redis_module::RedisStri
 
 fn start(context: &Context, arguments: Argv) -> Result<(), String> {
     settings::register(context, arguments)?;
+    inbox::post(Event::RoleChanged { is_master: context.flags().is_master() });
     #[cfg(feature = "faults")]
     register::<Corral, commands::fault::Fault>(context)?;
 

@@ -1,15 +1,15 @@
-//! Calls that are refused: a clear error, and nothing changed. The table is `data/bad-input.txt`, which explains its
-//! own form.
+//! Calls that are refused: a clear error, and nothing changed. The table is `data/bad-input.txt`.
 
 use std::collections::HashMap;
 
+use crate::harness::story::{fits, read, shown, words};
 use crate::harness::{picture, Client, Reply, Server, Stock};
 
 const TABLE: &str = include_str!("data/bad-input.txt");
 
 /// The tokens, as the table names them.
 fn tokens(stock: &Stock) -> HashMap<&'static str, String> {
-    HashMap::from([("<held>", stock.held.to_string()), ("<forced>", stock.forced.to_string())])
+    HashMap::from([("held", stock.held.to_string()), ("forced", stock.forced.to_string())])
 }
 
 /// All that a call could have changed: contents and leases, deadlines, counts.
@@ -30,26 +30,28 @@ fn a_refused_call_has_a_clear_error_and_changes_nothing() {
     let tokens = tokens(&Stock::furnish(&mut client));
     let before = state(&mut observer);
     let (mut calls, mut wrong) = (0, Vec::new());
-    for case in TABLE.split("\n== ").skip(1) {
-        let lines: Vec<&str> = case.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        let [title, asked @ .., "----", expected] = lines.as_slice() else { panic!("no case: {case}") };
-        assert!(!asked.is_empty(), "{title}: no calls");
-        for line in asked {
-            let words: Vec<Vec<u8>> = words(line, &tokens);
+    let token = |name: &str| tokens.get(name).map(|token| token.clone().into_bytes()).ok_or(format!("no token {name}"));
+    for story in read(TABLE).unwrap() {
+        let [scene] = story.scenes.as_slice() else { panic!("{}: not one scene", story.name) };
+        let [expected] = scene.expected.as_slice() else { panic!("{}: not one reply", story.name) };
+        let expected = expected.text.strip_prefix("each: ").expect("the reply to each call");
+        for line in &scene.input {
+            let call = line.text.strip_prefix("a: ").expect("a call");
+            let words: Vec<Vec<u8>> = words(call, token).unwrap_or_else(|why| panic!("line {}: {why}", line.number));
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            let got = format!("{:?}", client.call(&words));
+            let got = shown(&client.call(&words));
             if !fits(expected, &got) {
-                wrong.push(format!("{title}: {line}\n  expected {expected}\n  got      {got}"));
+                wrong.push(format!("line {}: {call}\n  expected {expected}\n  got      {got}", line.number));
             }
-            assert_eq!(state(&mut observer), before, "changed by {line}, which was answered {got}");
+            assert_eq!(state(&mut observer), before, "changed by {call}, which was answered {got}");
             calls += 1;
         }
     }
     eprintln!("{calls} bad calls");
     assert!(wrong.is_empty(), "{} of {calls} calls:\n{}", wrong.len(), wrong.join("\n"));
     // The leases are still their holders'.
-    assert!(client.run(&format!("CACHE.FILL held {} value", tokens["<held>"])).is_ok());
-    assert!(client.run(&format!("CACHE.FILL forced {} value", tokens["<forced>"])).is_ok());
+    assert!(client.run(&format!("CACHE.FILL held {} value", tokens["held"])).is_ok());
+    assert!(client.run(&format!("CACHE.FILL forced {} value", tokens["forced"])).is_ok());
 }
 
 #[test]
@@ -58,7 +60,7 @@ fn a_refused_call_in_a_transaction_or_a_script_changes_nothing_either() {
     let (mut client, mut observer) = (server.client(), server.client());
     let tokens = tokens(&Stock::furnish(&mut client));
     let before = state(&mut observer);
-    let held = &tokens["<held>"];
+    let held = &tokens["held"];
     client.run("MULTI");
     for line in [
         "CACHE.GETORLOCK nothing LEASE 0".to_owned(),
@@ -89,7 +91,7 @@ fn words_of_megabytes_are_refused_in_a_short_sentence() {
     let (mut client, mut observer) = (server.client(), server.client());
     let tokens = tokens(&Stock::furnish(&mut client));
     let before = state(&mut observer);
-    let held = tokens["<held>"].as_bytes();
+    let held = tokens["held"].as_bytes();
     let long = vec![b'9'; 4 << 20];
     let calls: [&[&[u8]]; 8] = [
         &[b"CACHE.GETORLOCK", b"nothing", &long],
@@ -169,58 +171,4 @@ fn the_ends_of_every_range_are_allowed() {
     let token = client.ask("CACHE.GETORLOCK other").token();
     assert!(client.run(&format!("CACHE.PASS other {token} PX 9007199254740991")).is_ok());
     assert!(client.ask("CACHE.GET other").number > 1 << 50);
-}
-
-/// The words of a call: blanks between them, unless in double quotes.
-pub fn words(line: &str, tokens: &HashMap<&str, String>) -> Vec<Vec<u8>> {
-    let (mut words, mut rest) = (Vec::new(), line);
-    while !rest.is_empty() {
-        let (word, after) = match rest.strip_prefix('"') {
-            Some(quoted) => {
-                let (word, after) = quoted.split_once('"').expect("a quote is closed");
-                (unescaped(word), after)
-            }
-            None => {
-                let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
-                (tokens.get(word).map_or(word, String::as_str).as_bytes().to_vec(), after)
-            }
-        };
-        words.push(word);
-        rest = after.trim_start();
-    }
-    words
-}
-
-fn unescaped(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match (character, character == '\\') {
-            (plain, false) => bytes.extend(plain.to_string().into_bytes()),
-            (_, true) => bytes.push(match characters.next() {
-                Some('r') => b'\r',
-                Some('n') => b'\n',
-                Some('0') => 0,
-                Some('x') => {
-                    let digits: String = characters.by_ref().take(2).collect();
-                    u8::from_str_radix(&digits, 16).expect("two hexadecimal digits")
-                }
-                other => panic!("no such escape: {other:?}"),
-            }),
-        }
-    }
-    bytes
-}
-
-/// Whether the pieces of the pattern, which `...` separates, are all there in their order.
-pub fn fits(pattern: &str, text: &str) -> bool {
-    let mut pieces = pattern.split("...");
-    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
-    let mut last = None;
-    for piece in pieces {
-        let Some(found) = rest.find(piece) else { return false };
-        rest = &rest[found + piece.len()..];
-        last = Some(piece);
-    }
-    rest.is_empty() || last == Some("")
 }

@@ -83,7 +83,9 @@ fn a_replica_of_a_cluster_sends_callers_to_its_master_and_reads_on_request() {
     assert_eq!(reader.run(&format!("CACHE.GET {key}")).error(), moved);
     assert!(reader.run("READONLY").is_ok());
     assert!(reader.ask(&format!("CACHE.GET {key}")).is("HIT", Some("html")));
-    assert_eq!(reader.run(&format!("CACHE.GETORLOCK {key} BLOCK 0")).error(), moved);
+    assert!(reader.ask(&format!("CACHE.GETORLOCK {key} BLOCK 0")).is("HIT", Some("html")), "a hit is served as GET is");
+    let nothing = format!("{{{key}}}nothing");
+    assert_eq!(reader.run(&format!("CACHE.GETORLOCK {nothing} BLOCK 0")).error(), moved, "a lease is the master's");
 }
 
 #[test]

@@ -157,8 +157,9 @@ fn tokens_grow_on_a_new_master_that_saw_tokens_from_an_hour_ahead() {
     let token = lease(&mut client, "page");
     let Reply::Text(mut payload) = client.run("DUMP page") else { panic!("no dump") };
     let ahead = token + HOUR_US;
-    let place = payload.windows(8).position(|window| window == token.to_le_bytes()).expect("the token is in the dump");
-    payload[place..place + 8].copy_from_slice(&ahead.to_le_bytes());
+    let place =
+        payload.windows(7).position(|window| window == &token.to_le_bytes()[..7]).expect("the token is in the dump");
+    payload[place..place + 7].copy_from_slice(&ahead.to_le_bytes()[..7]);
     let body = payload.len() - 8;
     let checksum = Crc::<u64>::new(&CRC_64_REDIS).checksum(&payload[..body]);
     payload[body..].copy_from_slice(&checksum.to_le_bytes());

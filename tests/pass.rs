@@ -23,7 +23,7 @@ fn a_hundred_waiters_are_released_at_once_and_do_not_queue_behind_each_other() {
     }
     assert_eq!(server.waiters("cart"), 0);
     // Nor do they queue when they come again.
-    ask_together(&mut waiters, "CACHE.GETORLOCK cart BLOCK 0 NOSTALE FORCE", |_, answer| {
+    ask_together(&mut waiters, "CACHE.GETORLOCK cart BLOCK 0 NOSTALE", |_, answer| {
         assert!(answer.is("PASS", None), "{answer:?}");
     });
     assert_eq!(server.info("corral_leases_granted"), 1);

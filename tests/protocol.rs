@@ -23,9 +23,15 @@ fn in_resp3_the_triples_are_the_same_and_info_is_a_map() {
         "sie-ms",
         "build-ms",
         "fills",
+        "tags",
+        "version",
+        "floor",
+        "group",
         "lease",
         "waiters",
+        "listeners",
         "last-failure",
+        "failures-in-a-row",
         "backoff-ms",
     ];
     assert_eq!(names, wanted);

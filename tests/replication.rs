@@ -135,11 +135,12 @@ fn a_replica_answers_get_and_grants_nothing() {
     let before = picture(&mut client);
     for writable in [false, true] {
         client.run(&format!("CONFIG SET replica-read-only {}", if writable { "no" } else { "yes" }));
-        for line in ["CACHE.GETORLOCK nothing BLOCK 0", "CACHE.GETORLOCK stale", "CACHE.GETORLOCK fresh FORCE"] {
+        for line in ["CACHE.GETORLOCK nothing BLOCK 0", "CACHE.GETORLOCK stale", "CACHE.FILL held 1 v"] {
             let refused = client.run(line);
             assert!(refused.error().starts_with("READONLY "), "{line}, writable {writable}: {refused:?}");
         }
     }
+    assert!(client.ask("CACHE.GETORLOCK fresh FORCE").is("HIT", Some("value")), "a hit is served as GET is");
     assert_eq!(picture(&mut client), before);
 }
 

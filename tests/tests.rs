@@ -10,7 +10,7 @@
 )]
 
 /// Servers, clients and waiting for conditions.
-mod harness;
+use corral_testkit as harness;
 
 /// Miss, lease, wait, fill, wake: the main job.
 mod rebuild;
@@ -24,8 +24,8 @@ mod void_fill;
 /// Thousands of clients.
 mod herd;
 
-/// The decision table as data: every row, for GETORLOCK and GET.
-mod decision;
+/// What clients say and are answered, as data: the decision table, and every rule that can be seen from outside.
+mod stories;
 
 /// Old values while one client refreshes.
 mod stale;
@@ -126,16 +126,5 @@ mod failover;
 /// When the server holds its writes back: CLIENT PAUSE, FAILOVER, SHUTDOWN.
 mod pauses;
 
-/// Random schedules of many clients, and what the core's oracle says of each reply.
-mod simulation;
-
 /// Everything at once, for as long as one likes.
 mod soak;
-
-// What the core's own tests say should happen, here told of a real server.
-#[allow(dead_code, reason = "what the scheduler does is known by its effects here")]
-#[path = "../src/lease/tests/oracle/mod.rs"]
-mod oracle;
-#[allow(dead_code, reason = "the words for inputs and replies are needed, the core on its stage is not")]
-#[path = "../src/lease/tests/stage.rs"]
-mod stage;

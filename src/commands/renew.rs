@@ -1,6 +1,7 @@
 //! `CACHE.RENEW key token ms [TIED]`
 
 use corral_core::error::Error;
+use corral_core::node::Caller;
 use corral_core::request::only_flag;
 use corral_core::time::MAX_MS;
 use corral_core::words::{number, token, MS};
@@ -36,8 +37,8 @@ impl Command for Renew {
         let ms = number(args.word(2).map_err(absent)?, "ms", 1..=MAX_MS, MS)?;
         let is_tied = only_flag(args.from(3), "TIED")?;
         let client = if context.caller_is_connection() { context.client_id() } else { 0 };
-        let tied_to = is_tied.then_some(client);
-        let told = keyspace::step(context, name, |node, key| node.renew(key, token, ms, tied_to));
+        let caller = Caller { client };
+        let told = keyspace::step(context, name, |node, key| node.renew(key, token, ms, caller, is_tied));
         reply::reply(context, told, name)
     }
 }

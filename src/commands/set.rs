@@ -19,7 +19,7 @@ impl Command for Set {
         name: c"CACHE.SET",
         flags: c"write deny-oom fast",
         arity: -3,
-        keys: Keys::One(Access::Update),
+        keys: Keys::One(Access::Overwrite),
         acl: c"",
         summary: c"Stores a value over any type, voids any lease and wakes all waiters",
         complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
@@ -41,6 +41,11 @@ impl Command for Set {
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
         let (name, value) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
         let labels = Labels::parse(args.from(2), Labelled::Set)?;
+        // NX answers with what is there: who may only write is not told.
+        let user = if labels.only_if_absent { context.user_name() } else { None };
+        if user.is_some_and(|user| context.is_permitted(&user, super::get::NAME, name) == Some(false)) {
+            return Err(Error::NoPermission);
+        }
         let told = keyspace::step(context, name, |node, key| node.set(key, value, &labels));
         reply::reply(context, told, name)
     }

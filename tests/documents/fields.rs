@@ -1,7 +1,7 @@
 //! docs/operations.md against what a server shows: INFO corral, CACHE.INFO, CACHE.LEASES, lines of the log.
 
 use super::{file, sentences, table};
-use crate::bad_input::fits;
+use crate::harness::story::fits;
 use crate::harness::{eventually, Client, Reply, Server};
 
 const DOCUMENT: &str = "docs/operations.md";

@@ -1,16 +1,16 @@
 //! The server under test, and the operator's connection to it.
 
 use std::io::{BufReader, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use corral_testkit::launch::module;
+use corral_testkit::{Launch, Running, Tether};
 use redis::Value;
 
 pub struct Server {
-    /// Its end is the server's.
-    _input: ChildStdin,
+    _running: Running,
     pub port: u16,
     operator: Connection,
     directory: PathBuf,
@@ -31,57 +31,29 @@ struct Uninterrupted(TcpStream);
 /// How long the server may take for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs its arguments until the other end of its input closes, and removes the directory they worked in. The fuzzer ends by `exit` or a signal, and drops nothing.
-const UNTIL_WE_END: &str = r#""$@" </dev/null & cat >/dev/null; kill $!; wait; rm -rf "$0""#;
-
 impl Server {
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
         let directory = tempfile::tempdir().unwrap().keep();
-        let log = std::fs::File::create(directory.join("server.log")).unwrap();
-        let program = std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
-        let module = std::env::var_os("CORRAL_MODULE").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/libcorral.so"),
-            PathBuf::from,
-        );
-        let mut process = Command::new("sh")
-            .args(["-c", UNTIL_WE_END])
-            .arg(&directory)
-            .arg(&program)
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--enable-debug-command", "local"])
-            .args(["--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru", "--busy-reply-threshold", "100"])
+        let launch = Launch::redis()
+            .with(["--save", "", "--enable-debug-command", "local"])
+            .with(["--maxmemory", "512mb", "--maxmemory-policy", "allkeys-lru", "--busy-reply-threshold", "100"])
             // Anything that Corral has to do with, and most of the rest: not what ends, stops or takes over a server.
-            .args(["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-@admin", "-@dangerous", "-@scripting"])
-            .args(["+restore", "+swapdb", "+flushdb", "+client|unblock", "+client|no-evict"])
-            .args(["--user", "operator", "on", "nopass", "~*", "&*", "+@all"])
-            .arg("--dir")
-            .arg(&directory)
-            .arg("--loadmodule")
-            .arg(module)
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
-        let started = Instant::now();
-        let mut operator = loop {
-            if let Some(mut connection) = Connection::open(port) {
-                if connection.call(&["AUTH", "operator", "x"]) == Some(Value::Okay) {
-                    break connection;
-                }
-            }
-            assert!(started.elapsed() < PATIENCE, "the server does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        };
+            .with(["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-@admin", "-@dangerous", "-@scripting"])
+            .with(["+restore", "+swapdb", "+flushdb", "+client|unblock", "+client|no-evict"])
+            .with(["--user", "operator", "on", "nopass", "~*", "&*", "+@all"])
+            .with_module(&module().unwrap_or_else(|error| panic!("{error:#}")))
+            .within(PATIENCE)
+            // The fuzzer ends by `exit` or a signal, and drops nothing.
+            .tethered(Tether::Program);
+        let running = launch.start(&directory).unwrap_or_else(|error| panic!("{error:#}"));
+        let mut operator = Connection::open(running.port).expect("the server accepts connections");
+        assert_eq!(operator.call(&["AUTH", "operator", "x"]), Some(Value::Okay));
         let mut defaults = vec!["CONFIG".to_owned(), "SET".to_owned()];
         if let Some(Value::Array(settings)) = operator.call(&["CONFIG", "GET", "corral.*"]) {
             defaults.extend(settings.into_iter().filter_map(|word| redis::from_redis_value(word).ok()));
         }
         assert!(defaults.len() > 2, "CONFIG GET knows no settings");
-        let _input = process.stdin.take().unwrap();
-        Self { _input, port, operator, directory, sessions: 0, defaults }
+        Self { port: running.port, _running: running, operator, directory, sessions: 0, defaults }
     }
 
     /// Runs a command of the operator's.

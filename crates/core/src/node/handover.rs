@@ -581,7 +581,8 @@ impl Node {
         if lease.deadline <= now {
             return;
         }
-        lease.deadline = now;
+        // Over from here, also where deadlines are held for the fills of a pause: it is no deadline that passed.
+        lease.deadline = now.min(clock.held_from.minus(1));
         lease.is_tied = false;
         let late_until = now.plus(u64::from(lease.length_ms));
         let policy = self.groups.of(lease.group().map(|group| &**group));

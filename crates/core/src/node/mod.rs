@@ -481,19 +481,23 @@ impl Node {
         }
         let expire_at = match step.change {
             // A lease only ever lengthens the key's life: what PERSIST set is not undone either.
-            Change::Nothing | Change::Lease if existed => key.expires.max(key.entry.lease_kept_until()),
-            _ => key.entry.kept_until(),
+            Change::Nothing | Change::Lease if existed => key.expires.max(key.entry.lease_stored_until()),
+            _ => key.entry.kept_until().max(key.entry.lease_stored_until()),
         };
         let value = match key.entry.value() {
             None => ValuePart::Absent,
             Some(_) if step.change == Change::Value || !existed => ValuePart::Carried,
             Some(_) => ValuePart::Kept,
         };
-        if key.entry.value().is_none() {
-            let until = key.entry.marks_kept_until();
-            if until > UnixMs::EPOCH && !until.is_never() {
-                self.husks.insert((until, key.db, Name::new(key.name)));
-            }
+        // What the server keeps longer than it is of use is looked at then. A lease is in the table anyway.
+        let until = match key.entry.value() {
+            None => key.entry.marks_kept_until(),
+            Some(_) if step.change == Change::Lease && key.entry.lease().is_none() => key.entry.kept_until(),
+            Some(_) => UnixMs::EPOCH,
+        };
+        let is_husk = key.entry.value().is_none() || until < expire_at;
+        if is_husk && until > UnixMs::EPOCH && !until.is_never() {
+            self.husks.insert((until, key.db, Name::new(key.name)));
         }
         step.signals |= !existed || step.change >= Change::Times;
         step.becomes = Becomes::Stored { value, expire_at };

@@ -62,7 +62,8 @@ impl Node {
         self.outlive(clock.now);
         self.try_again(clock.now);
         self.take_up_postponed(moment.steady());
-        if !is_paused {
+        // As deadlines: the fills that the server held back come first.
+        if !is_paused && self.pause.resumes_at.is_none() {
             self.end_ties();
         }
         self.publish(&mut step);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::outbox::{Outcome, Source};
 use super::rooms::CohortKey;
 use super::slab::{Id, NIL};
-use super::{Change, Effect, Held, Key, Node, Reply, Step, Word, Writes};
+use super::{Caller, Change, Effect, Held, Key, Node, Reply, Step, Word, Writes};
 use crate::answer::{Answer, State};
 use crate::decision::Refusal;
 use crate::entry::Entry;
@@ -255,7 +255,8 @@ impl Node {
 
     /// CACHE.RENEW: moves the lease's deadline to `ms` from now, but never past the longest lease after its grant.
     /// `tied_to`: the connection that holds it from now on, and that it is tied to.
-    pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, tied_to: Option<super::ClientId>) -> Step {
+    pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, caller: Caller, ties: bool) -> Step {
+        let tied_to = ties.then_some(caller.client);
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
         if let Some(error) = self.may_not_write(key) {
@@ -289,7 +290,8 @@ impl Node {
         if is_moved {
             step.raise(Change::Lease);
         }
-        let held_by = self.holder(key.db, key.name, token).unwrap_or(0);
+        // Struck off the table long after its deadline: who renews it holds it.
+        let held_by = self.holder(key.db, key.name, token).unwrap_or(caller.client);
         self.refile(key.db, key.name, &lease, tied_to.unwrap_or(held_by));
         self.finish(key, step)
     }

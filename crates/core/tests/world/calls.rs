@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corral_core::node::ask::Form;
-use corral_core::node::{Caller, Reply};
+use corral_core::node::{Caller, Key, Node, Reply, Step};
 use corral_core::request::{only_option, Labelled, Labels, Options};
 use corral_core::time::{Clock, MAX_MS};
 use corral_core::token::Token;
@@ -91,7 +91,7 @@ impl World {
 
     pub fn renew(&mut self, client: Client, key: &str, ms: u64, tied_to: Option<Client>) -> String {
         let token = self.token(client, key);
-        reply_line(&self.step(&place(key), |node, key| node.renew(key, token, ms, tied_to)))
+        reply_line(&self.step(&place(key), |node, key| renewed(node, key, token, ms, tied_to)))
     }
 
     pub fn fail_with(&mut self, token: Token, place: &Place, message: &str) -> String {
@@ -107,7 +107,7 @@ impl World {
     }
 
     pub fn renew_with(&mut self, token: Token, place: &Place, ms: u64, tied_to: Option<Client>) -> String {
-        reply_line(&self.step(place, |node, key| node.renew(key, token, ms, tied_to)))
+        reply_line(&self.step(place, |node, key| renewed(node, key, token, ms, tied_to)))
     }
 
     pub fn set(&mut self, key: &str, value: &str, options: &str) -> String {
@@ -168,4 +168,9 @@ impl World {
     pub fn kept(&self, key: &str) -> Option<Arc<[u8]>> {
         self.entry(key)?.value().cloned()
     }
+}
+
+/// By whom it is renewed matters only where the table has forgotten the holder.
+fn renewed(node: &mut Node, key: &mut Key, token: Token, ms: u64, tied_to: Option<Client>) -> Step {
+    node.renew(key, token, ms, Caller { client: tied_to.unwrap_or(0) }, tied_to.is_some())
 }

@@ -1,0 +1,349 @@
+// The object that applications use: getOrBuild and what goes with it.
+import { Claim } from './claim.js'
+import { checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
+import { Builder, enclosing, refuseRecursion, type Build, type Built, type Job } from './build.js'
+import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, Unsupported, WaitTimeout } from './errors.js'
+import { Flight, type Parking, type Question } from './flight.js'
+import { cachedFunction, type CachedFunction, type KeyOf } from './functions.js'
+import type { Lease } from './lease.js'
+import type { Argument } from './link.js'
+import { askModule, denial, forbidden, NEEDED, report, type Checked, type Module } from './module.js'
+import { Near } from './near.js'
+import { flightsOf, Plan } from './plan.js'
+import { checkedOptions, milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
+import { Servers } from './servers.js'
+
+interface Entered {
+  id: string
+  /** From this process, and no question of the server's. */
+  copy?: Buffer
+  flight?: Flight
+}
+
+export class Corral {
+  readonly #client: Client
+  readonly #defaults: Defaults
+  readonly #flights = new Map<string, Flight>()
+  readonly #parking: Parking
+  readonly #builder: Builder
+  readonly #near: Near | undefined
+  readonly #refreshing = new Set<Promise<unknown>>()
+  readonly #usual: Plan
+  #servers: Promise<Servers> | undefined
+  #present: Servers | undefined
+  #module: Module | undefined
+  #asking: Promise<Module> | undefined
+
+  /** Talks to no server yet. The client's settings are used, its connections are not. */
+  constructor(client: Client, defaults: Defaults = {}) {
+    this.#client = checkedClient(client)
+    this.#defaults = checkedOptions(defaults, 'constructor')
+    this.#usual = new Plan(this.#defaults)
+    this.#parking = { now: 0, most: defaults.maxWaiting ?? 1000 }
+    this.#builder = new Builder(this, defaults, (event) => this.#tell(event), (message, error) => this.#log(message, error))
+    this.#near = defaults.local ? new Near(defaults.local) : undefined
+  }
+
+  /** The value of the key; if there is none, one caller of all processes builds it and the others wait for that. */
+  getOrBuild<T>(key: Argument, build: Build<T>, options?: Options<T>): Promise<T> {
+    return this.#get(key, build, options)
+  }
+
+  /** Builds although the value is fresh; others keep getting the old one meanwhile. */
+  refresh<T>(key: Argument, build: Build<T>, options?: Options<T>): Promise<T> {
+    return this.#get(key, build, options, true)
+  }
+
+  /** A function whose results are shared: its key is made of its arguments. */
+  cached<A extends unknown[], T>(
+    template: KeyOf<A>, build: (...args: A) => Built<T>, options: Options<T> & { parameters?: readonly string[] } = {},
+  ): CachedFunction<A, T> {
+    const { parameters, ...rest } = options
+    const plan = this.#plan(rest)
+    const forced = this.#plan(rest, true)
+    return cachedFunction(template, parameters, build, {
+      get: (key, build) => this.#get(key, build, plan),
+      refresh: (key, build) => this.#get(key, build, forced),
+      invalidate: (key) => this.invalidate(key),
+    })
+  }
+
+  /** Makes values stale now; builds that began before are not stored. */
+  async invalidate(keys: Argument | readonly Argument[]): Promise<void> {
+    await this.#toEach((Array.isArray(keys) ? keys : [keys]) as Argument[], (key) => ['CACHE.INVALIDATE', key])
+  }
+
+  /** The source now has this version of the key: an older value becomes stale, and is never stored again. */
+  async outdate(key: Argument, version: number): Promise<void> {
+    await this.#toEach([key], (key) => ['CACHE.OUTDATE', key, String(version)])
+  }
+
+  /** Makes everything stale that carries one of the tags, on every server. With `swr: 0` no old value is served. */
+  async invalidateTags(tags: string | readonly string[], { swr }: { swr?: number } = {}): Promise<void> {
+    const list = typeof tags === 'string' ? [tags] : tags
+    const servers = await this.#connected()
+    const cap = swr === undefined ? [] : ['SWR', milliseconds(swr, 0)]
+    try {
+      this.#forget(null)
+      await servers.callAll(['CACHE.INVALIDATETAG', String(list.length), ...list, ...cap], (this.#defaults.wait ?? 10) * 1000)
+    } catch (error) {
+      throw this.#tooOld(explained(error), 'tags')
+    } finally {
+      this.#forget(null)
+    }
+  }
+
+  /** Milliseconds since 1970 at which each tag was last invalidated on this key's master, 0 for never. */
+  async tagged(tags: readonly string[], key: Argument): Promise<number[]> {
+    const servers = await this.#connected()
+    const answer = await servers.call(withPrefix(servers.library.keyPrefix, key), ['CACHE.TAGS', ...tags]) as unknown[]
+    return answer.map(Number)
+  }
+
+  /** Any other command on a key: `command('k', 'CACHE.INFO')`. Goes to the key's master and does not degrade. */
+  async command(key: Argument, name: string, ...args: Argument[]): Promise<unknown> {
+    const servers = await this.#connected()
+    const full = withPrefix(servers.library.keyPrefix, key)
+    try {
+      return await servers.call(full, [name, full, ...args])
+    } catch (error) {
+      throw explained(error)
+    } finally {
+      this.#forget(idOf(full))
+    }
+  }
+
+  /** What the server has, and what this user may not do. */
+  async check(): Promise<Checked> {
+    try {
+      return await report(await this.#connected(), `corral-check-${Math.random()}`)
+    } catch (error) {
+      throw explained(error)
+    }
+  }
+
+  /** Waits for refreshes under way and closes the connections. The client is yours to close. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#refreshing)
+    if (this.#servers) (await this.#servers).close()
+  }
+
+  /**
+   * For frameworks that say get and set and never show their function: the value, or the claim to build it, or neither
+   * (build, but do not store). The lease is not renewed: it is the longest build that is allowed.
+   */
+  async claim(key: Argument, options?: Options, force = false): Promise<{ bytes?: Buffer; stale?: boolean; claim?: Claim }> {
+    const plan = this.#plan(options, force)
+    const merged = plan.options
+    const deadline = performance.now() + plan.waitMs
+    for (;;) {
+      const { id, copy, flight } = await this.#enter(key, plan)
+      if (copy) return { bytes: copy, stale: false }
+      const outcome = await flight!.join(deadline, merged.signal)
+      switch (outcome.kind) {
+        case 'value':
+          await outcome.refresh?.tie()
+          return { bytes: outcome.bytes, stale: outcome.stale, ...(outcome.refresh && { claim: new Claim(outcome.refresh, undefined, merged) }) }
+        case 'build':
+          if (!outcome.lease) {
+            flight?.settle({ kind: 'again' })
+            this.#tell({ type: 'degraded', key: id, error: outcome.outage })
+            return {}
+          }
+          return { claim: new Claim(outcome.lease, flight, merged) }
+        case 'again': continue
+        case 'error': throw outcome.error
+        default: return {}
+      }
+    }
+  }
+
+  async #get<T>(key: Argument, build: Build<T>, given: Plan<T> | Options<T> | undefined, force = false): Promise<T> {
+    const plan = given instanceof Plan ? given : this.#plan(given, force)
+    const { options } = plan
+    const began = performance.now()
+    const deadline = began + plan.waitMs
+    for (;;) {
+      // Nothing is waited for but the answer, once the module is known: every promise costs a hit.
+      const entered = this.#module ? this.#entered(this.#present!, key, plan) : await this.#enter(key, plan)
+      const { id, copy, flight } = entered
+      const outcome = flight ? await flight.join(deadline, options.signal) : undefined
+      if (flight?.waited && outcome?.kind !== 'build') this.#tell({ type: 'waited', key: id, ms: performance.now() - began })
+      if (!outcome) {
+        if (this.#defaults.onEvent) this.#tell({ type: 'hit', key: id })
+        return plan.serializer.decode(copy!) as T
+      }
+      const job = { id, build, options, deadline }
+      switch (outcome.kind) {
+        case 'value':
+          if (this.#defaults.onEvent) this.#tell({ type: outcome.refresh ? 'refresh' : outcome.stale ? 'stale' : 'hit', key: id })
+          if (outcome.refresh) this.#refreshBehind({ ...job, lease: outcome.refresh, behind: true })
+          return plan.serializer.decode(outcome.bytes) as T
+        case 'build':
+          if (outcome.outage && this.#defaults.degrade === 'raise') {
+            flight?.settle({ kind: 'error', error: outcome.outage })
+            throw outcome.outage
+          }
+          try {
+            return await this.#builder.do({ ...job, lease: outcome.lease, flight, outage: outcome.outage })
+          } finally {
+            this.#near?.drop(id)
+          }
+        case 'pass':
+          return await this.#builder.do(job)
+        case 'failed':
+          throw new BuildFailed(outcome.message, outcome.retryAfter, { cause: outcome.cause })
+        case 'error':
+          throw outcome.error
+        case 'late':
+          if (options.onTimeout === 'build') return await this.#builder.do(job)
+          throw new WaitTimeout(`waited ${options.wait ?? 10} s for somebody else's build of "${id}"${this.#whileBuilding()}`)
+        case 'again':
+      }
+    }
+  }
+
+  #whileBuilding(): string {
+    const outer = enclosing()
+    return outer.length === 0 ? '' : `, while building "${outer.join('" for "')}": do two builds ask for each other's keys?`
+  }
+
+  async #enter(key: Argument, plan: Plan): Promise<Entered> {
+    const servers = await this.#connected()
+    this.#module ?? await this.#ask(servers, withPrefix(servers.library.keyPrefix, key))
+    return this.#entered(servers, key, plan)
+  }
+
+  // The copy in this process, or the key's flight, begun if there is none.
+  #entered(servers: Servers, key: Argument, plan: Plan): Entered {
+    const { options, words, leaseMs, force } = plan
+    const full = withPrefix(servers.library.keyPrefix, key)
+    const id = idOf(full)
+    refuseRecursion(this, id)
+    const copy = force ? undefined : this.#near?.get(id)
+    if (copy) return { id, copy }
+    const { has } = this.#module ?? {}
+    if (has && options.tags && !has.has('cache.fill tags')) throw this.#tooOld(undefined, 'tags')
+    const name = plan.flightOf(id)
+    let flight = this.#flights.get(name)
+    if (!flight || flight.over) {
+      flight = new Flight(servers, {
+        key: full, options: words, leaseMs, readTimeoutMs: servers.settings.readTimeoutMs, force,
+        movesTies: has?.has('cache.renew tied') ?? true, ...(this.#near && this.#keeping(this.#near, id, options, servers.library.tracks)),
+      }, this.#parking, this.#flights, name)
+    }
+    return { id, flight }
+  }
+
+  // How a hit becomes a copy in this process. Tags change what no push tells, so tagged copies are short-lived.
+  #keeping(near: Near, id: string, options: Options, tracks: boolean): Pick<Question, 'tracked' | 'keep'> {
+    const ticket = near.ask(id)
+    return {
+      tracked: tracks,
+      keep: (bytes, freshMs = 0, tracked = false) => {
+        const mostMs = tracked && !options.tags ? Infinity : (this.#defaults.localTtl ?? 1) * 1000
+        near.answer(id, ticket, bytes, Math.min(freshMs < 0 ? Infinity : freshMs, mostMs))
+      },
+    }
+  }
+
+  #refreshBehind<T>(job: Job<T> & { lease: Lease }): void {
+    if (this.#refreshing.size >= (this.#defaults.backgroundLimit ?? 8)) return void job.lease.release()
+    const run = async () => {
+      await job.lease.tie()
+      await this.#builder.do(job).catch(() => {}) // logged and told where it happened
+      this.#near?.drop(job.id)
+    }
+    // Inside this caller's async context, so AsyncLocalStorage, traces and locale go along.
+    const refreshing = Promise.resolve(job.options.background ? job.options.background(run) : run())
+      .catch((error: unknown) => {
+        this.#log(`the background hook failed for "${job.id}"`, error)
+        return job.lease.release()
+      })
+      .finally(() => this.#refreshing.delete(refreshing))
+    this.#refreshing.add(refreshing)
+  }
+
+  async #toEach(keys: Argument[], command: (key: Argument) => Argument[]): Promise<void> {
+    const servers = await this.#connected()
+    const failed = new Map<string, unknown>()
+    await Promise.all(keys.map(async (key) => {
+      const full = withPrefix(servers.library.keyPrefix, key)
+      this.#forget(idOf(full))
+      try {
+        await servers.call(full, command(full))
+      } catch (error) {
+        if (!isOutage(error)) throw this.#tooOld(explained(error), 'versions')
+        const where = await servers.of(full).then((server) => server.where, () => servers.library.where)
+        failed.set(where, error)
+      } finally {
+        this.#forget(idOf(full))
+      }
+    }))
+    const [first] = failed.values()
+    if (first) throw new NotAllAnswered(`not taken by ${[...failed.keys()].join(', ')}: ${String(first)}`, [...failed.keys()], { cause: first })
+  }
+
+  // Who asks after an invalidation must not join a question from before it.
+  #forget(id: string | null): void {
+    this.#near?.drop(id)
+    if (id === null) this.#flights.clear()
+    else for (const name of flightsOf(id)) this.#flights.delete(name)
+  }
+
+  async #ask(servers: Servers, key: Argument): Promise<Module | undefined> {
+    try {
+      return this.#module = await (this.#asking ??= (async () => {
+        const module = await askModule(servers, key)
+        const missing = await forbidden(servers, key, NEEDED)
+        if (missing.length > 0) throw denial(missing)
+        return module
+      })())
+    } catch (error) {
+      this.#asking = undefined
+      if (isOutage(error)) return undefined // the flight that follows sees it, too
+      throw explained(error)
+    }
+  }
+
+  #tooOld(error: unknown, what: string): unknown {
+    if (error instanceof ModuleMissing && !this.#module) return error
+    return error === undefined || error instanceof ModuleMissing
+      ? new Unsupported(`${what} need the second version of Corral's module, this server has version ${this.#module?.version}`, { cause: error }) : error
+  }
+
+  async #connected(): Promise<Servers> {
+    return this.#present ??= await (this.#servers ??= this.#connect().catch((error: unknown) => {
+      this.#servers = undefined
+      throw error
+    }))
+  }
+
+  async #connect(): Promise<Servers> {
+    const near = this.#near
+    return new Servers(await libraryOf(this.#client), {
+      readTimeoutMs: (this.#defaults.readTimeout ?? 5) * 1000,
+      log: (message, error) => this.#log(message, error),
+      ...(near && { heard: (key: Buffer | null) => near.drop(key === null ? null : idOf(key)) }),
+    })
+  }
+
+  #plan<T>(options?: Options<T>, force = false): Plan<T> {
+    if (!options && !force) return this.#usual
+    return new Plan({ ...this.#defaults, ...(options && checkedOptions(options, 'call')) }, force)
+  }
+
+  #tell(event: CorralEvent): void {
+    if (!this.#defaults.onEvent) return
+    try {
+      this.#defaults.onEvent(event)
+    } catch (error) {
+      this.#log('the onEvent hook failed', error)
+    }
+  }
+
+  #log(message: string, error?: unknown): void {
+    if (this.#defaults.log) this.#defaults.log(message, error)
+    else console.warn(...(error === undefined ? [`corral: ${message}`] : [`corral: ${message}:`, error]))
+  }
+}

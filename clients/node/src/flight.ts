@@ -1,0 +1,293 @@
+// One flight for each key and process: callers of one key share one request, and so at most one parked connection.
+// Who is granted the lease is one of the callers, and builds with its own function.
+import { explained, isMoving, isOutage, Lost, ServerError } from './errors.js'
+import { Lease, type Held } from './lease.js'
+import type { Argument } from './link.js'
+import { pause, type Servers } from './servers.js'
+
+/** What a flight tells a caller. */
+export type Outcome =
+  | { kind: 'value'; bytes: Buffer; stale: boolean; refresh?: Lease }
+  /** Yours to build. Without a lease the server is gone, and nothing is stored. */
+  | { kind: 'build'; lease?: Lease; outage?: unknown }
+  | { kind: 'pass' }
+  | { kind: 'failed'; message: string; retryAfter: number; cause?: unknown }
+  /** Who built is gone: ask anew. */
+  | { kind: 'again' }
+  | { kind: 'error'; error: unknown }
+  | { kind: 'late' }
+
+/** How this flight asks. */
+export interface Question {
+  key: Argument
+  options: string[]
+  leaseMs: number
+  readTimeoutMs: number
+  force: boolean
+  /** Whether a tie can be moved (CACHE.RENEW … TIED). If not, every question takes a connection of its own. */
+  movesTies: boolean
+  /** Look by CACHE.GET first: CLIENT TRACKING tells only of what was read, and on the shared connection. */
+  tracked?: boolean
+  /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes; or that there was none. */
+  keep?: (bytes?: Buffer, freshMs?: number, tracked?: boolean) => void
+}
+
+/** How many connections of this process are parked, of all flights. */
+export interface Parking {
+  now: number
+  readonly most: number
+}
+
+class Member {
+  #timer: NodeJS.Timeout | undefined
+  #aborted: (() => void) | undefined
+
+  /** @param late joined when the build had begun: whether it asked before an invalidation cannot be told */
+  constructor(
+    readonly flight: Flight, readonly answer: (outcome: Outcome) => void, readonly reject: (error: unknown) => void,
+    readonly deadline: number, readonly signal: AbortSignal | undefined, readonly late: boolean,
+  ) {}
+
+  resolve(outcome: Outcome): void {
+    this.#settle()
+    this.answer(outcome)
+  }
+
+  /** From now on its patience may end. */
+  limit(): void {
+    if (this.#timer) return
+    this.#timer = setTimeout(() => {
+      this.flight.leave(this)
+      this.resolve({ kind: 'late' })
+    }, Math.min(this.deadline - performance.now(), LONGEST_TIMER_MS))
+    if (!this.signal) return
+    this.#aborted = () => {
+      this.#settle()
+      this.flight.leave(this)
+      this.reject(this.signal!.reason)
+    }
+    if (this.signal.aborted) this.#aborted()
+    else this.signal.addEventListener('abort', this.#aborted)
+  }
+
+  #settle(): void {
+    if (!this.#timer) return
+    clearTimeout(this.#timer)
+    if (this.#aborted) this.signal?.removeEventListener('abort', this.#aborted)
+  }
+}
+
+/** Below the read time-outs of everything between here and the server. */
+const SLICE_MS = 2000
+/** Beyond it setTimeout fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+export class Flight {
+  #members = new Set<Member>()
+  #parked: Held | undefined
+  #building = false
+  #limited = false
+  over = false
+  /** Whether somebody else's build was waited for. */
+  waited = false
+
+  /** The first member joins in the same turn, before there can be an answer. */
+  constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly flights: Map<string, Flight>, readonly name: string) {
+    flights.set(name, this)
+    const { key, options, movesTies, tracked } = question
+    const answer = movesTies && !tracked ? servers.tryCall(key, ['CACHE.GETORLOCK', key, ...options]) : undefined
+    if (answer) answer.then((reply) => this.#begin(reply), (error: unknown) => this.#beginAfter(error))
+    else queueMicrotask(() => this.#begin())
+  }
+
+  #beginAfter(error: unknown): void {
+    this.servers.report(this.question.key, error)
+    this.#begin()
+  }
+
+  // A hit ends here: no timer was set for it, and no other promise made.
+  #begin(reply?: unknown): void {
+    const hit = Array.isArray(reply) && String(reply[0]) === 'HIT'
+    if (hit) return this.#hit(reply[1], Number(reply[2]), false)
+    this.#limited = true
+    for (const member of this.#members) member.limit()
+    void this.#run(reply)
+  }
+
+  /** Waits for the outcome until then. A caller that leaves ends only its own waiting. */
+  join(deadline: number, signal?: AbortSignal): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      const member = new Member(this, resolve, reject, deadline, signal, this.#building)
+      this.#members.add(member)
+      if (this.#limited || signal) member.limit()
+    })
+  }
+
+  leave(member: Member): void {
+    this.#members.delete(member)
+    if (this.#members.size === 0) this.#abandon()
+  }
+
+  /** Ends the flight, with this for all who still wait; who joined late gets the other one, if given. */
+  settle(outcome: Outcome, late: Outcome = outcome): void {
+    if (this.over) return
+    this.#finish()
+    for (const member of this.#members) member.resolve(member.late ? late : outcome)
+    this.#members.clear()
+  }
+
+  // The answer to come would be for nobody, and the next question on that socket must not meet it.
+  #abandon(): void {
+    if (this.#building) return
+    this.#finish()
+    this.#parked?.connection.close()
+  }
+
+  #finish(): void {
+    this.over = true
+    this.question.keep?.()
+    if (this.flights.get(this.name) === this) this.flights.delete(this.name)
+  }
+
+  #hit(bytes: Buffer, freshMs: number, tracked: boolean): void {
+    this.question.keep?.(bytes, freshMs, tracked)
+    this.settle({ kind: 'value', bytes, stale: false })
+  }
+
+  async #run(first?: unknown): Promise<void> {
+    try {
+      await this.#ask(first)
+    } catch (error) {
+      if (isOutage(error)) this.#give({ kind: 'build', outage: error })
+      else this.settle({ kind: 'error', error: explained(error) })
+    }
+  }
+
+  async #ask(first: unknown): Promise<void> {
+    const { key, tracked, force } = this.question
+    if (tracked && !force) {
+      const seen = parsed(await this.servers.call(key, ['CACHE.GET', key]))
+      if (seen.state === 'HIT') return this.#hit(seen.value!, seen.number, true)
+    }
+    let losses = 0
+    let park = false
+    // An answer that came when all had left is looked at still: a grant in it has to be released.
+    while (!this.over || first !== undefined) {
+      let answer: Answer
+      const began = performance.now()
+      try {
+        if (first !== undefined) answer = parsed(first)
+        else answer = await (park || !this.question.movesTies ? this.#askAlone(park) : this.#askShared())
+        first = undefined
+        if (park) losses = 0
+      } catch (error) {
+        if (this.over) return
+        if (error instanceof Lost && losses++ === 0) park = false
+        else if (isMoving(error)) {
+          if (error.code === 'MOVED') this.servers.refreshSlots(0)
+          park = false
+          await pause()
+        } else throw error
+        continue
+      }
+      if (answer.state === 'WAIT') {
+        // Not parked although asked to be: the room is full. In step with others one would ask in vain.
+        if (park && performance.now() - began < SLICE_MS / 2) await pause()
+        park = this.waited = true
+      } else return await this.#take(answer)
+    }
+  }
+
+  async #askShared(): Promise<Answer> {
+    const { key, options } = this.question
+    return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...options]))
+  }
+
+  async #askAlone(park: boolean): Promise<Answer> {
+    const { key, options, readTimeoutMs } = this.question
+    if (park && this.parking.now >= this.parking.most) {
+      await pause()
+      return await this.#askShared()
+    }
+    this.parking.now++
+    let held: Held | undefined
+    let granted = false
+    try {
+      const server = await this.servers.of(key)
+      held = this.#parked = { server, connection: await server.borrow() }
+      if (this.over) throw new Lost('nobody waits any more')
+      const blocking = park ? ['BLOCK', String(SLICE_MS)] : []
+      const answer = parsed(await held.connection.call(
+        ['CACHE.GETORLOCK', key, ...options, 'TIED', ...blocking], park ? SLICE_MS + 2000 : readTimeoutMs))
+      granted = answer.state === 'LOCK' || answer.state === 'REFRESH'
+      return granted ? { ...answer, held } : answer
+    } catch (error) {
+      if (!this.over) held?.server.report(error)
+      throw error
+    } finally {
+      this.parking.now--
+      this.#parked = undefined
+      if (held && !granted) held.server.giveBack(held.connection)
+    }
+  }
+
+  async #take(answer: Answer): Promise<void> {
+    const { key, leaseMs, readTimeoutMs } = this.question
+    const lease = (answer.state === 'LOCK' || answer.state === 'REFRESH')
+      ? new Lease(this.servers, key, answer.number, leaseMs, readTimeoutMs, answer.held) : undefined
+    switch (answer.state) {
+      case 'HIT':
+        return this.#hit(answer.value!, answer.number, false)
+      case 'STALE':
+        return this.settle({ kind: 'value', bytes: answer.value!, stale: true })
+      case 'REFRESH':
+        if (this.question.force) return await this.#grant(lease!)
+        return this.#refresh(lease!, answer.value!)
+      case 'LOCK':
+        return await this.#grant(lease!)
+      case 'PASS':
+        return this.settle({ kind: 'pass' })
+      case 'FAIL':
+        return this.settle({ kind: 'failed', message: String(answer.value), retryAfter: answer.number / 1000 })
+      default:
+        throw new ServerError(`ERR unknown state ${JSON.stringify(answer.state)}: this package is too old for the server's module`)
+    }
+  }
+
+  async #grant(lease: Lease): Promise<void> {
+    await lease.tie()
+    if (!this.#give({ kind: 'build', lease })) await lease.release()
+  }
+
+  // All get the old value; the first also the lease.
+  #refresh(lease: Lease, bytes: Buffer): void {
+    const [first] = this.#members
+    if (first) this.#members.delete(first)
+    this.settle({ kind: 'value', bytes, stale: true })
+    if (first) first.resolve({ kind: 'value', bytes, stale: true, refresh: lease })
+    else void lease.release()
+  }
+
+  // To whoever has waited longest; the others wait for it.
+  #give(outcome: Outcome): boolean {
+    const [first] = this.#members
+    if (!first || this.over) return false
+    this.#building = this.waited = true
+    this.#members.delete(first)
+    first.resolve(outcome)
+    return true
+  }
+}
+
+interface Answer {
+  state: string
+  value: Buffer | null
+  number: number
+  held?: Held
+}
+
+export function parsed(reply: unknown): Answer {
+  if (!Array.isArray(reply) || reply.length !== 3) throw new ServerError(`ERR not an answer of Corral: ${String(reply)}`)
+  const [state, value, number] = reply
+  return { state: String(state), value: value as Buffer | null, number: Number(number) }
+}

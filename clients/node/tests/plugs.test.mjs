@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { Corral, Usage } from 'corral-cache'
+import { cachified } from 'corral-cache/cachified'
+import { otelEvents } from 'corral-cache/otel'
+import { startServer, until } from './server.mjs'
+
+let server
+let cache
+before(async () => {
+  server = await startServer()
+  cache = new Corral(server.url, { log() {} })
+})
+after(async () => {
+  await cache.close()
+  await server.stop()
+})
+
+test('cachified builds once, refreshes behind the old value, and builds anew what does not check', async () => {
+  let builds = 0
+  const seen = []
+  const get = (more) => cachified({
+    cache, key: 'c', ttl: 60_000, swr: 60_000, ...more,
+    getFreshValue({ background }) {
+      seen.push(background)
+      return { n: ++builds }
+    },
+  })
+  const all = await Promise.all([get(), get(), get()])
+  assert.deepEqual(all, [{ n: 1 }, { n: 1 }, { n: 1 }])
+  await cache.invalidate('c')
+  assert.deepEqual(await get(), { n: 1 })
+  await until('it was refreshed', async () => (await get()).n === 2)
+  assert.deepEqual(await get({ forceFresh: true }), { n: 3 })
+  assert.deepEqual(await get({ checkValue: ({ n }) => n > 3 || 'too small' }), { n: 4 })
+  assert.deepEqual(seen, [false, true, false, false])
+  await assert.rejects(get({ key: 'other', checkValue: () => 'never good' }), /never good/)
+})
+
+test('events become spans and counters of OpenTelemetry', async () => {
+  const spans = new InMemorySpanExporter()
+  const tracer = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }).getTracer('test')
+  const numbers = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
+  const reader = new PeriodicExportingMetricReader({ exporter: numbers })
+  const traced = new Corral(server.url, { ttl: 60, log() {}, onEvent: otelEvents(tracer, new MeterProvider({ readers: [reader] }).getMeter('test')) })
+  await traced.getOrBuild('o', () => 1)
+  await traced.getOrBuild('o', () => 1)
+  await assert.rejects(traced.getOrBuild('bad', () => Promise.reject(new Error('no'))))
+  await traced.close()
+  await reader.forceFlush()
+  assert.deepEqual(spans.getFinishedSpans().map(({ name, attributes, status }) => [name, attributes['corral.key'], status.code]), [['corral build', 'o', 0], ['corral build', 'bad', 2]])
+  const counted = numbers.getMetrics().at(-1).scopeMetrics[0].metrics.find(({ descriptor }) => descriptor.name === 'corral.events')
+  assert.deepEqual(Object.fromEntries(counted.dataPoints.map(({ attributes, value }) => [attributes.type, value])), { built: 1, hit: 1, failed: 1 })
+  await reader.shutdown()
+})
+
+test('a refresh keeps the AsyncLocalStorage of the request that began it', async () => {
+  const requests = new AsyncLocalStorage()
+  await cache.getOrBuild('als', () => 'old', { ttl: 60, swr: 60 })
+  await cache.invalidate('als')
+  let inside
+  assert.equal(await requests.run('request 7', () => cache.getOrBuild('als', async () => {
+    await new Promise(setImmediate)
+    inside = requests.getStore()
+    return 'new'
+  }, { ttl: 60, swr: 60 })), 'old')
+  await until('it was refreshed', () => inside)
+  assert.equal(inside, 'request 7')
+})
+
+test('a process that was blocked for longer than the read time-out does not take the server for gone', async () => {
+  const events = []
+  const blocked = new Corral(server.url, { readTimeout: 0.4, degrade: 'raise', log() {}, onEvent: ({ type }) => events.push(type) })
+  await blocked.getOrBuild('blocked', () => 1)
+  const calls = ['blocked', 'blocked too', 'and another'].map((key) => blocked.getOrBuild(key, () => 1))
+  const until = performance.now() + 1500
+  while (performance.now() < until); // as a synchronous query does
+  assert.deepEqual(await Promise.all(calls), [1, 1, 1])
+  assert.ok(!events.includes('degraded'))
+  await blocked.close()
+})
+
+test('a grant that comes when its caller has left is released', async () => {
+  await cache.getOrBuild('warm', () => 1) // now answers come over the shared connection, with no promise between
+  for (let round = 0; round < 20; round++) {
+    const caller = new AbortController()
+    const call = cache.getOrBuild(`left ${round}`, () => new Promise(() => {}), { lease: 60, signal: caller.signal })
+    const refused = assert.rejects(call, { name: 'AbortError' })
+    if (round % 2) await new Promise(setImmediate)
+    caller.abort()
+    await refused
+  }
+  await until('no lease is left', async () => (await server.redis.sendCommand(['CACHE.LEASES'])).length === 0)
+})
+
+test('the background hook decides when a refresh runs', async () => {
+  const later = []
+  const options = { ttl: 60, swr: 60, background: (refresh) => new Promise((resolve) => later.push(() => resolve(refresh()))) }
+  await cache.getOrBuild('hook', () => 1, options)
+  await cache.invalidate('hook')
+  assert.equal(await cache.getOrBuild('hook', () => 2, options), 1)
+  assert.equal(await cache.getOrBuild('hook', () => 3, options), 1, 'another one refreshes')
+  assert.equal(later.length, 1)
+  later[0]()
+  await until('it was refreshed', async () => await cache.getOrBuild('hook', () => 4, options) === 2)
+})
+
+test('wrong options, templates and arguments are refused before any server is asked', async () => {
+  assert.throws(() => new Corral('127.0.0.1:6379'), Usage)
+  assert.throws(() => new Corral({}), Usage)
+  assert.throws(() => new Corral(server.url, { tll: 5 }), /unknown option tll/)
+  assert.throws(() => new Corral(server.url, { ttl: '5' }), /ttl must be/)
+  await assert.rejects(cache.getOrBuild('k', () => 1, { local: 5 }), /constructor/)
+  await assert.rejects(cache.getOrBuild(5, () => 1), /a text or a Buffer/)
+  assert.throws(() => cache.cached('r:{}', () => 1), /a name is missing/)
+  const report = cache.cached('r:{day}:{user.id}', () => 1)
+  assert.equal(report.key('a:b', { id: 7 }), 'r:a%3Ab:7')
+  for (const args of [['d'], ['d', {}], ['d', { id: {} }], [undefined, { id: 1 }], [Symbol('d'), { id: 1 }], ['d', { id: 1 }, 'more'], [NaN, { id: 1 }]]) {
+    await assert.rejects(report(...args), Usage)
+  }
+})
+
+test('keys may be bytes, and the same bytes as text are the same key', async () => {
+  assert.equal(await cache.getOrBuild(Buffer.from('bytes'), () => 1), 1)
+  assert.equal(await cache.getOrBuild('bytes', () => 2), 1)
+  assert.equal(await cache.getOrBuild(Buffer.from([0, 255]), () => 3), 3)
+})

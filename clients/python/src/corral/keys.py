@@ -1,0 +1,69 @@
+"""Keys from templates: "report:{day}" and the arguments of the function below it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from string import Formatter
+from typing import Any
+from uuid import UUID
+
+# What has one text for one value. Containers have not: {1, 2} may be printed either way; an object prints its address.
+_TEXTUAL = (str, int, float, Decimal, UUID, date, time, Enum, type(None))
+
+
+class Template:
+    def __init__(self, template: str, function: Callable[..., Any]) -> None:
+        self._template = template
+        self._signature = inspect.signature(function)
+        self._parts = [(text, field) for text, field, _, _ in Formatter().parse(template)]
+        for _, field in self._parts:
+            if field is not None and _name(field) not in self._signature.parameters:
+                named = ", ".join(self._signature.parameters) or "none"
+                raise ValueError(
+                    f"template {template!r}: {{{field}}} is no parameter of {_title(function)}, which has {named}"
+                )
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        made = []
+        for text, field in self._parts:
+            made.append(text)
+            if field is not None:
+                value, _ = Formatter().get_field(field, (), bound.arguments)
+                made.append(self._text(field, value))
+        return "".join(made)
+
+    def _text(self, field: str, value: Any) -> str:
+        if not isinstance(value, _TEXTUAL):
+            raise TypeError(
+                f"template {self._template!r}: {{{field}}} is a {type(value).__name__}, of which no key can be made; "
+                f"name a part of it, as {{{field}.id}}, or pass a text"
+            )
+        text = str(value.value if isinstance(value, Enum) else value)
+        # "a:b" and "c" must not meet "a" and "b:c".
+        return text.replace("%", "%25").replace(":", "%3A")
+
+
+def _name(field: str) -> str:
+    return field.replace("[", ".").split(".", 1)[0]
+
+
+def _title(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", repr(function))
+
+
+def as_bytes(key: str | bytes) -> bytes:
+    if isinstance(key, bytes):
+        return key
+    if isinstance(key, str):
+        return key.encode()
+    raise TypeError(f"a key is text or bytes, not {type(key).__name__}")
+
+
+def as_text(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")

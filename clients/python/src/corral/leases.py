@@ -1,0 +1,181 @@
+"""Asking for a key, and what a holder owes: renewal while it builds, one verdict at the end."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .connections import READ_TIMEOUT, SLICE, Link, Node
+from .errors import Kind, NoPermission, UnknownAnswer, kind_of, text_of
+from .keys import as_text
+from .options import Call, Settings, milliseconds
+from .outcomes import Tell, log
+from .server import Features, Server
+from .waiting import Waiting
+
+
+class Lease:
+    def __init__(self, key: bytes, token: int, node: Node, link: Link | None, waiting: Waiting) -> None:
+        """Without a link it is not tied: one of many that were granted by one MGETORLOCK."""
+        self.key, self.token, self.node, self.link = key, token, node, link
+        self.ended = waiting.event()
+        self.speaking = waiting.slots(1)  # renewal and verdict share the connection
+
+
+class Answer(NamedTuple):
+    state: bytes
+    value: bytes
+    number: int
+    lease: Lease | None  # with LOCK and REFRESH
+
+
+class Leases:
+    def __init__(self, server: Server, settings: Settings, waiting: Waiting, tell: Tell) -> None:
+        self._server, self._settings, self._waiting, self._tell = server, settings, waiting, tell
+        self._parked = 0
+        self._lock = threading.Lock()
+
+    async def ask(self, key: bytes, o: Call, deadline: float, force: bool = False) -> Answer:
+        """One GETORLOCK for a hit. redis-py sends one command at a time over a connection, so that there is no shared
+        socket to spare: the connection that asks is the one that is parked, and the one that holds the lease."""
+        began = time.monotonic()
+        words: list[Any] = ["LEASE", milliseconds(o.lease), "TIED"]
+        if force:
+            words += ["FORCE", "NOSTALE"]
+        if o.group is not None:
+            words += ["GROUP", o.group]
+        parks = False
+
+        def arguments(node: Node) -> Sequence[Any]:
+            if o.group is not None:
+                node.features.need("cache.getorlock group")
+            left = deadline - time.monotonic()
+            if not parks or left <= 0.001:
+                return ("CACHE.GETORLOCK", key, *words)
+            return ("CACHE.GETORLOCK", key, *words, "BLOCK", milliseconds(min(SLICE, left)))
+
+        while True:
+            asked = time.monotonic()
+            with self._lock:
+                parks = self._parked < self._settings.max_waiting
+                self._parked += parks
+            try:
+                reply, node, link = await self._server.reach(key, arguments, deadline)
+            finally:
+                with self._lock:
+                    self._parked -= parks
+            try:
+                state, value, number = reply
+            except (TypeError, ValueError):
+                await link.close()
+                raise UnknownAnswer(f"CACHE.GETORLOCK answered {reply!r}") from None
+            now = time.monotonic()
+            if state in (b"LOCK", b"REFRESH"):
+                return Answer(state, value, number, Lease(key, number, node, link, self._waiting))
+            if state not in (b"HIT", b"STALE", b"WAIT", b"PASS", b"FAIL"):
+                await link.close()  # should it be a grant, the tie ends it
+                raise UnknownAnswer(f"CACHE.GETORLOCK answered the state {state!r}, which this version does not know")
+            await node.give(link)
+            if state != b"WAIT" or now >= deadline:
+                if now - began > 0.05:
+                    self._tell("waited", key, now - began)
+                return Answer(state, value, number, None)
+            if now - asked < 0.02:  # nobody is parked there just now
+                await self._waiting.sleep(min(random.uniform(0.02, 0.1), max(0.0, deadline - now)))
+
+    async def ask_all(self, keys: Sequence[bytes], o: Call) -> list[Lease]:
+        """The leases that one MGETORLOCK grants; the other keys have a value, or somebody builds them."""
+        words = ("CACHE.MGETORLOCK", len(keys), *keys, "LEASE", milliseconds(o.lease))
+        replies, node, link = await self._server.reach(keys[0], lambda _: words, time.monotonic() + o.wait)
+        await node.give(link)
+        return [
+            Lease(key, number, node, None, self._waiting)
+            for key, (state, _, number) in zip(keys, replies)
+            if state in (b"LOCK", b"REFRESH")
+        ]
+
+    def renew(self, lease: Lease, seconds: float) -> None:
+        """Until the verdict, at a third of the lease."""
+
+        async def work() -> None:
+            while not await self._waiting.wait(lease.ended, seconds / 3):
+                if not await lease.speaking.enter(READ_TIMEOUT):
+                    return
+                try:
+                    if lease.ended.is_set() or (lease.link is not None and not lease.link.usable):
+                        return
+                    speak = self._server.command if lease.link is None else lease.link.call
+                    if await speak("CACHE.RENEW", lease.key, lease.token, milliseconds(seconds)) is None:
+                        return  # taken over or invalidated; who joined still gets what is being built
+                except Exception as error:
+                    log.warning("the lease of %s could not be renewed: %s", as_text(lease.key), error)
+                    return
+                finally:
+                    lease.speaking.leave()
+
+        self._waiting.beside(work)
+
+    async def conclude(self, lease: Lease, command: str, *arguments: Any) -> Any:
+        """Speaks the verdict over the held connection, or once over another; also if the caller is cancelled meanwhile.
+        Whoever built has the value in any case, so nothing but a missing right is raised."""
+        return await self._waiting.to_the_end(self._conclude(lease, command, *arguments))
+
+    async def _conclude(self, lease: Lease, command: str, *arguments: Any) -> Any:
+        lease.ended.set()
+        alone = await lease.speaking.enter(READ_TIMEOUT)
+        try:
+            if alone and lease.link is not None and lease.link.usable:
+                try:
+                    reply = await lease.link.call(command, lease.key, lease.token, *arguments)
+                    await lease.node.give(lease.link)
+                    return reply
+                except Exception as error:
+                    if await self._is_final(lease, lease.link, command, error):
+                        raise
+            return await self._server.command(command, lease.key, lease.token, *arguments)
+        except NoPermission:
+            raise
+        except Exception as error:
+            log.warning("%s %s was not taken: %s", command, as_text(lease.key), error)
+            self._tell("not_stored", lease.key, error=error)
+            return None
+        finally:
+            if alone:
+                lease.speaking.leave()
+
+    async def _is_final(self, lease: Lease, link: Link, command: str, error: Exception) -> bool:
+        """Whether another connection would hear the same."""
+        kind = kind_of(error)
+        if kind is Kind.OTHER and command == "CACHE.FILL" and link.usable:
+            # Refused as it stands, and so would be what every next builder brings.
+            await link.call("CACHE.FAIL", lease.key, lease.token, text_of(error).encode())
+        answered = link.usable
+        await link.close()  # should the lease still be live, the tie ends it
+        if kind is Kind.DENIED:
+            raise NoPermission(f"{lease.node.name}: {error}") from error
+        return answered and kind not in (Kind.MOVED, Kind.AGAIN)
+
+
+def fill_options(features: Features, o: Call, made: Any) -> list[Any]:
+    """What FILL is told, as far as it depends on the value. What is wrong in it is raised to the build's caller."""
+    options: list[Any] = []
+    ttl = o.ttl(made) if callable(o.ttl) else o.ttl
+    if ttl is not None:
+        options += ["PX", milliseconds(ttl)] if ttl > 0 else ["PXAT", 1]  # 0: for those who wait, not to be kept
+    for name in ("swr", "sie"):
+        if getattr(o, name):
+            options += [name.upper(), milliseconds(getattr(o, name))]
+    if o.jitter:
+        options += ["JITTER", o.jitter]
+    tags = o.tags(made) if callable(o.tags) else o.tags
+    if tags:
+        features.need("cache.fill tags")
+        options += ["TAGS", len(tags), *(tag.encode() if isinstance(tag, str) else tag for tag in tags)]
+    version = o.version(made) if callable(o.version) else o.version
+    if version is not None:
+        features.need("cache.fill version")
+        options += ["VERSION", version]
+    return options

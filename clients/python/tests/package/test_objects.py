@@ -1,0 +1,190 @@
+"""What is refused, found out and told before and beside the states that the conformance scenarios play."""
+
+import asyncio
+import copy
+import threading
+from datetime import timedelta
+
+import pytest
+import redis
+import redis.asyncio
+import redis.sentinel
+import valkey
+from conftest import becomes
+
+import corral
+from corral import AsyncCorral, Corral
+
+
+@pytest.mark.parametrize(
+    "options, word",
+    [
+        ({"tll": 60}, "tll"),
+        ({"ttl": -1}, "ttl"),
+        ({"ttl": "60"}, "ttl"),
+        ({"tags": "reports"}, "tags"),
+        ({"serializer": "yaml"}, "serializer"),
+        ({"degrade": "no"}, "degrade"),
+        ({"on_timeout": "wait"}, "on_timeout"),
+        ({"jitter": 101}, "jitter"),
+        ({"max_waiting": 0}, "max_waiting"),
+    ],
+)
+def test_a_wrong_option_is_refused_at_construction_and_named(options, word):
+    with pytest.raises(ValueError, match=word):
+        Corral("redis://127.0.0.1:1", **options)
+
+
+def test_what_is_no_client_is_refused_at_construction_with_what_to_pass():
+    with pytest.raises(ValueError, match="AsyncCorral"):
+        Corral(redis.asyncio.Redis())
+    with pytest.raises(ValueError, match="Corral for it"):
+        AsyncCorral(redis.Redis())
+    with pytest.raises(ValueError, match="master_for"):
+        Corral(redis.sentinel.Sentinel([("127.0.0.1", 1)]))
+    with pytest.raises(ValueError, match="int"):
+        Corral(7)
+    with pytest.raises(ValueError, match="redis://"):
+        Corral("localhost:6379")
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("decode", [False, True])
+@pytest.mark.parametrize("client", [redis.Redis, valkey.Valkey])
+def test_replies_are_read_right_whatever_the_client_would_do_with_them(url, raw, client, decode, protocol):
+    cache = Corral(client.from_url(url, decode_responses=decode, protocol=protocol), ttl=60)
+    builds = []
+    for _ in range(10):
+        assert cache.get_or_build("k", lambda: builds.append(1) or {"é": [1]}) == {"é": [1]}
+    assert builds == [1]
+
+
+def test_a_coroutine_function_is_refused_by_the_object_for_threads(url, raw):
+    async def build():
+        return 1
+
+    with pytest.raises(TypeError, match="AsyncCorral"):
+        Corral(url).get_or_build("k", build)
+
+
+def test_an_unknown_state_is_an_error_and_takes_no_value(url, raw):
+    cache = Corral(url)
+    cache.get_or_build("k", lambda: 1)
+    server = cache._engine().server
+    reach = server.reach
+
+    async def answering_otherwise(key, arguments, deadline, checked=True):
+        reached = await reach(key, arguments, deadline, checked)
+        return reached._replace(reply=[b"MAYBE", b"1", 0])
+
+    server.reach = answering_otherwise
+    with pytest.raises(corral.UnknownAnswer, match="MAYBE"):
+        cache.get_or_build("k", lambda: 2)
+
+
+def test_options_may_be_timedeltas_and_functions_of_the_value(url, raw):
+    cache = Corral(url, swr=timedelta(seconds=30))
+    assert cache.get_or_build("k", lambda: {"seconds": 5}, ttl=lambda value: value["seconds"]) == {"seconds": 5}
+    assert 0 < raw.execute_command("CACHE.GET", "k")[2] <= 5_000
+    assert 30_000 < raw.pttl("k") <= 35_000
+
+
+def test_a_ttl_of_0_is_for_those_who_wait_and_is_not_kept(url, raw):
+    cache = Corral(url, ttl=0)
+    assert [cache.get_or_build("k", lambda n=n: n) for n in range(3)] == [0, 1, 2]
+    assert raw.execute_command("CACHE.LEASES") == []
+
+
+def test_each_failing_caller_is_raised_an_exception_of_its_own(url, raw):
+    cache, gate, errors = Corral(url, backoff=60), threading.Event(), []
+
+    def build():
+        gate.wait(10)
+        raise OSError("down")
+
+    def call():
+        try:
+            cache.get_or_build("k", build)
+        except (OSError, corral.BuildFailed) as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(5)]
+    [thread.start() for thread in threads]
+    becomes(lambda: raw.execute_command("CACHE.LEASES"))
+    gate.set()
+    [thread.join() for thread in threads]
+    assert len({id(error) for error in errors}) == 5
+    original = next(error for error in errors if type(error) is OSError)
+    failed = [error for error in errors if isinstance(error, corral.BuildFailed)]
+    assert len(failed) == 4 and {failure.message for failure in failed} == {"OSError: down"}
+    assert all(failure.__cause__ in (original, None) for failure in failed)
+
+
+def test_the_text_of_a_failure_can_be_kept_from_others(url, raw):
+    cache = Corral(url, backoff=60, error_text=False)
+    with pytest.raises(OSError):
+        cache.get_or_build("k", lambda: (_ for _ in ()).throw(OSError("password=secret")))
+    assert raw.execute_command("CACHE.GET", "k")[:2] == [b"FAIL", b"OSError"]
+
+
+def test_methods_and_attributes_make_keys(url, raw):
+    class Shop:
+        def __init__(self, number):
+            self.number = number
+
+        @Corral(url, ttl=60).cached("shop:{self.number}:{day}")
+        def report(self, day="monday"):
+            return [self.number, day]
+
+    assert Shop(3).report() == [3, "monday"]
+    assert Shop.report.key(Shop(3)) == "shop:3:monday" == Shop(3).report.key(day="monday")
+    Shop(3).report.invalidate("monday")
+
+
+def test_an_asynchronous_object_serves_two_event_loops(url, raw):
+    cache = AsyncCorral(url, ttl=60)
+
+    async def build():
+        return 1
+
+    for _ in range(2):
+        assert asyncio.run(cache.get_or_build("k", build)) == 1
+
+
+def test_the_hook_of_events_may_raise(url, raw):
+    def hook(event):
+        raise KeyError(event.name)
+
+    assert Corral(url, on_event=hook).get_or_build("k", lambda: 1) == 1
+
+
+def test_opentelemetry_counts_calls_and_has_a_span_for_each_build(url, raw):
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from corral.opentelemetry import instrument
+
+    spans, reader, tracing = InMemorySpanExporter(), InMemoryMetricReader(), TracerProvider()
+    tracing.add_span_processor(SimpleSpanProcessor(spans))
+    hook = instrument(tracing.get_tracer("t"), MeterProvider([reader]).get_meter("t"))
+    cache = Corral(url, on_event=hook)
+    assert [cache.get_or_build("k", lambda: 1) for _ in range(3)] == [1, 1, 1]
+    assert [(span.name, span.attributes["corral.key"]) for span in spans.get_finished_spans()] == [
+        ("corral build", "k")
+    ]
+    metrics = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+    counted = {
+        p.attributes["corral.event"]: p.value for m in metrics if m.name == "corral.calls" for p in m.data.data_points
+    }
+    assert counted == {"built": 1, "hit": 2}
+
+
+def test_a_value_is_decoded_for_each_caller(url, raw):
+    cache = Corral(url, ttl=60, local=10, local_ttl=60)
+    first = cache.get_or_build("k", lambda: [1])
+    before = copy.copy(first)
+    first.append(2)
+    assert cache.get_or_build("k", list) == before

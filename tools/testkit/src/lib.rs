@@ -1,0 +1,61 @@
+//! What every test stands on: a server of its own, clients that can be parked, and waiting with a deadline; and the one
+//! way in which tests and tools start servers.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; what programs use (launch, ports, process) returns errors"
+)]
+
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "client")]
+mod clock;
+#[cfg(feature = "client")]
+mod cluster;
+pub mod launch;
+mod ports;
+mod process;
+#[cfg(feature = "client")]
+mod reply;
+#[cfg(feature = "client")]
+mod sentinel;
+#[cfg(feature = "client")]
+mod server;
+#[cfg(feature = "client")]
+mod stock;
+#[cfg(feature = "client")]
+pub mod story;
+#[cfg(feature = "client")]
+mod waiting;
+
+pub use launch::{Launch, Running};
+pub use ports::free_port;
+pub use process::{Process, Tether};
+
+#[cfg(feature = "client")]
+pub use {
+    client::Client,
+    clock::Clock,
+    cluster::{key_in, slot_of, Cluster},
+    reply::{Reply, Triple},
+    sentinel::Sentinels,
+    server::{module, Server},
+    stock::{picture, Stock},
+    waiting::{ask_together, eventually, now_ms, DEADLINE},
+};
+
+/// Lets this process, and the servers it starts, have thousands of connections.
+pub fn raise_file_limit() {
+    let (_, hard) = rlimit::Resource::NOFILE.get().unwrap();
+    rlimit::Resource::NOFILE.set(hard, hard).unwrap();
+}
+
+/// Lets this process open so many files, or says why not.
+pub fn allow_files(wanted: u64) -> anyhow::Result<()> {
+    let allowed = rlimit::increase_nofile_limit(wanted)?;
+    anyhow::ensure!(allowed >= wanted, "{wanted} open files are needed, and {allowed} are allowed: see `ulimit -n`");
+    Ok(())
+}
