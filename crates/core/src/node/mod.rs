@@ -426,6 +426,14 @@ impl Node {
         Clock::at(now)
     }
 
+    /// The same, as it was last noted.
+    fn noted_clock(&self, moment: Moment) -> Clock {
+        match self.pause.resumes_at {
+            None => Clock::at(moment.now()),
+            Some(_) => Clock { now: moment.now(), held_from: self.pause.held_from },
+        }
+    }
+
     /// Has a key looked at by the timer.
     fn visit_key(&mut self, db: u32, name: Name) {
         self.last_visit += 1;
