@@ -194,8 +194,10 @@ fn probe_ownership(context: &Context, now: SteadyMs) {
     for (db, name) in rooms {
         if context.select(db) {
             let string = context.string(&name);
-            if context.owns(crate::commands::get::NAME, string.as_key()) == Ownership::Elsewhere {
-                memory::with(|memory| memory.node.moved_away(db, &name));
+            match context.owns(crate::commands::get::NAME, string.as_key()) {
+                Ownership::Here => {}
+                Ownership::Elsewhere => memory::with(|memory| memory.node.moved_away(db, &name)),
+                Ownership::ClusterDown => memory::with(|memory| memory.node.cluster_is_down(db, &name)),
             }
         }
     }

@@ -132,7 +132,8 @@ pub fn load_marks(payload: &mut Payload) -> Result<(), String> {
         }
         match codec::decode_effect(&record) {
             Ok(Effect::Marks(record)) => {
-                memory::try_with(|memory| memory.node.applied_marks(&record, moment));
+                // After what was posted: that a load began, which forgets what was known before.
+                memory::with(|memory| memory.node.applied_marks(&record, moment));
             }
             Ok(_) => return Err("what stands beside the keys are no marks of tags".to_owned()),
             Err(malformed) => return Err(malformed.to_string()),

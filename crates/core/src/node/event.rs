@@ -108,7 +108,10 @@ impl Node {
                 self.husks.remove(&(until, db, name));
             }
             Event::Loaded(loaded) => self.loaded(loaded, moment),
-            Event::LoadBegan { beside: false } => self.forget_data_set(),
+            Event::LoadBegan { beside: false } => {
+                self.is_loading = true;
+                self.forget_data_set();
+            }
             Event::LoadBegan { beside: true } => self.staged.clear(),
             Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded, moment),
             Event::GrantLost { db, name, token } => {
@@ -135,6 +138,11 @@ impl Node {
     }
 
     fn flushed(&mut self, db: Option<u32>, moment: Moment) {
+        if self.is_loading {
+            // The old data set makes room for the one that is read: what was known of it is forgotten already, and what
+            // has been read since is not flushed.
+            return;
+        }
         let last = self.tokens.last().unwrap_or(Token::FIRST);
         match db {
             Some(db) => self.leases.raise_floor(db, last),
@@ -232,6 +240,7 @@ impl Node {
     /// have the waiters ask again. While a data set is loaded nobody is served, so this is done in one go.
     fn forget_data_set(&mut self) {
         self.leases.clear_floors();
+        self.tags.forget_all();
         let mut chunk = 0;
         loop {
             let (records, more) = self.leases.sweep(chunk, |_, _| true);
@@ -255,6 +264,7 @@ impl Node {
     }
 
     fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
+        self.is_loading &= beside;
         let staged = core::mem::take(&mut self.staged);
         if beside && succeeded {
             self.forget_data_set();

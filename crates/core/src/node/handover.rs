@@ -619,6 +619,13 @@ impl Node {
         self.counters.failures += 1;
     }
 
+    /// The cluster is down: who waits is told, as Redis tells its own blocked clients. Ties and handovers are kept.
+    pub fn cluster_is_down(&mut self, db: u32, name: &[u8]) {
+        if let Some(room) = self.rooms.find(db, name) {
+            self.answer_everybody(room, Outcome::Error(Error::ClusterDown));
+        }
+    }
+
     /// A visit found the key of a room whose slot is another node's by now.
     pub fn moved_away(&mut self, db: u32, name: &[u8]) {
         if let Some(room) = self.rooms.find(db, name) {

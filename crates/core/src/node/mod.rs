@@ -105,6 +105,8 @@ pub struct Node {
     stalled: BTreeSet<Id>,
     role: Role,
     pause: Pause,
+    /// A data set is being read, in place of the one there was.
+    is_loading: bool,
     /// Everybody is to be told this.
     draining: Option<Error>,
     /// The chunk of records to be swept next, after a flush.

@@ -147,6 +147,17 @@ impl Tags {
         self.forgotten.push((marks, by_token));
     }
 
+    /// Another data set takes the place of this one: its entries were settled when they were written out.
+    pub fn forget_all(&mut self) {
+        let marks = core::mem::take(&mut self.marks);
+        for tag in marks.keys() {
+            tag.0.set_mark(None);
+        }
+        self.by_token.clear();
+        self.floor.reset();
+        self.floor_at = UnixMs::EPOCH;
+    }
+
     /// A data set was loaded: what was settled when it was written out is, and leases from before it are void for
     /// tagged fills.
     pub fn loaded(&mut self, last: Option<Token>) {
