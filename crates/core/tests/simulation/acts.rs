@@ -584,6 +584,11 @@ impl Run {
         self.w.settle_undelivered();
         self.collect();
         self.w.assert_replica_is_equal();
+        let groups = self.w.node.groups(self.w.now());
+        let line = |of: &corral_core::node::report::GroupReport| {
+            format!("{} {} permits {} queued {}", of.name, of.permits, of.queued, of.circuit)
+        };
+        self.book.show(|| format!("  {:?}", groups.iter().map(line).collect::<Vec<_>>()));
         assert!(self.w.most_effects <= 200, "{} effects in one step", self.w.most_effects);
         if !self.is_writable() {
             return;
