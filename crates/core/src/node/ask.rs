@@ -385,6 +385,10 @@ impl Node {
         step: &mut Step,
     ) -> Option<Answer> {
         let now = clock.now;
+        if let Some(late) = key.entry.lease() {
+            // A payload's, that no visit has listed yet: the next token must be larger all the same.
+            self.tokens.see(late.token, key.moment.wall_us);
+        }
         let token = self.tokens.next(key.moment.wall_us)?;
         if let Some(late) = key.entry.lease.take() {
             // Past its deadline, or its tie is closed: an attempt that failed.

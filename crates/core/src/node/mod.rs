@@ -90,6 +90,8 @@ pub struct Node {
     due_groups: BTreeSet<GroupId>,
     /// When keys without a value go: theirs may be a later end in the server.
     husks: BTreeSet<(UnixMs, u32, Name)>,
+    /// Those of flushed databases, to be freed in slices.
+    flushed_husks: Vec<BTreeSet<(UnixMs, u32, Name)>>,
     /// Permits kept for listeners.
     reservations: BTreeSet<(SteadyMs, Id)>,
     /// Of connections whose BLOCK ran out in a queue.
