@@ -72,6 +72,10 @@ impl Node {
         let Some(lease) = key.entry.void_lease(clock) else { return };
         step.raise(if lease.once_ms().is_some() { Change::Times } else { Change::Lease });
         step.signals = true;
+        if key.is_paused {
+            // Of a copy: the key's own lease is voided when it can be written.
+            return;
+        }
         self.end_record(key.db, key.name, &lease, LeaseEnd::Voided, b"", clock.now);
     }
 

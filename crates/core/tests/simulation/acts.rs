@@ -122,7 +122,8 @@ impl Run {
             assert_ne!(circuit, "open", "{client} is granted {token:?} by an open circuit");
             if circuit == "half-open" {
                 let trial = self.book.trials.insert(group, token).and_then(|token| self.book.grants.get(&token));
-                let is_out = trial.is_some_and(|of| !of.may_be_over && of.deadline_ms > self.now_ms());
+                let is_out =
+                    trial.is_some_and(|of| of.is_building && !of.may_be_over && of.deadline_ms > self.now_ms());
                 assert!(!is_out, "a second trial: {token:?} beside {trial:?}");
             }
             self.granted(client, &place, token);
@@ -270,6 +271,7 @@ impl Run {
             // A TOUCH that found no value leaves the lease; by a token that is not current, it is in vain.
             if self.is_without_lease(&place, token) {
                 self.book.spoken(token, false);
+                self.forget_once(&place, token);
             }
         } else if let Ok(ms) = reply.parse::<u64>() {
             let deadline_ms = self.now_ms() + ms;
@@ -582,18 +584,24 @@ impl Run {
         self.w.settle_undelivered();
         self.collect();
         self.w.assert_replica_is_equal();
+        let groups = self.w.node.groups(self.w.now());
+        let line = |of: &corral_core::node::report::GroupReport| {
+            format!("{} {} permits {} queued {}", of.name, of.permits, of.queued, of.circuit)
+        };
+        self.book.show(|| format!("  {:?}", groups.iter().map(line).collect::<Vec<_>>()));
         assert!(self.w.most_effects <= 200, "{} effects in one step", self.w.most_effects);
         if !self.is_writable() {
             return;
         }
-        if self.idle_permit().is_some() {
-            // Kept for a listener, or for the end of a pause: not for longer.
-            let end_us = self.w.steady_us + 130_000;
+        // Kept for a listener, or for the end of a pause: not for longer, each.
+        let mut rounds = 0;
+        while let Some(idle) = self.idle_permit() {
+            assert!(rounds < 12, "a free permit and a queue last together in {idle}");
+            rounds += 1;
+            let end_us = self.w.steady_us + 110_000;
             while self.w.creep(end_us) {
                 self.collect();
             }
-            let idle = self.idle_permit();
-            assert!(idle.is_none(), "a free permit and a queue last together in {idle:?}");
         }
     }
 
