@@ -17,10 +17,11 @@ fn situations() -> Vec<Vec<String>> {
     table(&file(DOCUMENT), "| situation | error |")
 }
 
-/// The keys that the document's calls are about: `page` has a lease out, `fresh` a value, `list` is a list.
+/// The keys that the document's calls are about: `page` has a lease out, `fresh` a value, `list` and `string` are such.
 fn furnish(client: &mut Client) -> HashMap<&'static str, String> {
     client.run("CACHE.SET fresh value PX 3600000");
     client.run("RPUSH list a");
+    client.run("SET string a");
     let token = client.ask("CACHE.GETORLOCK page LEASE 300000").token();
     HashMap::from([("TOKEN", token.to_string()), ("LONG", "x".repeat(1025))])
 }
