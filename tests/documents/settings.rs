@@ -35,7 +35,7 @@ impl Setting {
             }
             ("yes or no", None) => (words(&["no", "yes"]), words(&["maybe", "1"])),
             ("groups", None) => {
-                let refused = ["a max", "a max x", "a most 1", "a max 1, a max 2", "a b/c 1", "other max 1", "a tied 1"];
+                let refused = ["a max", "a max x", "a most 1", "a max 1, a max 2", "b/c max 1", "other max 1", "a tied 1"];
                 (words(&["a max 1, b fails 2 tied yes", ""]), words(&refused))
             }
             (other, None) => panic!("{}: what range is {other}?", self.name),
