@@ -133,7 +133,7 @@ fn the_readmes_table_of_commands_has_the_same_syntax() {
     let readme = include_str!("../README.md");
     let internal = ["CACHE.APPLY", "CACHE.PROBE"];
     for (syntax, ..) in COMMANDS.iter().filter(|(syntax, ..)| !internal.contains(&name(syntax))) {
-        let line = format!("`{}`", syntax.replace("LABELS", "[labels]"));
+        let line = format!("`{}`", syntax.replace("LABELS", "[labels]").replace(" | ", " \\| "));
         assert!(readme.contains(&line), "README.md has no {line}");
     }
     // There in lines of its own width.
