@@ -177,7 +177,8 @@ fn command_getkeys_finds_the_keys_of_every_command() {
             name @ ("CACHE.LEASES" | "CACHE.TOP") => (format!("{name} COUNT 1"), &[]),
             "CACHE.INVALIDATETAG" => ("CACHE.INVALIDATETAG 1 a".to_owned(), &[]),
             "CACHE.TAGS" => ("CACHE.TAGS a".to_owned(), &[]),
-            "CACHE.VERSION" => ("CACHE.VERSION".to_owned(), &[]),
+            // COMMAND GETKEYS takes no call of one word.
+            "CACHE.VERSION" => continue,
             name => {
                 let mandatory = syntax.split(" [").next().unwrap().split(' ').skip(2).filter(|word| *word != "LABELS");
                 (format!("{name} a {}", mandatory.map(|_| "1").collect::<Vec<_>>().join(" ")), &["a"])

@@ -50,8 +50,7 @@ fn every_refused_call_is_answered_with_the_documents_sentence() {
 #[test]
 fn no_sentence_of_the_code_is_missing() {
     let written: Vec<String> = calls().into_iter().chain(situations()).map(|row| row[1].clone()).collect();
-    let codes =
-        ["ERR ", "READONLY ", "WRONGTYPE ", "TRYAGAIN ", "UNBLOCKED ", "NOPERM ", "MOVED ", "CLUSTERDOWN "];
+    let codes = ["ERR ", "READONLY ", "WRONGTYPE ", "TRYAGAIN ", "UNBLOCKED ", "NOPERM ", "MOVED ", "CLUSTERDOWN "];
     let known = sentences(&file("crates/core/src/error.rs"), |text| codes.iter().any(|code| text.starts_with(code)));
     assert!(known.len() > 10, "{known:?}");
     for sentence in known {

@@ -97,7 +97,7 @@ fn the_fields_of_cache_info_and_cache_leases_are_those_of_real_replies() {
     assert_eq!(column("| field of holder |"), names(page.field("lease").field("holder")));
     let leases = client.run("CACHE.LEASES");
     assert_eq!(column("| field of CACHE.LEASES |"), names(&leases.list()[0]));
-    let top = client.run("CACHE.TOP");
+    let top = client.run("CACHE.TOP BY GRANTS");
     assert_eq!(column("| field of CACHE.TOP |"), names(&top.list()[0]));
     let group = info(&mut client).into_iter().find(|(name, _)| name == "corral_group_default").expect("its line").1;
     let fields = group.split(',').filter_map(|pair| Some(pair.split_once('=')?.0.to_owned()));
@@ -110,7 +110,7 @@ fn the_lines_of_the_log_are_those_that_the_server_writes() {
     let mut client = server.client();
     client.run("CONFIG SET corral.max-waiters 0");
     client.ask("CACHE.GETORLOCK page LEASE 100").token();
-    client.ask("CACHE.GETORLOCK page BLOCK 10");
+    server.client().ask("CACHE.GETORLOCK page BLOCK 10");
     let rows = table(&file(DOCUMENT), "| line | level |");
     let pattern = |begin: &str| -> String {
         let row = rows.iter().find(|row| row[0].starts_with(begin));

@@ -35,7 +35,8 @@ impl Setting {
             }
             ("yes or no", None) => (words(&["no", "yes"]), words(&["maybe", "1"])),
             ("groups", None) => {
-                let refused = ["a max", "a max x", "a most 1", "a max 1, a max 2", "b/c max 1", "other max 1", "a tied 1"];
+                let refused =
+                    ["a max", "a max x", "a most 1", "a max 1, a max 2", "b/c max 1", "other max 1", "a tied 1"];
                 (words(&["a max 1, b fails 2 tied yes", ""]), words(&refused))
             }
             (other, None) => panic!("{}: what range is {other}?", self.name),
@@ -76,9 +77,8 @@ fn the_ends_of_each_range_are_allowed_and_what_lies_outside_is_refused_in_the_do
         let (name, section, (allowed, refused)) = (&setting.name, setting.section(), setting.ends());
         // The two bound each other.
         assert!(client.run("CONFIG SET corral.lease-ms 1 corral.lease-max-ms 86400000").is_ok());
-        let set = |client: &mut Client, value: &str| {
-            client.call(&[b"CONFIG", b"SET", name.as_bytes(), value.as_bytes()])
-        };
+        let set =
+            |client: &mut Client, value: &str| client.call(&[b"CONFIG", b"SET", name.as_bytes(), value.as_bytes()]);
         for good in allowed {
             assert!(set(&mut client, &good).is_ok(), "{name} {good}");
             assert_eq!(shown(&mut client, name), good, "{name}");
