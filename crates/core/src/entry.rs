@@ -208,6 +208,12 @@ impl Entry {
         self.lease().map_or(UnixMs::EPOCH, Lease::kept_until)
     }
 
+    /// Until when the server is to keep the key for its lease: longer than the lease is of use, since a fill that a pause
+    /// held back must still find it. Its time is seen to by the node, which takes away what outlives it.
+    pub fn lease_stored_until(&self) -> UnixMs {
+        self.lease().map_or(UnixMs::EPOCH, |lease| lease.kept_until().plus(PAUSE_MS))
+    }
+
     /// The same of its back-off, PASS mark, floor and unknown outcome alone.
     pub fn marks_kept_until(&self) -> UnixMs {
         let Some(rare) = self.rare() else { return UnixMs::EPOCH };
@@ -354,6 +360,9 @@ impl Entry {
         }
     }
 }
+
+/// The longest pause that a held-back fill survives, in ms.
+const PAUSE_MS: u64 = 60_000;
 
 impl Rare {
     pub(crate) const IDLE: Self = Self {

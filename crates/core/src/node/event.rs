@@ -10,7 +10,7 @@ use super::{ClientId, Held, Key, Node, Role, Step};
 use crate::codec::MarksRecord;
 use crate::error::Error;
 use crate::lease::{Lease, LeaseEnd};
-use crate::time::{Clock, Moment};
+use crate::time::{Clock, Moment, UnixMs};
 use crate::token::Token;
 
 /// Something that happened.
@@ -38,6 +38,8 @@ pub enum Event {
         name: Name,
         token: Option<Token>,
     },
+    /// A key without a value went before its time, which was this.
+    HuskGone { db: u32, name: Name, until: UnixMs },
     /// An entry was loaded, or came in a payload that may still be refused.
     Loaded(LoadedLease),
     /// A data set begins to be loaded; `beside`: while the present one serves.
@@ -102,6 +104,9 @@ impl Node {
                 }
             }
             Event::Unlinked { db, name, token } => self.unlinked(db, &name, token, moment),
+            Event::HuskGone { db, name, until } => {
+                self.husks.remove(&(until, db, name));
+            }
             Event::Loaded(loaded) => self.loaded(loaded, moment),
             Event::LoadBegan { beside: false } => self.forget_data_set(),
             Event::LoadBegan { beside: true } => self.staged.clear(),
@@ -130,10 +135,11 @@ impl Node {
     }
 
     fn flushed(&mut self, db: Option<u32>, moment: Moment) {
-        let Some(last) = self.tokens.last() else { return };
+        let last = self.tokens.last().unwrap_or(Token::FIRST);
         match db {
             Some(db) => self.leases.raise_floor(db, last),
             None => {
+                self.flushed_husks.append(&mut alloc::vec![core::mem::take(&mut self.husks)]);
                 for db in self.leases.databases() {
                     self.leases.raise_floor(db, last);
                 }
@@ -192,7 +198,7 @@ impl Node {
             self.visit_key(loaded.db, loaded.name.clone());
             return;
         };
-        if lease.kept_until() <= moment.now() {
+        if lease.deadline.plus(u64::from(lease.length_ms)) <= moment.now() {
             // Its key lives on for other things; a visit at its end has been.
             return;
         }
@@ -206,7 +212,7 @@ impl Node {
         let group = self.groups.of(lease.group().map(|group| &**group));
         let id = self.enter_lease(loaded.db, &loaded.name, lease, group, 0);
         if id != NIL && lease.is_over(moment.now()) {
-            self.leases.move_to(id, RecordState::Late, lease.kept_until());
+            self.retire(id, RecordState::Late, lease.deadline.plus(u64::from(lease.length_ms)));
             self.return_late(id, group, lease);
         }
     }
@@ -236,7 +242,7 @@ impl Node {
                     continue;
                 };
                 match state {
-                    RecordState::Live if is_awaited => self.leases.move_to(id, RecordState::Void, until),
+                    RecordState::Live if is_awaited => self.retire(id, RecordState::Void, until),
                     RecordState::Void if is_awaited => {}
                     _ => self.forget_record(id),
                 }
