@@ -103,8 +103,17 @@ impl Node {
             }
             Event::Unlinked { db, name, token } => self.unlinked(db, &name, token, moment),
             Event::Loaded(loaded) => self.loaded(loaded, moment),
-            Event::LoadBegan { beside: false } => self.forget_data_set(),
-            Event::LoadBegan { beside: true } => self.staged.clear(),
+            Event::LoadBegan { beside: false } => {
+                self.is_loading = true;
+                self.forget_data_set();
+                // It brings its own marks, and its entries are settled by all of them.
+                self.tags.reset();
+            }
+            Event::LoadBegan { beside: true } => {
+                self.is_loading_beside = true;
+                self.staged.clear();
+                self.staged_marks.clear();
+            }
             Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded, moment),
             Event::GrantLost { db, name, token } => {
                 self.orphans.insert((db, name.clone(), token), LeaseEnd::Lost);
@@ -137,7 +146,9 @@ impl Node {
                 for db in self.leases.databases() {
                     self.leases.raise_floor(db, last);
                 }
-                if self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0 {
+                // Replicas and an AOF are told of the floor: by their own clocks it would rise above what comes next.
+                let is_judge = self.is_master() && !self.is_loading;
+                if is_judge && (self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0) {
                     if let Some(token) = self.tokens.next(moment.wall_us) {
                         self.tags.flush(token, moment.now());
                     }
@@ -250,8 +261,17 @@ impl Node {
 
     fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
         let staged = core::mem::take(&mut self.staged);
+        let marks = core::mem::take(&mut self.staged_marks);
+        match beside {
+            true => self.is_loading_beside = false,
+            false => self.is_loading = false,
+        }
         if beside && succeeded {
             self.forget_data_set();
+            self.tags.reset();
+            for record in marks {
+                self.applied_marks(&record, moment);
+            }
             for loaded in staged {
                 self.list(&loaded, moment);
             }
@@ -298,7 +318,19 @@ impl Node {
     pub fn applied_marks(&mut self, marks: &MarksRecord, moment: Moment) {
         self.tokens.see(marks.token, moment.wall_us);
         let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
-        self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, self.settings.max_tags);
+        match tags.is_empty() {
+            true => self.tags.apply_floor(marks.token, marks.at, marks.swr_ms),
+            // How many are kept is the master's business: it tells the floor.
+            false => self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, u64::MAX),
+        }
+    }
+
+    /// Marks from a file or a full synchronisation.
+    pub fn loaded_marks(&mut self, marks: MarksRecord, moment: Moment) {
+        match self.is_loading_beside {
+            true => self.staged_marks.push(marks),
+            false => self.applied_marks(&marks, moment),
+        }
     }
 
     /// A visit on a replica: what came in a payload is listed; nothing is changed.
