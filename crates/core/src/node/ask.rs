@@ -306,7 +306,7 @@ impl Node {
         }
         let find = |leases: &super::leases::LeaseTable| leases.find(key.db, key.name, lease.token);
         let record = find(&self.leases).and_then(|id| self.leases.get(id));
-        let is_over = lease.is_over(key.moment.now());
+        let is_over = self.noted_clock(key.moment).has_passed(lease.deadline);
         if !is_over && record.is_none_or(|record| record.state == RecordState::Late) {
             // The clock was set back: what was over is live again, and its deadline is still to come.
             let holder = record.map_or(0, |record| record.holder);
@@ -383,6 +383,10 @@ impl Node {
         step: &mut Step,
     ) -> Option<Answer> {
         let now = clock.now;
+        if let Some(late) = key.entry.lease() {
+            // A payload's, that no visit has listed yet: the next token must be larger all the same.
+            self.tokens.see(late.token, key.moment.wall_us);
+        }
         let token = self.tokens.next(key.moment.wall_us)?;
         if let Some(late) = key.entry.lease.take() {
             // Past its deadline, or its tie is closed: an attempt that failed.

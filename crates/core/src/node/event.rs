@@ -10,7 +10,7 @@ use super::{ClientId, Held, Key, Node, Role, Step};
 use crate::codec::MarksRecord;
 use crate::error::Error;
 use crate::lease::{Lease, LeaseEnd};
-use crate::time::{Clock, Moment};
+use crate::time::{Clock, Moment, UnixMs};
 use crate::token::Token;
 
 /// Something that happened.
@@ -38,6 +38,8 @@ pub enum Event {
         name: Name,
         token: Option<Token>,
     },
+    /// A key without a value went before its time, which was this.
+    HuskGone { db: u32, name: Name, until: UnixMs },
     /// An entry was loaded, or came in a payload that may still be refused.
     Loaded(LoadedLease),
     /// A data set begins to be loaded; `beside`: while the present one serves.
@@ -102,6 +104,9 @@ impl Node {
                 }
             }
             Event::Unlinked { db, name, token } => self.unlinked(db, &name, token, moment),
+            Event::HuskGone { db, name, until } => {
+                self.husks.remove(&(until, db, name));
+            }
             Event::Loaded(loaded) => self.loaded(loaded, moment),
             Event::LoadBegan { beside: false } => {
                 self.is_loading = true;
@@ -139,10 +144,11 @@ impl Node {
     }
 
     fn flushed(&mut self, db: Option<u32>, moment: Moment) {
-        let Some(last) = self.tokens.last() else { return };
+        let last = self.tokens.last().unwrap_or(Token::FIRST);
         match db {
             Some(db) => self.leases.raise_floor(db, last),
             None => {
+                self.flushed_husks.append(&mut alloc::vec![core::mem::take(&mut self.husks)]);
                 for db in self.leases.databases() {
                     self.leases.raise_floor(db, last);
                 }

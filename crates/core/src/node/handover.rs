@@ -19,7 +19,7 @@ use crate::time::{Clock, UnixMs};
 use crate::token::Token;
 
 /// Deadlines seen to before a call is decided: enough that none is late beside a busy caller.
-const DUE_AT_ONCE: usize = 16;
+const DUE_AT_ONCE: usize = 4;
 
 /// How long a permit is kept for a listener's next ask, in ms.
 const RESERVED_MS: u64 = 100;

@@ -90,6 +90,8 @@ pub struct Node {
     due_groups: BTreeSet<GroupId>,
     /// When keys without a value go: theirs may be a later end in the server.
     husks: BTreeSet<(UnixMs, u32, Name)>,
+    /// Those of flushed databases, to be freed in slices.
+    flushed_husks: Vec<BTreeSet<(UnixMs, u32, Name)>>,
     /// Permits kept for listeners.
     reservations: BTreeSet<(SteadyMs, Id)>,
     /// Of connections whose BLOCK ran out in a queue.
@@ -428,6 +430,14 @@ impl Node {
         }
         self.pause.held_from = now;
         Clock::at(now)
+    }
+
+    /// The same, as it was last noted.
+    fn noted_clock(&self, moment: Moment) -> Clock {
+        match self.pause.resumes_at {
+            None => Clock::at(moment.now()),
+            Some(_) => Clock { now: moment.now(), held_from: self.pause.held_from },
+        }
     }
 
     /// Has a key looked at by the timer.

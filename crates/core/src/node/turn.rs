@@ -241,6 +241,12 @@ impl Node {
             self.tags.trim(self.settings.max_tags);
         }
         self.tags.free_slice();
+        if let Some(husks) = self.flushed_husks.last_mut() {
+            let is_empty = (0..AT_ONCE).any(|_| husks.pop_first().is_none());
+            if is_empty {
+                self.flushed_husks.pop();
+            }
+        }
     }
 
     /// A record that was voided without a word, that nobody waits for and no group counts.
@@ -417,7 +423,9 @@ impl Node {
             || !self.messages.is_empty()
             || self.sweep.is_some()
             || self.tags.has_garbage()
-            || (!self.pause.is_on && !(self.visits.is_empty() && self.gone.is_empty()))
+            || !self.flushed_husks.is_empty()
+            || (!self.pause.is_on && !self.visits.is_empty())
+            || (self.pause.resumes_at.is_none() && !self.gone.is_empty())
             || (writes && (self.tags.has_news() || !(self.stalled.is_empty() && self.due_groups.is_empty())));
         if is_now {
             return Some(Due::Now);

@@ -260,6 +260,11 @@ impl Run {
                     self.forget_once(&place, token);
                 }
             }
+        } else if is_word {
+            // A TOUCH that found no value leaves the lease; by a token that is not current, it is in vain.
+            if self.is_without_lease(&place, token) {
+                self.book.spoken(token, false);
+            }
         } else if let Ok(ms) = reply.parse::<u64>() {
             let deadline_ms = self.now_ms() + ms;
             if let Some(of) = self.book.grants.get_mut(&token) {
@@ -467,8 +472,11 @@ impl Run {
             false => self.w.wall_us -= ms * 1000,
         }
         self.book.show(|| format!("the clock is set by {ms} ms"));
+        // Moments from before are others by now: what was stale can be fresh again.
         self.book.floors.clear();
         self.book.once.clear();
+        self.book.invalidated.clear();
+        self.book.marked.clear();
         for granted in self.book.grants.values_mut() {
             (granted.may_be_over, granted.is_building) = (true, false);
         }
@@ -530,6 +538,14 @@ impl Run {
         self.book.show(|| "reload".to_string());
         self.w.settle_undelivered();
         self.collect();
+        // Entries are written out as they are seen: what was voided is void. A replica is sent the same anew.
+        let now = self.w.now();
+        for (place, stored) in &mut self.w.keys {
+            if let Value::Entry(entry) = &mut stored.value {
+                *entry = self.w.node.seen(place.0, entry, now);
+            }
+        }
+        let had_replica = self.w.replica.take().is_some();
         self.w.event(Event::LoadBegan { beside: false });
         for (place, stored) in &self.w.keys.clone() {
             let Value::Entry(entry) = &stored.value else { continue };
@@ -539,6 +555,9 @@ impl Run {
             self.w.event(Event::Loaded(LoadedLease { db: place.0, name, lease: Some(lease), youngest, from }));
         }
         self.w.event(Event::LoadEnded { beside: false, succeeded: true });
+        if had_replica {
+            self.w.attach_replica();
+        }
         let now_ms = self.now_ms();
         for granted in self.book.grants.values_mut() {
             // What was voided before is known to nobody any more; ties end.
