@@ -115,6 +115,8 @@ pub struct Node {
     is_loading_beside: bool,
     /// A data set is being loaded in the place of the present one.
     is_loading: bool,
+    /// Nothing of it has come yet.
+    awaits_first: bool,
     /// Leases without a holder, until their keys are looked at: grants that did not arrive, and ties that closed.
     orphans: BTreeMap<(u32, Name, Token), LeaseEnd>,
     /// Keys that could not be looked at, and when that is tried again.
