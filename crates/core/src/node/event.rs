@@ -110,6 +110,7 @@ impl Node {
             Event::Loaded(loaded) => self.loaded(loaded, moment),
             Event::LoadBegan { beside: false } => {
                 self.is_loading = true;
+                self.awaits_first = true;
                 self.forget_data_set();
                 // It brings its own marks, and its entries are settled by all of them.
                 self.tags.reset();
@@ -144,6 +145,10 @@ impl Node {
     }
 
     fn flushed(&mut self, db: Option<u32>, moment: Moment) {
+        if self.awaits_first {
+            // Valkey 9 empties its databases after it said that it loads: nothing of what comes is meant.
+            return;
+        }
         let last = self.tokens.last().unwrap_or(Token::FIRST);
         match db {
             Some(db) => self.leases.raise_floor(db, last),
@@ -191,6 +196,7 @@ impl Node {
     }
 
     fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
+        self.awaits_first = false;
         if let Some(token) = loaded.youngest {
             if loaded.from != LoadedFrom::Payload {
                 self.tokens.see(token, moment.wall_us);
@@ -270,7 +276,10 @@ impl Node {
         let marks = core::mem::take(&mut self.staged_marks);
         match beside {
             true => self.is_loading_beside = false,
-            false => self.is_loading = false,
+            false => {
+                self.is_loading = false;
+                self.awaits_first = false;
+            }
         }
         if beside && succeeded {
             self.forget_data_set();
@@ -301,6 +310,7 @@ impl Node {
         youngest: Option<Token>,
         moment: Moment,
     ) {
+        self.awaits_first = false;
         if let Some(token) = youngest {
             self.tokens.see(token, moment.wall_us);
         }
