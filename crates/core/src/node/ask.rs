@@ -362,10 +362,12 @@ impl Node {
             self.rooms.close_if_empty(room);
             return;
         }
-        if let Some((group, order)) = queued {
-            if let Some(group) = self.groups.get_mut(group) {
+        if let Some((due, order)) = queued {
+            if let Some(group) = self.groups.get_mut(due) {
                 group.enqueue(order, Queued::Listeners(room));
             }
+            // The first listener's group, which need not be the one that is full.
+            self.due_groups.insert(due);
         } else if is_stalled && !matches!(decision, Decision::Behind { .. }) {
             self.stalled.insert(room);
         } else {

@@ -249,10 +249,10 @@ impl Node {
         }
     }
 
-    /// A record that was voided without a word, that nobody waits for and no group counts.
+    /// A record that was voided without a word, that nobody waits for and no group counts: those of a group without a
+    /// limit count too, since it can be given one.
     fn is_idle(&self, id: super::slab::Id, record: &super::leases::Record) -> bool {
-        let is_counted = self.groups.get(record.group).is_some_and(|group| !group.is_plain());
-        self.leases.is_floored(id) && !record.is_awaited && !record.is_tied && !(record.has_permit && is_counted)
+        self.leases.is_floored(id) && !record.is_awaited && !record.is_tied && !record.has_permit
     }
 
     /// The next key to be looked at. Not to be asked while the server is paused: nothing could be written.

@@ -83,8 +83,14 @@ impl Run {
         self.collect();
     }
 
+    /// A connection: a number is never given again after it closed.
+    fn client(&mut self) -> u64 {
+        let seat = self.chance.between(1, self.clients);
+        seat + 1000 * self.closed.get(&seat).copied().unwrap_or(0)
+    }
+
     fn ask(&mut self) {
-        let client = self.chance.between(1, self.clients);
+        let client = self.client();
         if self.w.waiter_of(client).is_some() || self.w.in_flight.iter().any(|of| of.client == client) {
             return;
         }
@@ -306,7 +312,7 @@ impl Run {
     }
 
     fn close(&mut self) {
-        let client = self.chance.between(1, self.clients);
+        let client = self.client();
         self.close_client(client);
     }
 
@@ -314,6 +320,7 @@ impl Run {
         self.book.show(|| format!("{client} closes"));
         let lost: Vec<_> = self.w.in_flight.iter().filter(|of| of.client == client).cloned().collect();
         self.w.close(client);
+        *self.closed.entry(client % 1000).or_default() += 1;
         for delivery in lost {
             if let Some(grant) = delivery.grant {
                 self.book.spoken(grant.token, false);
@@ -459,7 +466,7 @@ impl Run {
     }
 
     fn forbid(&mut self) {
-        let client = self.chance.between(1, self.clients);
+        let client = self.client();
         if !self.w.server.forbidden.remove(&client) {
             self.w.server.forbidden.insert(client);
         }
@@ -498,9 +505,7 @@ impl Run {
             false => {
                 self.w.become_master();
                 let now_ms = self.now_ms();
-                for client in 1..=self.clients {
-                    self.book.holder_gone(client, now_ms);
-                }
+                self.book.ties_end(now_ms);
                 self.w.settle_undelivered();
                 if self.chance.one_in(2) {
                     self.w.attach_replica();
@@ -613,9 +618,7 @@ impl Run {
         if !self.w.node.is_master() {
             self.w.become_master();
             let now_ms = self.now_ms();
-            for client in 1..=self.clients {
-                self.book.holder_gone(client, now_ms);
-            }
+            self.book.ties_end(now_ms);
         }
         let mut rounds = 0;
         while !(self.w.parked.is_empty() && self.w.in_flight.is_empty()) {
