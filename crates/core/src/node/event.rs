@@ -39,7 +39,11 @@ pub enum Event {
         token: Option<Token>,
     },
     /// A key without a value went before its time, which was this.
-    HuskGone { db: u32, name: Name, until: UnixMs },
+    HuskGone {
+        db: u32,
+        name: Name,
+        until: UnixMs,
+    },
     /// An entry was loaded, or came in a payload that may still be refused.
     Loaded(LoadedLease),
     /// A data set begins to be loaded; `beside`: while the present one serves.

@@ -194,12 +194,7 @@ impl Tags {
     }
 
     /// Keeps of these marks those that are not older than `token`; the rest is freed in slices.
-    fn put_back(
-        &mut self,
-        token: Token,
-        mut marks: BTreeMap<ByName, Mark>,
-        mut by_token: BTreeSet<(Token, ByName)>,
-    ) {
+    fn put_back(&mut self, token: Token, mut marks: BTreeMap<ByName, Mark>, mut by_token: BTreeSet<(Token, ByName)>) {
         if by_token.first().is_none_or(|(oldest, _)| *oldest >= token) {
             (self.marks, self.by_token) = (marks, by_token);
             return;
