@@ -138,6 +138,9 @@ fn turn(context: &Context) -> u64 {
         if flags.is_cluster() && flags.is_master() {
             probe_ownership(context, moment.steady());
         }
+        if flags.is_master() {
+            keyspace::replicate_floor(context);
+        }
         visit(context, flags.is_master(), flags.is_cluster());
     }
     release(context, true);

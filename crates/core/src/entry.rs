@@ -243,6 +243,20 @@ impl Entry {
         Some(lease)
     }
 
+    /// The same, where nobody saw it happen: after `at`, and before anybody looked. Says the same whenever it is asked,
+    /// on every server; an unknown outcome lasts rather longer than not long enough.
+    pub(crate) fn void_lease_unseen(&mut self, at: UnixMs) -> Option<Box<Lease>> {
+        let lease = self.lease.take()?;
+        if let Some(until) = lease.unknown_until() {
+            let rare = self.rare_or_insert();
+            rare.unknown_until = rare.unknown_until.max(until);
+        }
+        if lease.is_over(at) {
+            self.rare_or_insert().has_failed = true;
+        }
+        Some(lease)
+    }
+
     /// Brings the entry's own times in line with what its tags say.
     /// Says whether that changed anything. The lease is the caller's.
     pub fn judge(&mut self, judgement: Judgement) -> bool {

@@ -88,7 +88,7 @@ impl<'a, M: Module> OpenKey<'a, M> {
 
     /// The key's deadline in Redis, in ms since the epoch; `None` if it has none.
     pub fn deadline(&self, now_ms: u64) -> Option<u64> {
-        // Of an empty key that is open for writing, Redis 8.2 reads the deadline through a null pointer.
+        // Asked for the deadline of a key that holds nothing, Redis 8.2 reads through a null pointer.
         if self.kind() == Holds::Nothing {
             return None;
         }

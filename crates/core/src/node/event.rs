@@ -114,9 +114,16 @@ impl Node {
             Event::Loaded(loaded) => self.loaded(loaded, moment),
             Event::LoadBegan { beside: false } => {
                 self.is_loading = true;
+                self.awaits_first = true;
                 self.forget_data_set();
+                // It brings its own marks, and its entries are settled by all of them.
+                self.tags.reset();
             }
-            Event::LoadBegan { beside: true } => self.staged.clear(),
+            Event::LoadBegan { beside: true } => {
+                self.is_loading_beside = true;
+                self.staged.clear();
+                self.staged_marks.clear();
+            }
             Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded, moment),
             Event::GrantLost { db, name, token } => {
                 self.orphans.insert((db, name.clone(), token), LeaseEnd::Lost);
@@ -142,9 +149,8 @@ impl Node {
     }
 
     fn flushed(&mut self, db: Option<u32>, moment: Moment) {
-        if self.is_loading {
-            // The old data set makes room for the one that is read: what was known of it is forgotten already, and what
-            // has been read since is not flushed.
+        if self.awaits_first {
+            // Valkey 9 empties its databases after it said that it loads: nothing of what comes is meant.
             return;
         }
         let last = self.tokens.last().unwrap_or(Token::FIRST);
@@ -155,7 +161,9 @@ impl Node {
                 for db in self.leases.databases() {
                     self.leases.raise_floor(db, last);
                 }
-                if self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0 {
+                // Replicas and an AOF are told of the floor: by their own clocks it would rise above what comes next.
+                let is_judge = self.is_master() && !self.is_loading;
+                if is_judge && (self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0) {
                     if let Some(token) = self.tokens.next(moment.wall_us) {
                         self.tags.flush(token, moment.now());
                     }
@@ -192,6 +200,7 @@ impl Node {
     }
 
     fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
+        self.awaits_first = false;
         if let Some(token) = loaded.youngest {
             if loaded.from != LoadedFrom::Payload {
                 self.tokens.see(token, moment.wall_us);
@@ -244,7 +253,6 @@ impl Node {
     /// have the waiters ask again. While a data set is loaded nobody is served, so this is done in one go.
     fn forget_data_set(&mut self) {
         self.leases.clear_floors();
-        self.tags.forget_all();
         let mut chunk = 0;
         loop {
             let (records, more) = self.leases.sweep(chunk, |_, _| true);
@@ -268,10 +276,21 @@ impl Node {
     }
 
     fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
-        self.is_loading &= beside;
         let staged = core::mem::take(&mut self.staged);
+        let marks = core::mem::take(&mut self.staged_marks);
+        match beside {
+            true => self.is_loading_beside = false,
+            false => {
+                self.is_loading = false;
+                self.awaits_first = false;
+            }
+        }
         if beside && succeeded {
             self.forget_data_set();
+            self.tags.reset();
+            for record in marks {
+                self.applied_marks(&record, moment);
+            }
             for loaded in staged {
                 self.list(&loaded, moment);
             }
@@ -295,6 +314,7 @@ impl Node {
         youngest: Option<Token>,
         moment: Moment,
     ) {
+        self.awaits_first = false;
         if let Some(token) = youngest {
             self.tokens.see(token, moment.wall_us);
         }
@@ -318,7 +338,19 @@ impl Node {
     pub fn applied_marks(&mut self, marks: &MarksRecord, moment: Moment) {
         self.tokens.see(marks.token, moment.wall_us);
         let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
-        self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, self.settings.max_tags);
+        match tags.is_empty() {
+            true => self.tags.apply_floor(marks.token, marks.at, marks.swr_ms),
+            // How many are kept is the master's business: it tells the floor.
+            false => self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, u64::MAX),
+        }
+    }
+
+    /// Marks from a file or a full synchronisation.
+    pub fn loaded_marks(&mut self, marks: MarksRecord, moment: Moment) {
+        match self.is_loading_beside {
+            true => self.staged_marks.push(marks),
+            false => self.applied_marks(&marks, moment),
+        }
     }
 
     /// A visit on a replica: what came in a payload is listed; nothing is changed.

@@ -51,15 +51,18 @@ impl Node {
             return;
         }
         let floor = self.leases.floor(key.db);
-        if key.entry.lease().is_some_and(|lease| floor.is_some_and(|floor| lease.token <= floor)) {
-            self.void(key, clock, step);
+        if let Some(floor) = floor.filter(|floor| key.entry.lease().is_some_and(|lease| lease.token <= *floor)) {
+            let lease = key.entry.void_lease_unseen(UnixMs::from_micros(floor.get()));
+            self.voided(key, lease, clock, step);
         }
         if let Some(judgement) = key.entry.tagged().and_then(|tagged| self.tags.judge(tagged)) {
             if key.entry.judge(judgement) {
                 step.raise(Change::Times);
             }
             if key.entry.lease().is_some_and(|lease| lease.token < judgement.mark) {
-                self.void(key, clock, step);
+                // At the mark's moment, whenever that is seen.
+                let lease = key.entry.void_lease(Clock::at(UnixMs::from_micros(judgement.mark.get())));
+                self.voided(key, lease, clock, step);
             }
         }
         if key.entry.drop_unservable(clock.now) {
@@ -69,7 +72,12 @@ impl Node {
 
     /// Takes whatever lease there is: its holder's fill will not be stored.
     pub(super) fn void(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
-        let Some(lease) = key.entry.void_lease(clock) else { return };
+        let lease = key.entry.void_lease(clock);
+        self.voided(key, lease, clock, step);
+    }
+
+    fn voided(&mut self, key: &Key, lease: Option<Box<Lease>>, clock: Clock, step: &mut Step) {
+        let Some(lease) = lease else { return };
         step.raise(if lease.once_ms().is_some() { Change::Times } else { Change::Lease });
         step.signals = true;
         if key.is_paused {

@@ -105,14 +105,18 @@ pub struct Node {
     stalled: BTreeSet<Id>,
     role: Role,
     pause: Pause,
-    /// A data set is being read, in place of the one there was.
-    is_loading: bool,
     /// Everybody is to be told this.
     draining: Option<Error>,
     /// The chunk of records to be swept next, after a flush.
     sweep: Option<u32>,
-    /// Leases of a data set that is being loaded beside the present one.
+    /// Leases of a data set that is being loaded beside the present one, and marks of tags.
     staged: Vec<event::LoadedLease>,
+    staged_marks: Vec<crate::codec::MarksRecord>,
+    is_loading_beside: bool,
+    /// A data set is being loaded in the place of the present one.
+    is_loading: bool,
+    /// Nothing of it has come yet.
+    awaits_first: bool,
     /// Leases without a holder, until their keys are looked at: grants that did not arrive, and ties that closed.
     orphans: BTreeMap<(u32, Name, Token), LeaseEnd>,
     /// Keys that could not be looked at, and when that is tried again.

@@ -237,7 +237,9 @@ impl Node {
             }
             self.sweep = more.then_some(chunk + 1);
         }
-        self.tags.trim(self.settings.max_tags);
+        if self.is_master() {
+            self.tags.trim(self.settings.max_tags);
+        }
         self.tags.free_slice();
         if let Some(husks) = self.flushed_husks.last_mut() {
             let is_empty = (0..AT_ONCE).any(|_| husks.pop_first().is_none());
@@ -405,6 +407,14 @@ impl Node {
         }
     }
 
+    /// The floor of all tags, where replicas and the AOF are yet to be told. Not to be asked while the server is paused.
+    pub fn take_floor(&mut self) -> alloc::vec::Vec<crate::codec::MarksRecord> {
+        match self.is_master() {
+            true => self.tags.take_news(),
+            false => alloc::vec::Vec::new(),
+        }
+    }
+
     /// When there is something to do.
     pub fn next_due(&self) -> Option<Due> {
         let writes = self.is_master() && !self.pause.is_on;
@@ -416,7 +426,7 @@ impl Node {
             || !self.flushed_husks.is_empty()
             || (!self.pause.is_on && !self.visits.is_empty())
             || (self.pause.resumes_at.is_none() && !self.gone.is_empty())
-            || (writes && !(self.stalled.is_empty() && self.due_groups.is_empty()));
+            || (writes && (self.tags.has_news() || !(self.stalled.is_empty() && self.due_groups.is_empty())));
         if is_now {
             return Some(Due::Now);
         }

@@ -546,10 +546,9 @@ impl Run {
         self.w.settle_undelivered();
         self.collect();
         // Entries are written out as they are seen: what was voided is void. A replica is sent the same anew.
-        let now = self.w.now();
         for (place, stored) in &mut self.w.keys {
             if let Value::Entry(entry) = &mut stored.value {
-                *entry = self.w.node.seen(place.0, entry, now);
+                *entry = self.w.node.seen(place.0, entry);
             }
         }
         let had_replica = self.w.replica.take().is_some();
