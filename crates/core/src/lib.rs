@@ -53,6 +53,7 @@ pub mod node;
 pub mod policy;
 pub mod request;
 pub mod settings;
+pub mod steps;
 pub mod tag;
 pub mod time;
 pub mod token;

@@ -300,11 +300,19 @@ impl Node {
 
     /// Who waits for the key's lease is told when it ends, before others' deadlines are seen to.
     pub(super) fn await_lease(&mut self, key: &Key, room: Id) {
-        let Some(token) = key.entry.lease().map(|lease| lease.token) else { return };
+        let Some(lease) = key.entry.lease() else { return };
         if let Some(room) = self.rooms.get_mut(room) {
-            room.current = Some(token);
+            room.current = Some(lease.token);
         }
-        if let Some(record) = self.leases.find(key.db, key.name, token) {
+        let find = |leases: &super::leases::LeaseTable| leases.find(key.db, key.name, lease.token);
+        let record = find(&self.leases).and_then(|id| self.leases.get(id));
+        let is_over = lease.is_over(key.moment.now());
+        if !is_over && record.is_none_or(|record| record.state == RecordState::Late) {
+            // The clock was set back: what was over is live again, and its deadline is still to come.
+            let holder = record.map_or(0, |record| record.holder);
+            self.refile(key.db, key.name, lease, holder);
+        }
+        if let Some(record) = find(&self.leases) {
             self.leases.await_end(record);
         }
     }

@@ -192,7 +192,7 @@ impl Node {
             self.visit_key(loaded.db, loaded.name.clone());
             return;
         };
-        if lease.kept_until() <= moment.now() {
+        if lease.deadline.plus(u64::from(lease.length_ms)) <= moment.now() {
             // Its key lives on for other things; a visit at its end has been.
             return;
         }
@@ -206,7 +206,7 @@ impl Node {
         let group = self.groups.of(lease.group().map(|group| &**group));
         let id = self.enter_lease(loaded.db, &loaded.name, lease, group, 0);
         if id != NIL && lease.is_over(moment.now()) {
-            self.leases.move_to(id, RecordState::Late, lease.kept_until());
+            self.retire(id, RecordState::Late, lease.deadline.plus(u64::from(lease.length_ms)));
             self.return_late(id, group, lease);
         }
     }
@@ -236,7 +236,7 @@ impl Node {
                     continue;
                 };
                 match state {
-                    RecordState::Live if is_awaited => self.leases.move_to(id, RecordState::Void, until),
+                    RecordState::Live if is_awaited => self.retire(id, RecordState::Void, until),
                     RecordState::Void if is_awaited => {}
                     _ => self.forget_record(id),
                 }

@@ -153,7 +153,7 @@ impl Node {
             self.give_back_permit(id);
         }
         match (end, state) {
-            (LeaseEnd::Voided, RecordState::Live) => self.leases.move_to(id, RecordState::Void, until),
+            (LeaseEnd::Voided, RecordState::Live) => self.retire(id, RecordState::Void, until),
             (LeaseEnd::Voided, RecordState::Void) => {}
             _ => self.forget_record(id),
         }
@@ -174,11 +174,20 @@ impl Node {
     /// Removes a record, whatever it still had.
     pub(super) fn forget_record(&mut self, id: Id) {
         self.give_back_permit(id);
-        let Some(group) = self.leases.get(id).map(|record| record.group) else { return };
+        let Some((group, state)) = self.leases.get(id).map(|record| (record.group, record.state)) else { return };
         if let Some(group) = self.groups.get_mut(group) {
             self.leases.remove(id, &mut group.ages);
+            group.live = group.live.saturating_sub(u64::from(state == RecordState::Live));
+        }
+    }
+
+    /// A record's lease is live no longer.
+    pub(super) fn retire(&mut self, id: Id, state: RecordState, until: UnixMs) {
+        let Some(record) = self.leases.get(id) else { return };
+        if let Some(group) = self.groups.get_mut(record.group).filter(|_| record.state == RecordState::Live) {
             group.live = group.live.saturating_sub(1);
         }
+        self.leases.move_to(id, state, until);
     }
 
     /// A lease's deadline has passed, or that of one voided before. The key is not at hand: those who waited are
@@ -196,7 +205,7 @@ impl Node {
         } else {
             self.note(group, token, LeaseEnd::Expired, b"a lease expired", clock.now);
             let late_until = self.late_until(id);
-            self.leases.move_to(id, RecordState::Late, late_until);
+            self.retire(id, RecordState::Late, late_until);
             self.leases.untie(id);
             if self.is_master() {
                 self.counters.leases_expired += 1;
@@ -575,13 +584,13 @@ impl Node {
         // Over from here, also where deadlines are held for the fills of a pause: it is no deadline that passed.
         lease.deadline = now.min(clock.held_from.minus(1));
         lease.is_tied = false;
-        let kept_until = lease.kept_until();
+        let late_until = now.plus(u64::from(lease.length_ms));
         let policy = self.groups.of(lease.group().map(|group| &**group));
         let backoff_ms = self.groups.get(policy).and_then(|group| group.policy.backoff_ms);
         if let Some(record) = self.leases.find(key.db, key.name, token) {
             self.note(policy, token, LeaseEnd::TieClosed, b"", now);
             self.give_back_permit(record);
-            self.leases.move_to(record, RecordState::Late, kept_until);
+            self.retire(record, RecordState::Late, late_until);
             self.leases.untie(record);
         }
         step.raise(Change::Times);

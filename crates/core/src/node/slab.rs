@@ -4,6 +4,8 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use crate::steps::step;
+
 /// A record's number; [`NIL`] for none. Given out again after the record is gone.
 pub type Id = u32;
 pub const NIL: Id = u32::MAX;
@@ -38,6 +40,7 @@ impl<T> Slab<T> {
     }
 
     pub fn insert(&mut self, record: T) -> Id {
+        step();
         let number = match self.open.first() {
             Some(number) => *number,
             None => {
@@ -65,6 +68,7 @@ impl<T> Slab<T> {
     }
 
     pub fn remove(&mut self, id: Id) -> Option<T> {
+        step();
         let number = id / CHUNK as u32;
         let chunk = self.chunks.get_mut(number as usize)?;
         let record = chunk.places.get_mut(id as usize % CHUNK)?.take()?;
@@ -78,10 +82,12 @@ impl<T> Slab<T> {
     }
 
     pub fn get(&self, id: Id) -> Option<&T> {
+        step();
         self.chunks.get(id as usize / CHUNK)?.places.get(id as usize % CHUNK)?.as_ref()
     }
 
     pub fn get_mut(&mut self, id: Id) -> Option<&mut T> {
+        step();
         self.chunks.get_mut(id as usize / CHUNK)?.places.get_mut(id as usize % CHUNK)?.as_mut()
     }
 

@@ -64,7 +64,9 @@ impl Node {
         if !is_current(key, token) {
             self.counters.void_fills += 1;
             self.spoken_in_vain(key.db, key.name, token, LeaseEnd::Filled, b"", clock.now);
-            self.sift(key, Sieve { token, answer, by_marks: is_marked, by_version: None }, clock, &mut step);
+            // Void or not, it is no answer for who asked when the source was known to have more.
+            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
+            self.sift(key, Sieve { token, answer, by_marks: is_marked, by_version }, clock, &mut step);
             step.reply = Reply::Nil;
             return self.finish(key, step);
         }
@@ -74,7 +76,8 @@ impl Node {
         };
         if let Some(void) = void {
             let by_marks = void == Void::Tagged;
-            let by_version = (!by_marks).then_some(labels.version);
+            // A void by a tag is no less behind for it.
+            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
             self.fill_in_vain(key, void, Sieve { token, answer, by_marks, by_version }, clock, &mut step);
             step.reply = Reply::Nil;
             return self.finish(key, step);
@@ -126,7 +129,8 @@ impl Node {
         };
         if let Some(void) = void {
             let by_marks = void == Void::Tagged;
-            let by_version = (!by_marks).then_some(labels.version);
+            // A void by a tag is no less behind for it.
+            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
             self.fill_in_vain(key, void, Sieve { token, answer, by_marks, by_version }, clock, &mut step);
             return self.finish(key, step);
         }

@@ -183,7 +183,7 @@ impl World {
                 self.move_clocks((was_ms + 1) * 1000 - self.steady_us);
             }
         }
-        panic!("the node is due for ever: {:?} at {:?}: {:?}", self.node.next_due(), self.moment(), self.node);
+        panic!("the node is due for ever: {:?} at {:?}", self.node.next_due(), self.moment());
     }
 
     fn has_answers(&self) -> bool {
