@@ -22,6 +22,7 @@
 //! | [`handover`] | deciding anew who waited |
 //! | [`turn`], [`event`] | what is due outside a call; what the server tells |
 //! | [`stats`], [`top`], [`report`] | what operators see |
+//! | `facts` | for the model checker: what can make a difference later |
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -41,6 +42,8 @@ pub mod ask;
 pub mod calendar;
 pub mod edits;
 pub mod event;
+#[cfg(feature = "model")]
+pub mod facts;
 pub mod groups;
 pub mod handover;
 pub mod heap;
@@ -70,6 +73,7 @@ use top::Top;
 
 /// Everything the module remembers on one server besides the entries.
 #[derive(Default, Debug)]
+#[cfg_attr(feature = "model", derive(Clone))]
 pub struct Node {
     pub settings: Settings,
     pub(crate) tokens: TokenSource,

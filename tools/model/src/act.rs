@@ -1,25 +1,18 @@
 //! Everything that can happen next.
 
-use corral_lease::token::Token;
-
-/// One thing that happens. Clients and keys are numbers.
+/// One thing that happens. Clients, keys and tags are numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
     /// An idle client calls CACHE.GETORLOCK, in one of the run's ways.
     Ask { client: usize, key: usize, way: usize },
-    /// A holder, in time or late, calls CACHE.FILL with one of the run's times.
-    Fill { client: usize, times: usize },
-    /// CACHE.FILL over `maxmemory`.
-    FillWithoutMemory { client: usize },
-    /// CACHE.TOUCH.
+    /// A holder, in time or late, calls CACHE.FILL with one of the run's values.
+    Fill { client: usize, value: usize },
+    /// The same while the server stores nothing.
+    FillRefused { client: usize },
     Touch { client: usize },
-    /// CACHE.FAIL.
     Fail { client: usize },
-    /// CACHE.PASS.
     Pass { client: usize },
-    /// CACHE.RENEW.
     Renew { client: usize },
-    /// CACHE.RELEASE.
     Release { client: usize },
     /// The connection closes. A new one takes its place.
     Crash { client: usize },
@@ -27,31 +20,42 @@ pub enum Act {
     Set { key: usize },
     /// CACHE.INVALIDATE, by anybody.
     Invalidate { key: usize },
-    /// DEL, UNLINK, eviction, FLUSHALL, RENAME away: the module is not asked.
+    /// The source has a newer version, and CACHE.OUTDATE says so.
+    Outdate { key: usize },
+    /// CACHE.INVALIDATETAG.
+    Mark { tag: usize },
+    /// DEL, UNLINK, eviction, RENAME away: the module is not asked.
     Delete { key: usize },
-    /// RENAME or RESTORE over it: another value is here, without its lease.
-    Overwrite { key: usize },
     /// SET over it: an ordinary string.
     Text { key: usize },
     /// LPUSH after DEL: another type.
     Foreign { key: usize },
-    /// The scheduler looks at a key that is due.
-    Advance { key: usize },
-    /// The scheduler ends the lease of a TIED connection that closed.
-    HolderGone { key: usize, token: Token },
+    /// FLUSHALL.
+    Flush,
+    /// CONFIG SET corral.groups, to one of the run's.
+    Configure { groups: usize },
+    /// CLIENT PAUSE, and its end.
+    Pause,
+    Unpause,
+    /// The timer has its turn.
+    Turn,
+    /// The timer looks at the next key.
+    Visit,
     /// One millisecond passes.
     Tick,
+    /// So much time passes that the node is due next.
+    Wait,
     /// The replica catches up with the master.
     Replicate,
-    /// The replica takes over, its clock behind by so many milliseconds.
-    Failover { behind_ms: u64 },
+    /// The replica takes over.
+    Failover,
 }
 
 /// Kinds of acts that a run allows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Fill,
-    FillWithoutMemory,
+    FillRefused,
     Touch,
     Fail,
     Pass,
@@ -60,7 +64,11 @@ pub enum Kind {
     Crash,
     Set,
     Invalidate,
+    Outdate,
+    Mark,
     Delete,
-    Overwrite,
     Retype,
+    Flush,
+    Configure,
+    Pause,
 }

@@ -1,14 +1,15 @@
-//! A model check of the rules that always hold (docs/proof.md lists them). The model drives the core itself, in every
-//! order that clients, the scheduler, the clock and a failover can find; it contains no second core, only a book of what
-//! can be seen from outside.
+//! A model check of the rules that always hold (docs/proof.md lists them). The model drives the node itself, in every
+//! order that clients, the timer, the clock and a failover can find; it contains no second node, only a book of what can
+//! be seen from outside.
 //!
 //! | room | what |
 //! |---|---|
 //! | [`run`] | how many clients and keys, and what they may do: one search each |
 //! | [`act`] | everything that can happen next |
-//! | [`world`] | the server, its clients and its replica; what an act leads to |
-//! | [`observation`] | one step of the core, held against what was expected of it |
-//! | [`book`] | what was granted, who waits and for whom, as told from outside; what breaks a rule |
+//! | [`world`] | the server, its clients and its clock: what the module's shell does |
+//! | [`calls`] | what holders and others say, and what each answer must be |
+//! | [`replica`] | who takes over |
+//! | [`book`], [`check`] | what was granted, who waits and for whom, as told from outside; what breaks a rule |
 //! | [`fingerprint`] | which states are the same |
 //! | [`search`] | the properties, and the search |
 
@@ -33,8 +34,10 @@ macro_rules! named {
 
 pub mod act;
 pub mod book;
+pub mod calls;
+pub mod check;
 pub mod fingerprint;
-pub mod observation;
+pub mod replica;
 pub mod run;
 pub mod search;
 pub mod world;
