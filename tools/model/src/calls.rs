@@ -8,10 +8,10 @@ use corral_core::request::Labels;
 use corral_core::time::UnixMs;
 use corral_core::token::Token;
 
-use crate::book::{Build, Built, Circuit, Parked, Rule, GROUPS};
-use crate::run::{self, Labelled, Version};
+use crate::book::{Book, Build, Built, Circuit, Parked, Rule, GROUPS};
+use crate::run::{self, Labelled, Timer, Version};
 use crate::search::Situation;
-use crate::world::{Does, Holds, World};
+use crate::world::{Client, Does, Holds, World};
 
 /// A value is its number.
 fn bytes_of(value: u64) -> [u8; 8] {
@@ -52,8 +52,7 @@ impl World {
 
     /// Whose BLOCK ran out in a queue may come back to its place for a second.
     fn kept_place(&mut self, client: u64, asker: &Parked) {
-        let is_limited = self.group_of(asker.way).1 > 0;
-        if asker.joined.is_none() && is_limited {
+        if asker.joined.is_none() {
             let until_ms = self.steady_ms + 1000;
             self.book.places.insert(client, (asker.key, asker.place, until_ms));
         }
@@ -133,7 +132,9 @@ impl World {
             }
         }
         self.broken.note(Rule::TheLongestWaitingIsPromoted, is_passed_over.0);
-        self.broken.note(Rule::WhoAskedFirstInTheGroupIsNext, is_passed_over.1);
+        // A permit can be kept for one who listened.
+        let is_kept = self.run.ways.iter().any(|way| way.notify);
+        self.broken.note(Rule::WhoAskedFirstInTheGroupIsNext, is_passed_over.1 && !is_kept);
     }
 
     fn has_passed(&self, parked: &Parked) -> bool {
@@ -205,6 +206,8 @@ impl World {
         let value = self.new_value(Built { began: build.began, tags: of.tags, version });
         let now_ms = self.wall_ms;
         let joined: Vec<(u64, Parked)> = self.parked().map(|(id, parked)| (id, parked.clone())).collect();
+        // Before the call: who is granted by it comes after.
+        self.spoken(&build, true);
         let called =
             self.call(build.key, Writes::Allowed, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
         let was_known = self.book.keys.get(build.key).and_then(|known| known.value);
@@ -215,14 +218,6 @@ impl World {
             || matches!((version, kept_version), (Some(version), Some(kept)) if version < kept);
         let is_marked = self.book.marks.iter().any(|at| *at > build.began);
         let is_stored = called.reply == Reply::Ok;
-        let is_paused = matches!(called.reply, Reply::Error(_));
-        if is_paused {
-            // Refused whole: the holder tries again.
-            if let Some(of) = self.clients.get_mut(client) {
-                of.does = Does::Builds(build.token);
-            }
-            return;
-        }
         let is_kept = now_ms < build.deadline_ms + build.length_ms;
         let must_land = build.is_current && is_kept && !is_marked && !is_behind && self.holds_entry(build.key);
         self.broken.note(Rule::TheCurrentTokenIsHonoured, must_land && !is_stored);
@@ -242,8 +237,10 @@ impl World {
         let has_failed = self.entry(build.key).is_some_and(|entry| entry.failure().is_some());
         let is_failure = build.is_current && !is_stored && may_read && kept_version.is_none() && has_failed;
         self.broken.note(Rule::ASourceThatMovedOnIsNoFailure, is_failure);
-        self.spoken(&build, true);
-        self.settle();
+        if self.run.timer == Timer::Prompt {
+            self.settle();
+        }
+        self.release_all();
         self.check_woken(&build, value, is_stored, is_marked || is_behind, &joined);
     }
 
@@ -305,6 +302,8 @@ impl World {
         let value = self.new_value(Built { began: build.began, tags: of.tags, version: labels.version });
         let writes = Writes::OutOfMemory((*b"OOM").into());
         let kept = self.book.keys.get(build.key).and_then(|known| known.value);
+        let before = (self.book.clone(), self.clients.clone());
+        self.spoken(&build, true);
         self.call(build.key, writes, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
         let is_kept = self.entry(build.key).and_then(|entry| entry.lease()).is_some_and(|of| of.token == build.token);
         let now_value = self.entry(build.key).and_then(|entry| entry.value()).and_then(|bytes| number_of(bytes));
@@ -312,12 +311,8 @@ impl World {
         if is_kept {
             // With ONCE, so that the fill can be tried again.
             self.broken.note(Rule::TheCurrentTokenIsHonoured, build.once_ms.is_none());
-            if let Some(of) = self.clients.get_mut(client) {
-                of.does = Does::Builds(build.token);
-            }
+            self.take_back(before, client, &build);
             self.book.succeeded(build.group, build.token);
-        } else {
-            self.spoken(&build, true);
         }
     }
 
@@ -326,6 +321,8 @@ impl World {
         let Some(build) = self.done(client) else { return };
         let labels = self.labels(&build, &Labelled { tags: &[], ..of });
         let had = self.book.keys.get(build.key).and_then(|known| known.value);
+        let before = (self.book.clone(), self.clients.clone());
+        self.spoken(&build, true);
         let called = self.call(build.key, Writes::Allowed, |node, key| node.touch(key, build.token, &labels));
         let is_kept = self.entry(build.key).and_then(|entry| entry.lease()).is_some_and(|of| of.token == build.token);
         let is_done = called.reply == Reply::Ok;
@@ -337,44 +334,36 @@ impl World {
             built.version = labels.version.or(built.version);
             self.broken.note(Rule::AnOvertakenRebuildIsNeverStored, is_overtaken && began < build.began);
         }
-        if is_kept || matches!(called.reply, Reply::Error(_)) {
-            if let Some(of) = self.clients.get_mut(client) {
-                of.does = Does::Builds(build.token);
-            }
-            return;
+        if is_kept {
+            self.take_back(before, client, &build);
         }
-        self.spoken(&build, true);
     }
 
-    pub(crate) fn fail(&mut self, client: usize) {
-        let Some(build) = self.done(client) else { return };
-        let called = self.call(build.key, Writes::Allowed, |node, key| node.fail(key, build.token, b"down", None));
-        if matches!(called.reply, Reply::Error(_)) {
-            return self.back_to(client, &build);
-        }
-        let now_ms = self.wall_ms;
-        if build.is_current || !build.is_late {
-            self.book.failed(build.group, build.token, now_ms);
-        }
-        self.spoken(&build, false);
-    }
-
-    fn back_to(&mut self, client: usize, build: &Build) {
+    /// It was no word after all: the lease stays, and nobody was granted one.
+    fn take_back(&mut self, before: (Book, Vec<Client>), client: usize, build: &Build) {
+        (self.book, self.clients) = before;
         if let Some(of) = self.clients.get_mut(client) {
             of.does = Does::Builds(build.token);
         }
     }
 
+    pub(crate) fn fail(&mut self, client: usize) {
+        let Some(build) = self.done(client) else { return };
+        let now_ms = self.wall_ms;
+        if build.is_current || !build.is_late {
+            self.book.failed(build.group, build.token, now_ms);
+        }
+        self.spoken(&build, false);
+        self.call(build.key, Writes::Allowed, |node, key| node.fail(key, build.token, b"down", None));
+    }
+
     pub(crate) fn pass(&mut self, client: usize) {
         let Some(build) = self.done(client) else { return };
+        self.spoken(&build, true);
         let called = self.call(build.key, Writes::Allowed, |node, key| node.pass(key, build.token, None));
-        if matches!(called.reply, Reply::Error(_)) {
-            return self.back_to(client, &build);
-        }
         if let (Reply::Ok, Some(known)) = (&called.reply, self.book.keys.get_mut(build.key)) {
             known.value = None;
         }
-        self.spoken(&build, true);
     }
 
     pub(crate) fn renew(&mut self, client: usize) {
@@ -403,11 +392,7 @@ impl World {
 
     pub(crate) fn release(&mut self, client: usize) {
         let Some(build) = self.done(client) else { return };
-        if self.is_paused {
-            return self.back_to(client, &build);
-        }
-        // Before the call: who is promoted by it comes after.
-        let is_late = build.is_late;
+        let is_late = build.is_late || self.wall_ms >= build.deadline_ms;
         self.book.end_without_verdict(build.group, build.token);
         self.spoken(&build, false);
         let called = self.call(build.key, Writes::Allowed, |node, key| node.release(key, build.token));
@@ -490,18 +475,10 @@ impl World {
             if is_tagged {
                 // Its lease is void when it is next looked at, as from now.
                 let is_live = self.book.live(key, now_ms).is_some();
-                let once = self.book.builds.iter().any(|of| of.key == key && of.is_current && of.once_ms.is_some());
-                if !once {
-                    self.forget_lease(key, is_live.then_some(now_ms));
-                }
+                self.book.void(key, is_live.then_some(now_ms));
             }
         }
         self.seen.note(Situation::AMarkComesDuringARebuild, !self.book.builds.is_empty());
-    }
-
-    /// It may be void, and holds its permit either way.
-    fn forget_lease(&mut self, key: usize, from_ms: Option<u64>) {
-        self.book.void(key, from_ms);
     }
 
     /// Something else is in the key, or nothing: its lease went with it.

@@ -1,6 +1,6 @@
 //! What must hold after each act.
 
-use crate::act::Act;
+use crate::act::{Act, Kind};
 use crate::book::{Book, Circuit, Rule};
 use crate::run::{self, Timer};
 use crate::search::Situation;
@@ -11,11 +11,12 @@ impl World {
         self.check_values();
         self.check_waiters();
         self.check_bounds();
-        if self.run.timer == Timer::Prompt && !self.is_paused {
+        let pauses = self.run.kinds.contains(&Kind::Pause);
+        if self.run.timer == Timer::Prompt && !pauses {
             self.check_queues();
         }
-        if matches!(act, Act::Invalidate { .. }) {
-            self.check_nobody_woke(before, parked_before);
+        if let Act::Invalidate { key } = act {
+            self.check_nobody_woke(key, before, parked_before);
         }
         self.forget_what_is_over();
     }
@@ -84,12 +85,12 @@ impl World {
     }
 
     /// Those who wait stay with their holder.
-    fn check_nobody_woke(&mut self, before: &Book, parked_before: &[u64]) {
+    fn check_nobody_woke(&mut self, key: usize, before: &Book, parked_before: &[u64]) {
         let had_unknown = before.keys.iter().any(|known| known.unknown_until_ms > self.wall_ms);
         let is_queued = self.book.groups.iter().any(|group| group.max > 0);
         let now: Vec<u64> = self.parked().map(|(client, _)| client).collect();
         let woke = parked_before.iter().any(|client| !now.contains(client));
-        let has_build = before.builds.iter().any(|build| build.holds_permit(self.wall_ms));
+        let has_build = before.live(key, self.wall_ms).is_some();
         self.broken.note(Rule::OneAnswerWakesThoseItIsFor, woke && has_build && !had_unknown && !is_queued);
         self.seen.note(Situation::WaitersOutliveAnInvalidation, !now.is_empty());
     }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use corral_core::codec::{self, Effect, MarksRecord, ValuePart};
 use corral_core::entry::Entry;
+use corral_core::lease::Lease;
 use corral_core::node::event::Event;
 use corral_core::node::Node;
 use corral_core::time::{Moment, UnixMs};
 
-use crate::book::{Circuit, Rule};
+use crate::book::{Build, Circuit, Rule, GROUPS};
 use crate::search::Situation;
 use crate::world::{Does, Holds, Slot, World};
 
@@ -120,7 +121,10 @@ impl World {
     pub(crate) fn fail_over(&mut self) {
         let Some(replica) = self.replica.take() else { return };
         self.has_failed_over = true;
+        let (is_behind, lags) = (replica.is_behind(), replica.lags);
         (self.node, self.keys) = (replica.node, replica.keys);
+        // It takes a while: two masters give out no tokens in the same microsecond.
+        (self.wall_ms, self.steady_ms) = (self.wall_ms + 1, self.steady_ms + 1);
         self.wall_ms -= self.run.failover.map_or(0, |failover| failover.behind_ms);
         let now_ms = self.wall_ms;
         for number in 0..self.clients.len() {
@@ -133,48 +137,67 @@ impl World {
             }
         }
         self.book.places.clear();
-        let mut knows = Vec::new();
+        for build in &mut self.book.builds {
+            // Void, or unknown here: it holds no permit that this server knows of.
+            (build.is_current, build.is_over) = (false, true);
+        }
         for at in 0..self.keys.len() {
-            let lease = self.entry(at).and_then(Entry::lease);
-            knows.extend(lease.map(|lease| (lease.token, lease.deadline.get().unwrap_or(u64::MAX))));
             let value = self.entry(at).and_then(|entry| entry.value().cloned());
+            let lease = self.entry(at).and_then(Entry::lease).cloned();
             if let Some(known) = self.book.keys.get_mut(at) {
                 known.value = value.and_then(|bytes| Some(u64::from_le_bytes((*bytes).try_into().ok()?)));
-                if replica.lags {
-                    // An invalidation that had not come here yet is not known here.
-                    known.invalidated = 0;
-                }
+                // INVALIDATE is kept as a moment of the old master's clock; and it may not have come here yet.
+                known.invalidated = 0;
+            }
+            if let Some(lease) = lease {
+                self.find_again(at, &lease, now_ms);
             }
         }
-        if replica.lags {
+        if is_behind {
             self.book.marked = [0; 2];
-            self.book.marks.clear();
         }
         for group in &mut self.book.groups {
             group.circuit = Circuit::Closed { failures: 0 };
         }
-        let mut is_lost = false;
-        for build in &mut self.book.builds {
-            match knows.iter().find(|(token, _)| *token == build.token) {
-                Some((_, deadline_ms)) => build.deadline_ms = *deadline_ms,
-                None => {
-                    is_lost |= build.is_current && !build.is_over;
-                    // Void, or unknown here: it holds no permit that this server knows of.
-                    (build.is_current, build.is_over) = (false, true);
-                }
-            }
-            if build.is_tied {
-                build.is_over = true;
-            }
-            build.is_late = build.deadline_ms <= now_ms;
-        }
+        let held = |token| self.clients.iter().any(|of| matches!(of.does, Does::Builds(held) if held == token));
+        let is_lost = self.book.builds.iter().any(|build| build.is_over && !build.is_tied && held(build.token));
         self.seen.note(Situation::AFailoverLosesAGrant, is_lost);
-        if replica.lags {
+        if lags {
             // Tokens that nobody but their holders has seen are not this server's.
             self.book.largest = self.node.last_token();
         }
         let moment = self.moment();
         self.node.event(Event::RoleChanged { is_master: true }, moment);
         self.broken.note(Rule::EverybodyIsAnsweredIfTimeRunsOn, !self.node.is_master());
+    }
+
+    /// A lease that the new master knows counts, whether or not its holder has spoken to the old one.
+    fn find_again(&mut self, key: usize, lease: &Lease, now_ms: u64) {
+        let deadline_ms = lease.deadline.get().unwrap_or(u64::MAX);
+        if self.book.build(lease.token).is_none() {
+            let name = lease.group().map(|name| &**name);
+            let group = GROUPS.iter().position(|group| group.map(str::as_bytes) == name).unwrap_or(0);
+            self.book.builds.push(Build {
+                token: lease.token,
+                key,
+                group,
+                client: 0,
+                began: 0,
+                deadline_ms,
+                length_ms: u64::from(lease.length_ms),
+                is_tied: lease.is_tied,
+                once_ms: lease.once_ms(),
+                is_current: true,
+                is_over: false,
+                is_late: false,
+                source: 0,
+                known: 0,
+            });
+        }
+        let Some(build) = self.book.build_mut(lease.token) else { return };
+        // A tie has no connection any more.
+        build.deadline_ms = if build.is_tied { deadline_ms.min(now_ms) } else { deadline_ms };
+        (build.is_current, build.is_over) = (true, false);
+        build.is_late = build.deadline_ms <= now_ms;
     }
 }

@@ -196,6 +196,8 @@ impl Corral {
                     }
                 }
                 Does::Waits(..) => self.allow(Kind::Crash, Act::Crash { client }, acts),
+                // The server holds their calls back.
+                Does::Builds(_) if world.is_paused => self.allow(Kind::Crash, Act::Crash { client }, acts),
                 Does::Builds(_) => {
                     for value in 0..self.run.values.len() {
                         self.allow(Kind::Fill, Act::Fill { client, value }, acts);

@@ -366,7 +366,7 @@ impl World {
         true
     }
 
-    fn release_all(&mut self) {
+    pub(crate) fn release_all(&mut self) {
         let moment = self.moment();
         self.node.begin_release(moment, None, true);
         while let Some((released, _)) = self.node.next_release(moment) {

@@ -54,7 +54,9 @@ impl Node {
         if key.entry.lease().is_some_and(|lease| floor.is_some_and(|floor| lease.token <= floor)) {
             self.void(key, clock, step);
         }
-        if let Some(judgement) = key.entry.tagged().and_then(|tagged| self.tags.judge(tagged)) {
+        if let Some(mut judgement) = key.entry.tagged().and_then(|tagged| self.tags.judge(tagged)) {
+            // A mark of a master whose clock was ahead is no later than now: what it invalidated is stale.
+            judgement.since = judgement.since.min(clock.now);
             if key.entry.judge(judgement) {
                 step.raise(Change::Times);
             }
