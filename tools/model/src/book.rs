@@ -128,6 +128,8 @@ pub struct Parked {
     pub gives_up_ms: Option<u64>,
     /// The rebuild whose end it waits for.
     pub joined: Option<Token>,
+    /// What the source was known to have when it asked; 0 for nothing.
+    pub known: u64,
     /// Fills of its key that it saw and waits on after.
     pub fills: u32,
 }
@@ -264,5 +266,13 @@ impl Book {
             }
             circuit => circuit,
         };
+    }
+
+    /// What the source is known to have of a key: what OUTDATE said, or the kept value's own version.
+    pub fn known_version(&self, key: usize, now_ms: u64) -> u64 {
+        let Some(known) = self.keys.get(key) else { return 0 };
+        let floor = if now_ms < known.floor_until_ms { known.floor } else { 0 };
+        let kept = known.value.and_then(|value| self.values.get(&value)).and_then(|built| built.version);
+        floor.max(kept.unwrap_or(0))
     }
 }

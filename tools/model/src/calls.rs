@@ -206,8 +206,9 @@ impl World {
         let value = self.new_value(Built { began: build.began, tags: of.tags, version });
         let now_ms = self.wall_ms;
         let joined: Vec<(u64, Parked)> = self.parked().map(|(id, parked)| (id, parked.clone())).collect();
-        // Before the call: who is granted by it comes after.
-        self.spoken(&build, true);
+        // Before the call: who is granted by it comes after. Those it is for have their answer.
+        self.spoken(&build, true, false);
+        self.keep_those_it_is_for(&build, version, &joined);
         let called =
             self.call(build.key, Writes::Allowed, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
         let was_known = self.book.keys.get(build.key).and_then(|known| known.value);
@@ -244,6 +245,19 @@ impl World {
         self.check_woken(&build, value, is_stored, is_marked || is_behind, &joined);
     }
 
+    /// Who asked before every mark since the grant, and when the source was known to have no more.
+    fn keep_those_it_is_for(&mut self, build: &Build, version: Option<u64>, joined: &[(u64, Parked)]) {
+        let marks: Vec<u64> = self.book.marks.iter().copied().filter(|at| *at > build.began).collect();
+        for (id, was) in joined.iter().filter(|(_, was)| was.joined == Some(build.token)) {
+            let is_marked = marks.iter().any(|at| *at < was.asked);
+            let is_behind = was.known > 0 && version.is_none_or(|version| version < was.known);
+            let waits = self.clients.iter_mut().find(|client| client.id == *id).map(|client| &mut client.does);
+            if let (Some(Does::Waits(_, parked)), false) = (waits, is_marked || is_behind) {
+                parked.joined = Some(build.token);
+            }
+        }
+    }
+
     fn holds_entry(&self, key: usize) -> bool {
         !matches!(self.keys.get(key).map(|slot| &slot.held), Some(Holds::Text | Holds::Foreign))
     }
@@ -270,8 +284,8 @@ impl World {
         }
     }
 
-    /// A holder has spoken, in vain or not.
-    pub(crate) fn spoken(&mut self, build: &Build, is_success: bool) {
+    /// A holder has spoken, in vain or not. `answers`: whoever waits for it has its answer by that.
+    pub(crate) fn spoken(&mut self, build: &Build, is_success: bool, answers: bool) {
         let token = build.token;
         // What was taken over is known to nobody any more, unless it was a trial.
         if is_success {
@@ -287,7 +301,9 @@ impl World {
         if let Some(build) = self.book.build_mut(token) {
             (build.is_over, build.is_current) = (true, false);
         }
-        self.leave(token);
+        if !answers {
+            self.leave(token);
+        }
         if build.is_current {
             if let Some(known) = self.book.keys.get_mut(build.key) {
                 known.unknown_until_ms = 0;
@@ -303,7 +319,7 @@ impl World {
         let writes = Writes::OutOfMemory((*b"OOM").into());
         let kept = self.book.keys.get(build.key).and_then(|known| known.value);
         let before = (self.book.clone(), self.clients.clone());
-        self.spoken(&build, true);
+        self.spoken(&build, true, build.is_current);
         self.call(build.key, writes, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
         let is_kept = self.entry(build.key).and_then(|entry| entry.lease()).is_some_and(|of| of.token == build.token);
         let now_value = self.entry(build.key).and_then(|entry| entry.value()).and_then(|bytes| number_of(bytes));
@@ -322,7 +338,11 @@ impl World {
         let labels = self.labels(&build, &Labelled { tags: &[], ..of });
         let had = self.book.keys.get(build.key).and_then(|known| known.value);
         let before = (self.book.clone(), self.clients.clone());
-        self.spoken(&build, true);
+        let joined: Vec<(u64, Parked)> = self.parked().map(|(id, parked)| (id, parked.clone())).collect();
+        self.spoken(&build, true, false);
+        if build.is_current {
+            self.keep_those_it_is_for(&build, labels.version, &joined);
+        }
         let called = self.call(build.key, Writes::Allowed, |node, key| node.touch(key, build.token, &labels));
         let is_kept = self.entry(build.key).and_then(|entry| entry.lease()).is_some_and(|of| of.token == build.token);
         let is_done = called.reply == Reply::Ok;
@@ -353,13 +373,13 @@ impl World {
         if build.is_current || !build.is_late {
             self.book.failed(build.group, build.token, now_ms);
         }
-        self.spoken(&build, false);
+        self.spoken(&build, false, build.is_current);
         self.call(build.key, Writes::Allowed, |node, key| node.fail(key, build.token, b"down", None));
     }
 
     pub(crate) fn pass(&mut self, client: usize) {
         let Some(build) = self.done(client) else { return };
-        self.spoken(&build, true);
+        self.spoken(&build, true, build.is_current);
         let called = self.call(build.key, Writes::Allowed, |node, key| node.pass(key, build.token, None));
         if let (Reply::Ok, Some(known)) = (&called.reply, self.book.keys.get_mut(build.key)) {
             known.value = None;
@@ -394,7 +414,7 @@ impl World {
         let Some(build) = self.done(client) else { return };
         let is_late = build.is_late || self.wall_ms >= build.deadline_ms;
         self.book.end_without_verdict(build.group, build.token);
-        self.spoken(&build, false);
+        self.spoken(&build, false, false);
         let called = self.call(build.key, Writes::Allowed, |node, key| node.release(key, build.token));
         let is_honoured = called.reply == Reply::Number(1);
         let must = build.is_current && !is_late && self.book.marks.iter().all(|at| *at < build.began);
@@ -413,9 +433,9 @@ impl World {
         };
         let tags = of.tags.iter().filter_map(|tag| run::TAGS.get(*tag).copied()).collect::<Vec<_>>();
         let labels = Labels { freshness, tags: Some(tags), version: None, only_if_absent: false };
+        self.book.void(key, None);
         let called = self.call(key, Writes::Allowed, |node, key| node.set(key, &bytes_of(value), &labels));
         if called.reply == Reply::Ok {
-            self.book.void(key, None);
             if let Some(known) = self.book.keys.get_mut(key) {
                 (known.value, known.unknown_until_ms) = (Some(value), 0);
             }
@@ -425,16 +445,14 @@ impl World {
     pub(crate) fn invalidate(&mut self, key: usize) {
         let now_ms = self.wall_ms;
         let is_live = self.book.live(key, now_ms).is_some();
-        let called = self.call(key, Writes::Allowed, |node, key| node.invalidate(key));
-        if matches!(called.reply, Reply::Error(_)) {
-            return;
-        }
         if !is_live {
             if let Some(known) = self.book.keys.get_mut(key) {
                 known.unknown_until_ms = 0;
             }
         }
+        // Before the call: who is granted by it comes after.
         self.book.void(key, is_live.then_some(now_ms));
+        self.call(key, Writes::Allowed, |node, key| node.invalidate(key));
         let now = self.book.now;
         if let Some(known) = self.book.keys.get_mut(key) {
             known.invalidated = now;
@@ -505,6 +523,11 @@ impl World {
         }
         let moment = self.moment();
         self.node.event(Event::Flushed { db: None }, moment);
+        for build in &mut self.book.builds {
+            let of = self.book.groups.get(build.group);
+            // Of a group without limits, nothing is remembered: one that is limited later begins with none.
+            build.is_over |= of.is_none_or(|of| of.max == 0 && of.fails == 0);
+        }
         // The floor counts as a mark of every tag for rebuilds that began before.
         self.book.marks.push(self.book.now);
     }

@@ -112,7 +112,7 @@ impl World {
                 Does::Nothing => facts.number(0),
                 Does::Waits(_, parked) => {
                     facts.numbers(&[1, parked.key as u64, parked.way as u64, act(parked.asked), act(parked.place)]);
-                    facts.number(u64::from(parked.fills));
+                    facts.numbers(&[u64::from(parked.fills), parked.known]);
                     facts.steady(parked.gives_up_ms.map_or(SteadyMs::NEVER, SteadyMs));
                     facts.token(token(parked.joined));
                     facts.client(id);

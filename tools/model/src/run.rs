@@ -292,8 +292,8 @@ fn group_runs() -> Vec<Run> {
             ways: vec![limited(2), Way { tied: true, ..limited(1) }],
             kinds: vec![Fill, Release, Crash, Invalidate],
             groups: vec!["g max 1"],
-            depth: Some(7),
-            deeper: Some(9),
+            depth: Some(5),
+            deeper: Some(7),
             ..base()
         },
         // Who waits for its lease and its permit, while the timer comes late.

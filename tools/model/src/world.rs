@@ -233,12 +233,14 @@ impl World {
         }
     }
 
-    /// Whoever joined a rebuild waits for something else by now.
+    /// Whoever joined a rebuild waits for the key's lease by now, if there is one.
     pub(crate) fn leave(&mut self, token: Token) {
+        let now_ms = self.wall_ms;
         for client in &mut self.clients {
             if let Does::Waits(_, parked) = &mut client.does {
                 if parked.joined == Some(token) {
-                    parked.joined = None;
+                    let live = self.book.live(parked.key, now_ms).filter(|build| build.token != token);
+                    parked.joined = live.map(|build| build.token);
                 }
             }
         }
@@ -435,6 +437,7 @@ impl World {
             self.book.places.remove(&client);
         }
         let options = options(&way);
+        let known = self.book.known_version(key, self.wall_ms);
         // What the call sees is what is there once what is due is done.
         let called = self.call(key, Writes::Allowed, |node, key| {
             node.get_or_lock(key, &options, Caller { client }, Form::Single)
@@ -443,13 +446,14 @@ impl World {
             Reply::Park { waiter, .. } => {
                 let joined = self.book.live(key, self.wall_ms).map(|build| build.token);
                 let gives_up_ms = way.block_ms.filter(|ms| *ms > 0).map(|ms| self.steady_ms + ms);
-                let parked = Parked { key, way: number_of_way, asked: now, place, gives_up_ms, joined, fills: 0 };
+                let parked = Parked { key, way: number_of_way, asked: now, place, gives_up_ms, joined, known, fills: 0 };
                 if let Some(client) = self.clients.get_mut(number) {
                     client.does = Does::Waits(waiter, parked);
                 }
             }
             Reply::Answer(answer) => {
-                let asker = Parked { key, way: number_of_way, asked: now, place, gives_up_ms: None, joined: None, fills: 0 };
+                let gives_up_ms = None;
+                let asker = Parked { key, way: number_of_way, asked: now, place, gives_up_ms, joined: None, known, fills: 0 };
                 if let Some(token) = self.answered(client, &asker, &answer, false) {
                     if let Some(client) = self.clients.get_mut(number) {
                         client.does = Does::Builds(token);

@@ -407,7 +407,8 @@ impl Node {
             || !self.messages.is_empty()
             || self.sweep.is_some()
             || self.tags.has_garbage()
-            || (!self.pause.is_on && !(self.visits.is_empty() && self.gone.is_empty()))
+            || (!self.pause.is_on && !self.visits.is_empty())
+            || (self.pause.resumes_at.is_none() && !self.gone.is_empty())
             || (writes && !(self.stalled.is_empty() && self.due_groups.is_empty()));
         if is_now {
             return Some(Due::Now);
