@@ -133,7 +133,7 @@ enum Role {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Pause {
     is_on: bool,
-    /// The last moment seen outside a pause: what falls due from there on waits.
+    /// Just behind the last moment seen outside a pause: what falls due from there on waits.
     held_from: UnixMs,
     /// When it is over: when deadlines that fell into it count again. While it is on: when to see whether it still is.
     resumes_at: Option<SteadyMs>,
@@ -426,8 +426,15 @@ impl Node {
         if self.pause.resumes_at.is_some() {
             return Clock { now, held_from: self.pause.held_from };
         }
-        self.pause.held_from = now;
+        // What falls due at this very moment is seen to have passed, and stays so.
+        self.pause.held_from = now.plus(1);
         Clock::at(now)
+    }
+
+    /// The same again within one call.
+    fn same_clock(&self, moment: Moment) -> Clock {
+        let held_from = self.pause.resumes_at.map_or(UnixMs::NEVER, |_| self.pause.held_from);
+        Clock { now: moment.now(), held_from }
     }
 
     /// Has a key looked at by the timer.
