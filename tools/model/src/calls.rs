@@ -131,10 +131,9 @@ impl World {
                 is_passed_over.1 |= is_same_key || self.could_be_granted(other.key);
             }
         }
-        self.broken.note(Rule::TheLongestWaitingIsPromoted, is_passed_over.0);
-        // A permit can be kept for one who listened.
-        let is_kept = self.run.ways.iter().any(|way| way.notify);
-        self.broken.note(Rule::WhoAskedFirstInTheGroupIsNext, is_passed_over.1 && !is_kept);
+        self.broken.note(Rule::TheLongestWaitingIsPromoted, is_passed_over.0 && self.run.knows_the_order());
+        let is_exact = self.run.knows_the_order();
+        self.broken.note(Rule::WhoAskedFirstInTheGroupIsNext, is_passed_over.1 && is_exact);
     }
 
     fn has_passed(&self, parked: &Parked) -> bool {
@@ -206,6 +205,7 @@ impl World {
         let value = self.new_value(Built { began: build.began, tags: of.tags, version });
         let now_ms = self.wall_ms;
         let joined: Vec<(u64, Parked)> = self.parked().map(|(id, parked)| (id, parked.clone())).collect();
+        let failures = self.entry(build.key).map_or(0, |entry| entry.failures_in_a_row());
         // Before the call: who is granted by it comes after. Those it is for have their answer.
         self.spoken(&build, true, false);
         self.keep_those_it_is_for(&build, version, &joined);
@@ -235,7 +235,7 @@ impl World {
             }
         }
         let may_read = of.version == Version::Primary && build.source >= build.known;
-        let has_failed = self.entry(build.key).is_some_and(|entry| entry.failure().is_some());
+        let has_failed = self.entry(build.key).is_some_and(|entry| entry.failures_in_a_row() > failures);
         let is_failure = build.is_current && !is_stored && may_read && kept_version.is_none() && has_failed;
         self.broken.note(Rule::ASourceThatMovedOnIsNoFailure, is_failure);
         if self.run.timer == Timer::Prompt {
@@ -256,6 +256,12 @@ impl World {
                 parked.joined = Some(build.token);
             }
         }
+    }
+
+    /// Its key has the lease, or it was voided and its time is not over: what its holder says is of its group.
+    fn is_known(&self, build: &Build) -> bool {
+        let lease = self.entry(build.key).and_then(|entry| entry.lease());
+        lease.is_some_and(|lease| lease.token == build.token) || self.wall_ms < build.deadline_ms
     }
 
     fn holds_entry(&self, key: usize) -> bool {
@@ -289,7 +295,7 @@ impl World {
         let token = build.token;
         // What was taken over is known to nobody any more, unless it was a trial.
         if is_success {
-            let is_known = build.is_current || !build.is_late;
+            let is_known = self.is_known(build);
             let last = match self.book.groups.get(build.group).map(|group| group.circuit) {
                 Some(Circuit::Open { last, .. } | Circuit::Trying { last, .. }) => last,
                 _ => None,
@@ -370,7 +376,7 @@ impl World {
     pub(crate) fn fail(&mut self, client: usize) {
         let Some(build) = self.done(client) else { return };
         let now_ms = self.wall_ms;
-        if build.is_current || !build.is_late {
+        if self.is_known(&build) {
             self.book.failed(build.group, build.token, now_ms);
         }
         self.spoken(&build, false, build.is_current);
@@ -393,16 +399,16 @@ impl World {
         let called = self.call(build.key, Writes::Allowed, |node, key| {
             node.renew(key, token, run::RENEW_MS, Caller { client: id }, false)
         });
-        if let Reply::Number(ms) = called.reply {
+        if let Reply::Number(ms @ 1..) = called.reply {
             let deadline_ms = self.wall_ms + ms;
             self.seen.note(Situation::WaitersWaitForARenewal, self.parked().any(|(_, of)| of.joined == Some(token)));
             if let Some(build) = self.book.build_mut(token) {
                 build.deadline_ms = deadline_ms;
-                build.is_late = build.is_late && ms == 0;
+                build.is_late = false;
             }
             for of in &mut self.clients {
                 if let Does::Waits(_, parked) = &mut of.does {
-                    if parked.key == build.key && parked.joined.is_none() && ms > 0 {
+                    if parked.key == build.key && parked.joined.is_none() {
                         parked.joined = Some(token);
                     }
                 }
@@ -523,7 +529,8 @@ impl World {
         }
         let moment = self.moment();
         self.node.event(Event::Flushed { db: None }, moment);
-        for build in &mut self.book.builds {
+        let awaited: Vec<Token> = self.parked().filter_map(|(_, parked)| parked.joined).collect();
+        for build in self.book.builds.iter_mut().filter(|build| !awaited.contains(&build.token)) {
             let of = self.book.groups.get(build.group);
             // Of a group without limits, nothing is remembered: one that is limited later begins with none.
             build.is_over |= of.is_none_or(|of| of.max == 0 && of.fails == 0);

@@ -280,7 +280,8 @@ impl Run {
             }
             "verdicts" => vec![AFillAnswersWaiters, AWaiterIsPromoted, AWaiterGivesUp, ATiedHolderDies],
             "other commands" => vec![AWaiterMeetsAnotherType, WaitersOfTwoRebuilds],
-            "two keys" | "pauses" => vec![AFillAnswersWaiters, AWaiterIsPromoted, ATiedHolderDies],
+            "two keys" => vec![AFillAnswersWaiters, AWaiterIsPromoted],
+            "pauses" => vec![AFillAnswersWaiters, AWaiterIsPromoted, ATiedHolderDies],
             "listeners" => vec![AListenerIsTold, AQueueHasItsTurn],
             "tags" | "forgotten tags" => vec![AFillOvertakenByAMarkIsVoid, AMarkComesDuringARebuild],
             "tags under waiters" => vec![AFillOvertakenByAMarkIsVoid, AWaiterIsDecidedAgain, AFillAnswersWaiters],
