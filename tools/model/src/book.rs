@@ -130,6 +130,8 @@ pub struct Parked {
     pub joined: Option<Token>,
     /// What the source was known to have when it asked; 0 for nothing.
     pub known: u64,
+    /// When it last stopped waiting for one; 0 for never.
+    pub left_ms: u64,
     /// Fills of its key that it saw and waits on after.
     pub fills: u32,
 }

@@ -52,7 +52,8 @@ impl World {
 
     /// Whose BLOCK ran out in a queue may come back to its place for a second.
     fn kept_place(&mut self, client: u64, asker: &Parked) {
-        if asker.joined.is_none() {
+        // A limit goes before a deadline of the same moment: then it waited for a lease to the last.
+        if asker.joined.is_none() && asker.left_ms != self.steady_ms {
             let until_ms = self.steady_ms + 1000;
             self.book.places.insert(client, (asker.key, asker.place, until_ms));
         }
@@ -184,8 +185,7 @@ impl World {
             Some(0) => SoftDeadline::At(UnixMs::new(1)),
             Some(ms) => SoftDeadline::In(ms),
         };
-        let freshness =
-            Freshness { soft, swr_ms: Some(of.swr_ms), sie_ms: Some(of.sie_ms), jitter_percent: Some(0) };
+        let freshness = Freshness { soft, swr_ms: Some(of.swr_ms), sie_ms: Some(of.sie_ms), jitter_percent: Some(0) };
         let tags = of.tags.iter().filter_map(|tag| run::TAGS.get(*tag).copied()).collect::<Vec<_>>();
         let tags = (!tags.is_empty()).then_some(tags);
         Labels { freshness, tags, version: version_of(build, of), only_if_absent: false }
@@ -355,7 +355,8 @@ impl World {
         self.broken.note(Rule::NothingStoredUnderAnOldToken, is_done && !build.is_current);
         if let Some(built) = had.filter(|_| is_done).and_then(|value| self.book.values.get_mut(&value)) {
             let began = built.began;
-            let is_overtaken = built.tags.iter().any(|tag| self.book.marked.get(*tag).is_some_and(|at| *at > build.began));
+            let is_overtaken =
+                built.tags.iter().any(|tag| self.book.marked.get(*tag).is_some_and(|at| *at > build.began));
             built.began = built.began.max(build.began);
             built.version = labels.version.or(built.version);
             self.broken.note(Rule::AnOvertakenRebuildIsNeverStored, is_overtaken && began < build.began);
@@ -493,9 +494,10 @@ impl World {
         self.book.marks.push(now);
         for key in 0..self.keys.len() {
             // Whose kept value has the tag. With few marks kept, any tag may count as marked.
-            let is_tagged = self.entry(key).and_then(|entry| entry.tagged()).is_some_and(|tagged| {
-                tagged.tags.iter().any(|of| of.name() == *name) || self.run.max_tags < 2
-            });
+            let is_tagged = self
+                .entry(key)
+                .and_then(|entry| entry.tagged())
+                .is_some_and(|tagged| tagged.tags.iter().any(|of| of.name() == *name) || self.run.max_tags < 2);
             if is_tagged {
                 // Its lease is void when it is next looked at, as from now.
                 let is_live = self.book.live(key, now_ms).is_some();

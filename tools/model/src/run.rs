@@ -147,11 +147,7 @@ fn key_runs() -> Vec<Run> {
         // Who is promoted, for how long, and who is not forgotten; the timer comes late.
         Run {
             name: "handover",
-            ways: vec![
-                WAY,
-                Way { lease_ms: 1, block_ms: Some(1), tied: true, ..WAY },
-                Way { block_ms: None, ..WAY },
-            ],
+            ways: vec![WAY, Way { lease_ms: 1, block_ms: Some(1), tied: true, ..WAY }, Way { block_ms: None, ..WAY }],
             kinds: vec![Fill, Release, Renew, Crash],
             timer: Timer::Late,
             depth: Some(8),
@@ -190,10 +186,7 @@ fn key_runs() -> Vec<Run> {
         // What other commands leave in the key under waiting clients.
         Run {
             name: "other commands",
-            ways: vec![
-                Way { lease_ms: 1, ..WAY },
-                Way { block_ms: Some(2), no_stale: true, tied: true, ..WAY },
-            ],
+            ways: vec![Way { lease_ms: 1, ..WAY }, Way { block_ms: Some(2), no_stale: true, tied: true, ..WAY }],
             values: vec![Labelled { swr_ms: 1, ..VALUE }],
             kinds: vec![Fill, Fail, Crash, Delete, Retype, Flush],
             deeper: Some(10),
@@ -225,10 +218,7 @@ fn key_runs() -> Vec<Run> {
             name: "listeners",
             clients: 2,
             keys: 2,
-            ways: vec![
-                Way { block_ms: None, notify: true, group: Some("g"), ..WAY },
-                Way { group: Some("g"), ..WAY },
-            ],
+            ways: vec![Way { block_ms: None, notify: true, group: Some("g"), ..WAY }, Way { group: Some("g"), ..WAY }],
             kinds: vec![Fill, Fail, Release, Invalidate],
             groups: vec!["g max 1"],
             depth: Some(7),

@@ -72,10 +72,8 @@ pub fn search(run: &Run, threads: usize) -> Found {
     let seen = Seen::default();
     // The same for as long as the program runs, which is not for long.
     let run: &'static Run = Box::leak(Box::new(run.clone()));
-    let mut checker = Corral { run, seen: seen.clone() }
-        .checker()
-        .threads(threads)
-        .finish_when(HasDiscoveries::AnyFailures);
+    let mut checker =
+        Corral { run, seen: seen.clone() }.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures);
     if let Some(depth) = run.depth {
         checker = checker.target_max_depth(depth);
     }

@@ -241,6 +241,7 @@ impl World {
                 if parked.joined == Some(token) {
                     let live = self.book.live(parked.key, now_ms).filter(|build| build.token != token);
                     parked.joined = live.map(|build| build.token);
+                    parked.left_ms = self.steady_ms;
                 }
             }
         }
@@ -258,7 +259,12 @@ impl World {
     }
 
     /// One call on one key, and what follows.
-    pub(crate) fn call(&mut self, at: usize, writes: Writes, decide: impl FnOnce(&mut Node, &mut Key) -> Step) -> Called {
+    pub(crate) fn call(
+        &mut self,
+        at: usize,
+        writes: Writes,
+        decide: impl FnOnce(&mut Node, &mut Key) -> Step,
+    ) -> Called {
         self.expire(at);
         let moment = self.moment();
         let none = Called { reply: Reply::Nothing, grants: Vec::new() };
@@ -439,21 +445,40 @@ impl World {
         let options = options(&way);
         let known = self.book.known_version(key, self.wall_ms);
         // What the call sees is what is there once what is due is done.
-        let called = self.call(key, Writes::Allowed, |node, key| {
-            node.get_or_lock(key, &options, Caller { client }, Form::Single)
-        });
+        let called = self
+            .call(key, Writes::Allowed, |node, key| node.get_or_lock(key, &options, Caller { client }, Form::Single));
         match called.reply {
             Reply::Park { waiter, .. } => {
                 let joined = self.book.live(key, self.wall_ms).map(|build| build.token);
                 let gives_up_ms = way.block_ms.filter(|ms| *ms > 0).map(|ms| self.steady_ms + ms);
-                let parked = Parked { key, way: number_of_way, asked: now, place, gives_up_ms, joined, known, fills: 0 };
+                let parked = Parked {
+                    key,
+                    way: number_of_way,
+                    asked: now,
+                    place,
+                    gives_up_ms,
+                    joined,
+                    known,
+                    left_ms: 0,
+                    fills: 0,
+                };
                 if let Some(client) = self.clients.get_mut(number) {
                     client.does = Does::Waits(waiter, parked);
                 }
             }
             Reply::Answer(answer) => {
                 let gives_up_ms = None;
-                let asker = Parked { key, way: number_of_way, asked: now, place, gives_up_ms, joined: None, known, fills: 0 };
+                let asker = Parked {
+                    key,
+                    way: number_of_way,
+                    asked: now,
+                    place,
+                    gives_up_ms,
+                    joined: None,
+                    known,
+                    left_ms: 0,
+                    fills: 0,
+                };
                 if let Some(token) = self.answered(client, &asker, &answer, false) {
                     if let Some(client) = self.clients.get_mut(number) {
                         client.does = Does::Builds(token);
@@ -466,9 +491,10 @@ impl World {
 
     /// A parked client is told something: it is granted a lease, or done.
     fn told(&mut self, waiter: WaiterId, client: u64, outcome: &Outcome) -> Option<Token> {
-        let number = self.clients.iter().position(|of| {
-            of.id == client && matches!(&of.does, Does::Waits(waits, _) if *waits == waiter)
-        });
+        let number = self
+            .clients
+            .iter()
+            .position(|of| of.id == client && matches!(&of.does, Does::Waits(waits, _) if *waits == waiter));
         self.broken.note(Rule::EveryWaiterIsAnsweredOnce, number.is_none());
         let of = self.clients.get_mut(number?)?;
         let Does::Waits(_, parked) = std::mem::replace(&mut of.does, Does::Nothing) else { return None };
@@ -555,9 +581,8 @@ impl World {
             self.keys.push(Slot { held: Holds::Nothing, expires: UnixMs::NEVER });
             let options = Options { group: group.map(str::as_bytes), lease_ms: Some(1), ..Options::default() };
             let caller = Caller { client: 1_000_000 + number as u64 };
-            let called = self.call(probe, Writes::Allowed, |node, key| {
-                node.get_or_lock(key, &options, caller, Form::Single)
-            });
+            let called =
+                self.call(probe, Writes::Allowed, |node, key| node.get_or_lock(key, &options, caller, Form::Single));
             let is_granted = matches!(&called.reply, Reply::Answer(answer) if answer.granted().is_some());
             self.broken.note(Rule::AGroupNeverGetsStuck, !is_granted);
         }

@@ -283,7 +283,8 @@ impl Clone for Tags {
     fn clone(&self) -> Self {
         let names: BTreeSet<ByName> = self.names.iter().map(|tag| ByName(tag.0.duplicate())).collect();
         let of = |tag: &ByName| names.get(tag).cloned().unwrap_or_else(|| tag.clone());
-        let marks_of = |marks: &BTreeMap<ByName, Mark>| marks.iter().map(|(tag, mark)| (of(tag), mark.clone())).collect();
+        let marks_of =
+            |marks: &BTreeMap<ByName, Mark>| marks.iter().map(|(tag, mark)| (of(tag), mark.clone())).collect();
         let tokens_of =
             |tokens: &BTreeSet<(Token, ByName)>| tokens.iter().map(|(token, tag)| (*token, of(tag))).collect();
         Self {

@@ -11,6 +11,8 @@ use crate::server::Server;
 #[derive(Arbitrary, Debug)]
 pub struct Session {
     settings: [Option<(Setting, Number)>; 2],
+    /// Of the groups G and H; none if it is 0.
+    limits: [u8; 2],
     steps: Vec<(u8, Step)>,
 }
 
@@ -61,6 +63,12 @@ enum Name {
     Touch,
     TouchCurrent,
     Invalidate,
+    InvalidateTag,
+    Tags,
+    Outdate,
+    MGet,
+    Top,
+    Version,
     Info,
     Leases,
     Apply,
@@ -112,7 +120,10 @@ enum Word {
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 #[rustfmt::skip]
-enum Option_ { Lease, Block, NoStale, Force, Early, Tied, Ex, Px, ExAt, PxAt, Swr, Sie, Jitter, Backoff, Count, MinAge }
+enum Option_ {
+    Lease, Block, NoStale, Force, Early, Tied, Notify, Group, Once, Ex, Px, ExAt, PxAt, Swr, Sie, Jitter, Tags, Version, Nx, Backoff,
+    Count, MinAge, By, G, H,
+}
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Number {
@@ -134,7 +145,10 @@ enum Edge {
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 #[rustfmt::skip]
-enum Setting { LeaseMs, LeaseMaxMs, SwrMs, SieMs, JitterPercent, EarlyBeta, BackoffMs, PassMs, MaxWaiters, MaxWaitersPerKey }
+enum Setting {
+    LeaseMs, LeaseMaxMs, SwrMs, SieMs, JitterPercent, EarlyBeta, BackoffMs, BackoffMaxMs, PassMs, MaxWaiters, MaxWaitersPerKey,
+    WaitersMemoryPercent, MaxTags, FloorMs,
+}
 
 /// Connections of a session.
 const CONNECTIONS: usize = 6;
@@ -146,6 +160,11 @@ impl Session {
         for (setting, number) in self.settings.iter().flatten() {
             // Out of range as often as not: refused.
             server.operate(&["CONFIG", "SET", setting.name(), &String::from_utf8_lossy(&number.text())]);
+        }
+        let limit = |name: &str, limit: u8| format!("{name} max {} fails {} cool-ms 2", limit % 4, limit % 3);
+        if self.limits != [0, 0] {
+            let groups = format!("{}, {}", limit("G", self.limits[0]), limit("H", self.limits[1]));
+            server.operate(&["CONFIG", "SET", "corral.groups", &groups]);
         }
         let mut connections: [Option<Line>; CONNECTIONS] = Default::default();
         for (place, step) in self.steps.iter().take(MOST_STEPS) {
@@ -255,6 +274,12 @@ impl Call {
             Name::Touch => vec![b"CACHE.TOUCH".to_vec(), key],
             Name::TouchCurrent => vec![b"CACHE.TOUCH".to_vec(), key, token],
             Name::Invalidate => vec![b"CACHE.INVALIDATE".to_vec(), key],
+            Name::InvalidateTag => vec![b"CACHE.INVALIDATETAG".to_vec(), b"1".to_vec(), b"a".to_vec()],
+            Name::Tags => vec![b"CACHE.TAGS".to_vec(), b"a".to_vec()],
+            Name::Outdate => vec![b"CACHE.OUTDATE".to_vec(), key],
+            Name::MGet => vec![b"CACHE.MGET".to_vec(), key],
+            Name::Top => vec![b"CACHE.TOP".to_vec()],
+            Name::Version => vec![b"CACHE.VERSION".to_vec()],
             Name::Info => vec![b"CACHE.INFO".to_vec(), key],
             Name::Leases => vec![b"CACHE.LEASES".to_vec()],
             Name::Apply => vec![b"CACHE.APPLY".to_vec(), key],
@@ -352,6 +377,10 @@ impl Setting {
             Setting::PassMs => "corral.pass-ms",
             Setting::MaxWaiters => "corral.max-waiters",
             Setting::MaxWaitersPerKey => "corral.max-waiters-per-key",
+            Setting::BackoffMaxMs => "corral.backoff-max-ms",
+            Setting::WaitersMemoryPercent => "corral.waiters-memory-percent",
+            Setting::MaxTags => "corral.max-tags",
+            Setting::FloorMs => "corral.floor-ms",
         }
     }
 }
