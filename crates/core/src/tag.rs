@@ -57,6 +57,12 @@ impl Tag {
         Token::new(self.mark.load(Relaxed))
     }
 
+    /// The same name and mark, kept apart.
+    #[cfg(feature = "model")]
+    pub(crate) fn duplicate(&self) -> Arc<Self> {
+        Arc::new(Self { name: self.name.clone(), mark: AtomicU64::new(self.mark.load(Relaxed)) })
+    }
+
     pub fn set_mark(&self, token: Option<Token>) {
         self.mark.store(token.map_or(0, Token::get), Relaxed);
     }
@@ -73,6 +79,11 @@ impl TagFloor {
 
     pub fn reset(&self) {
         self.0.store(0, Relaxed);
+    }
+
+    #[cfg(feature = "model")]
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(Arc::new(AtomicU64::new(self.get())))
     }
 }
 

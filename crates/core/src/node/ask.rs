@@ -308,7 +308,7 @@ impl Node {
         let record = find(&self.leases).and_then(|id| self.leases.get(id));
         let is_over = self.noted_clock(key.moment).has_passed(lease.deadline);
         if !is_over && record.is_none_or(|record| record.state == RecordState::Late) {
-            // The clock was set back: what was over is live again, and its deadline is still to come.
+            // The clock was set back, or a pause holds deadlines: what was over is live again, and is still to end.
             let holder = record.map_or(0, |record| record.holder);
             self.refile(key.db, key.name, lease, holder);
         }

@@ -79,3 +79,17 @@ impl Calendar {
         self.days.range(at..).next().map(|(at, ends)| (*at, ends.first))
     }
 }
+
+#[cfg(feature = "model")]
+impl Calendar {
+    /// Every record by its moment, in the order of arrival.
+    pub fn walk(&self, records: &mut impl Paired, mut show: impl FnMut(u64, Id)) {
+        for (at, ends) in &self.days {
+            let mut id = ends.first;
+            while let Some(pair) = records.pair(id) {
+                show(*at, id);
+                id = pair.next;
+            }
+        }
+    }
+}

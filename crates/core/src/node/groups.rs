@@ -449,3 +449,50 @@ impl Group {
         }
     }
 }
+
+#[cfg(feature = "model")]
+impl Groups {
+    pub fn facts(&self, leases: &super::leases::LeaseTable, facts: &mut super::facts::Facts) {
+        for group in &self.list {
+            group.facts(leases, facts);
+        }
+    }
+}
+
+#[cfg(feature = "model")]
+impl Group {
+    fn facts(&self, leases: &super::leases::LeaseTable, facts: &mut super::facts::Facts) {
+        facts.hash(&self.name);
+        facts.hash(&self.policy);
+        facts.numbers(&[u64::from(self.reserved), u64::from(self.failures)]);
+        facts.flag(self.is_configured);
+        for (deadline, lease) in &self.permits {
+            facts.wall(*deadline);
+            facts.token(leases.get(*lease).map_or(0, |record| record.token.get()));
+        }
+        facts.list(&self.queue, |facts, (order, _)| facts.order(*order));
+        facts.list(&self.listeners, |facts, (order, _)| facts.order(*order));
+        facts.list(&self.holders, |facts, (client, count)| {
+            facts.client(*client);
+            facts.number(u64::from(*count));
+        });
+        let token = |token: Option<Token>| token.map_or(0, Token::get);
+        match self.circuit {
+            Circuit::Closed => facts.number(0),
+            Circuit::Open { until, cool_ms } => {
+                facts.numbers(&[1, cool_ms]);
+                facts.wall(until);
+            }
+            Circuit::HalfOpen { trial, last, cool_ms } => {
+                facts.numbers(&[2, cool_ms]);
+                facts.token(token(trial.map(|trial| trial.token)));
+                facts.wall(trial.map_or(UnixMs::EPOCH, |trial| trial.deadline));
+                facts.token(token(last));
+            }
+        }
+        if self.circuit != Circuit::Closed {
+            facts.token(token(self.last_trial));
+            facts.hash(&self.last_message);
+        }
+    }
+}

@@ -55,7 +55,9 @@ impl Node {
             let lease = key.entry.void_lease_unseen(UnixMs::from_micros(floor.get()));
             self.voided(key, lease, clock, step);
         }
-        if let Some(judgement) = key.entry.tagged().and_then(|tagged| self.tags.judge(tagged)) {
+        if let Some(mut judgement) = key.entry.tagged().and_then(|tagged| self.tags.judge(tagged)) {
+            // A mark of a master whose clock was ahead is no later than now: what it invalidated is stale.
+            judgement.since = judgement.since.min(clock.now);
             if key.entry.judge(judgement) {
                 step.raise(Change::Times);
             }

@@ -31,6 +31,11 @@ impl Link {
     pub const fn is_root(self) -> bool {
         self.parent == NIL
     }
+
+    #[cfg(feature = "model")]
+    pub const fn children(self) -> [Id; 2] {
+        [self.left, self.right]
+    }
 }
 
 /// Merges two heaps, either of which may be [`NIL`]. Returns the root.

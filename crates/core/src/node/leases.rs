@@ -320,3 +320,31 @@ impl LeaseTable {
 fn due_in(calendar: &Calendar, clock: Clock) -> Option<Id> {
     calendar.first().filter(|(at, _)| clock.has_passed(UnixMs::new(*at))).map(|(_, id)| id)
 }
+
+#[cfg(feature = "model")]
+impl LeaseTable {
+    pub fn facts(&self, facts: &mut super::facts::Facts) {
+        let mut records = self.records.clone();
+        let mut due = Vec::new();
+        for (number, calendar) in [&self.awaited, &self.plain, &self.late].into_iter().enumerate() {
+            calendar.walk(&mut ByEnd(&mut records), |_, id| due.push((number as u64, id)));
+        }
+        // What never ends is in no calendar.
+        let never = self.by_token.iter().filter(|(_, id)| self.filed_at(*id).is_none()).map(|(_, id)| (3, *id));
+        due.extend(never);
+        for (calendar, id) in due {
+            let Some(record) = self.records.get(id) else { continue };
+            facts.number(calendar);
+            facts.key(record.db, &record.name);
+            facts.numbers(&[u64::from(record.group.0), record.state as u64, u64::from(record.length_ms)]);
+            facts.flags(&[record.is_tied, record.is_once, record.has_permit, record.is_awaited]);
+            facts.token(record.token.get());
+            facts.wall(record.until);
+            facts.client(record.holder);
+        }
+        for (db, floor) in &self.floors {
+            facts.number(u64::from(*db));
+            facts.token(floor.get());
+        }
+    }
+}

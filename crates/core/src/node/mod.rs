@@ -22,6 +22,7 @@
 //! | [`handover`] | deciding anew who waited |
 //! | [`turn`], [`event`] | what is due outside a call; what the server tells |
 //! | [`stats`], [`top`], [`report`] | what operators see |
+//! | `facts` | for the model checker: what can make a difference later |
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -41,6 +42,8 @@ pub mod ask;
 pub mod calendar;
 pub mod edits;
 pub mod event;
+#[cfg(feature = "model")]
+pub mod facts;
 pub mod groups;
 pub mod handover;
 pub mod heap;
@@ -70,6 +73,7 @@ use top::Top;
 
 /// Everything the module remembers on one server besides the entries.
 #[derive(Default, Debug)]
+#[cfg_attr(feature = "model", derive(Clone))]
 pub struct Node {
     pub settings: Settings,
     pub(crate) tokens: TokenSource,
@@ -137,7 +141,7 @@ enum Role {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Pause {
     is_on: bool,
-    /// The last moment seen outside a pause: what falls due from there on waits.
+    /// Just behind the last moment seen outside a pause: what falls due from there on waits.
     held_from: UnixMs,
     /// When it is over: when deadlines that fell into it count again. While it is on: when to see whether it still is.
     resumes_at: Option<SteadyMs>,
@@ -430,7 +434,8 @@ impl Node {
         if self.pause.resumes_at.is_some() {
             return Clock { now, held_from: self.pause.held_from };
         }
-        self.pause.held_from = now;
+        // What falls due at this very moment is seen to have passed, and stays so.
+        self.pause.held_from = now.plus(1);
         Clock::at(now)
     }
 

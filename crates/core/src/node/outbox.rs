@@ -262,6 +262,15 @@ impl Outcome {
     }
 }
 
+#[cfg(feature = "model")]
+impl Outbox {
+    /// The batches on their way, in the order that their turns come.
+    pub fn batches(&self) -> impl Iterator<Item = &Batch> {
+        let behind = self.small.range(self.next..).chain(self.small.range(..self.next));
+        behind.chain(&self.large).map(|(_, batch)| batch)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ pub type Id = u32;
 pub const NIL: Id = u32::MAX;
 
 /// Records per chunk.
-const CHUNK: usize = 64;
+const CHUNK: usize = if cfg!(feature = "model") { 4 } else { 64 };
 
 #[derive(Clone, Debug)]
 pub struct Slab<T> {

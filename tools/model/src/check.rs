@@ -1,0 +1,134 @@
+//! What must hold after each act.
+
+use crate::act::{Act, Kind};
+use crate::book::{Book, Circuit, Rule};
+use crate::run::{self, Timer};
+use crate::search::Situation;
+use crate::world::World;
+
+impl World {
+    pub(crate) fn hold_against_book(&mut self, act: Act, before: &Book, parked_before: &[u64]) {
+        self.check_values();
+        self.check_waiters();
+        self.check_bounds();
+        let pauses = self.run.kinds.contains(&Kind::Pause);
+        if self.run.timer == Timer::Prompt && !pauses {
+            self.check_queues();
+        }
+        if let Act::Invalidate { key } = act {
+            self.check_nobody_woke(key, before, parked_before);
+        }
+        self.forget_what_is_over();
+    }
+
+    /// A value is in a key only if it was there, or was stored by who might.
+    fn check_values(&mut self) {
+        for key in 0..self.keys.len() {
+            let held = self.entry(key).and_then(|entry| entry.value()).cloned();
+            let held = held.and_then(|bytes| Some(u64::from_le_bytes((*bytes).try_into().ok()?)));
+            let Some(known) = self.book.keys.get_mut(key) else { continue };
+            let is_foreign = held.is_some() && held != known.value;
+            if held.is_none() {
+                known.value = None;
+            }
+            self.broken.note(Rule::NothingStoredUnderAnOldToken, is_foreign);
+        }
+    }
+
+    fn check_waiters(&mut self) {
+        let parked = self.parked().count() as u64;
+        self.broken.note(Rule::EveryWaiterIsAnsweredOnce, self.node.waiters() != parked);
+        // Deadlines that fell into a pause are another matter; a limit is not.
+        let slack_ms = u64::from(self.run.timer == Timer::Late);
+        let steady_ms = self.steady_ms;
+        let is_over = |at: u64| at + slack_ms < steady_ms || (slack_ms == 0 && at == steady_ms);
+        let waits_on = self.parked().any(|(_, parked)| parked.gives_up_ms.is_some_and(is_over));
+        self.broken.note(Rule::NobodyWaitsBeyondItsBlock, waits_on);
+        let joined: Vec<_> = self.parked().filter_map(|(_, parked)| Some((parked.key, parked.joined?))).collect();
+        let of_two = joined.iter().any(|one| joined.iter().any(|other| other.0 == one.0 && other.1 != one.1));
+        self.seen.note(Situation::WaitersOfTwoRebuilds, of_two);
+    }
+
+    fn check_bounds(&mut self) {
+        for key in 0..self.keys.len() {
+            let expires = self.keys.get(key).map(|slot| slot.expires);
+            let Some(lease) = self.entry(key).and_then(|entry| entry.lease()) else { continue };
+            let is_long = lease.deadline > lease.granted_at.plus(run::LEASE_MAX_MS);
+            let is_cut = expires.is_some_and(|expires| expires < lease.kept_until());
+            self.broken.note(Rule::NoLeaseIsUnbounded, is_long || is_cut);
+        }
+    }
+
+    /// Nobody is left waiting who would be granted now.
+    fn check_queues(&mut self) {
+        if self.run.ways.iter().any(|way| way.notify) {
+            // A permit may be kept for one who listens.
+            return;
+        }
+        let now_ms = self.wall_ms;
+        let mut is_left = (false, false);
+        for (_, parked) in self.parked() {
+            let (group, max) = self.group_of(parked.way);
+            let is_closed = self.book.groups.get(group).is_none_or(|of| match of.circuit {
+                Circuit::Closed { .. } => true,
+                Circuit::Open { until_ms, .. } => until_ms <= now_ms,
+                Circuit::Trying { trial, .. } => trial.is_none(),
+            });
+            let waits_for_nothing = parked.joined.is_none() && is_closed && self.could_be_granted(parked.key);
+            match max {
+                0 => is_left.0 |= waits_for_nothing,
+                max => is_left.1 |= waits_for_nothing && self.book.permits(group, now_ms) < max,
+            }
+        }
+        self.broken.note(Rule::ALeaseWithoutAFillIsHandedOver, is_left.0);
+        self.broken.note(Rule::AFreePermitAndAQueueNeverLastTogether, is_left.1);
+    }
+
+    /// Those who wait stay with their holder.
+    fn check_nobody_woke(&mut self, key: usize, before: &Book, parked_before: &[u64]) {
+        let had_unknown = before.keys.iter().any(|known| known.unknown_until_ms > self.wall_ms);
+        let is_queued = self.book.groups.iter().any(|group| group.max > 0);
+        let now: Vec<u64> = self.parked().map(|(client, _)| client).collect();
+        let woke = parked_before.iter().any(|client| !now.contains(client));
+        let has_build = before.live(key, self.wall_ms).is_some();
+        self.broken.note(Rule::OneAnswerWakesThoseItIsFor, woke && has_build && !had_unknown && !is_queued);
+        self.seen.note(Situation::WaitersOutliveAnInvalidation, !now.is_empty());
+    }
+
+    /// What can make no difference any more goes from the book.
+    fn forget_what_is_over(&mut self) {
+        let now_ms = self.wall_ms;
+        let held = self.clients.iter().filter_map(|client| match client.does {
+            crate::world::Does::Builds(token) => Some(token),
+            _ => None,
+        });
+        let held: Vec<_> = held.collect();
+        let book = &mut self.book;
+        book.builds.retain(|build| held.contains(&build.token) || build.holds_permit(now_ms));
+        let kept: Vec<u64> = book.keys.iter().filter_map(|known| known.value).collect();
+        book.values.retain(|value, _| kept.contains(value));
+        let asked = self.clients.iter().filter_map(|client| match &client.does {
+            crate::world::Does::Waits(_, parked) => Some(parked.asked),
+            _ => None,
+        });
+        let began = book.builds.iter().map(|build| build.began);
+        let oldest = asked.chain(began).chain(book.values.values().map(|built| built.began)).min().unwrap_or(u64::MAX);
+        book.marks.retain(|at| *at > oldest);
+        for at in &mut book.marked {
+            *at = if *at > oldest { *at } else { 0 };
+        }
+        for known in &mut book.keys {
+            if known.invalidated <= oldest {
+                known.invalidated = 0;
+            }
+            if known.floor_until_ms <= now_ms {
+                (known.floor, known.floor_at, known.floor_until_ms) = (0, 0, 0);
+            }
+            if known.unknown_until_ms <= now_ms {
+                known.unknown_until_ms = 0;
+            }
+        }
+        let steady_ms = self.steady_ms;
+        book.places.retain(|_, (_, _, until_ms)| steady_ms < *until_ms);
+    }
+}
