@@ -34,6 +34,8 @@ pub struct World {
     pub replica: Option<Replica>,
     pub has_failed_over: bool,
     pub groups: usize,
+    /// Whether it is told from outside who is next.
+    pub(crate) knows_the_order: bool,
     pub(crate) run: &'static Run,
     pub(crate) last_client: u64,
     pub(crate) seen: Seen,
@@ -125,6 +127,7 @@ impl World {
             replica: None,
             has_failed_over: false,
             groups: 0,
+            knows_the_order: run.knows_the_order(),
             run,
             last_client: run.clients as u64,
             seen,
