@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use corral_model::book::Rule;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 #[test]
 fn every_test_named_in_the_proof_exists() {
     let proof = read("docs/proof.md");
     let mut code = String::new();
-    for place in ["src", "tests", "model/src", "model/tests"] {
+    for place in ["src", "crates", "tests", "tools/model/src", "tools/model/tests"] {
         for file in files(&Path::new(ROOT).join(place)) {
             code.push_str(&fs::read_to_string(file).unwrap_or_default());
         }
@@ -33,7 +33,7 @@ fn every_test_named_in_the_proof_exists() {
 
 #[test]
 fn every_mutation_named_in_the_proof_exists() {
-    let (proof, mutations) = (read("docs/proof.md"), read("model/mutations.txt"));
+    let (proof, mutations) = (read("docs/proof.md"), read("tools/model/mutations.txt"));
     let known: BTreeSet<&str> = mutations.lines().filter_map(|line| line.strip_prefix("mutation: ")).collect();
     let named: BTreeSet<&str> = proof.split('"').skip(1).step_by(2).collect();
     assert!(named.len() >= 8, "only {named:?}");
