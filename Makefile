@@ -92,12 +92,12 @@ uninstall: ## Remove what `make install` copied
 dist: build ## Pack a release: target/dist/corral-VERSION-SYSTEM.tar.gz and its sha256
 	@tools/scripts/dist '$(MODULE)' target/dist
 
-check: setup-lints ## What CI runs besides the tests: formatting, lints, the direction of imports
+check: setup-lints ## What CI runs besides the tests: formatting, lints, the walls between the crates
 	@echo '==> Formatting: every file is as rustfmt writes it'
 	cargo fmt --all --check
 	@echo '==> Lints: clippy and the compiler have nothing to say, tests and demo included; Cargo.lock is up to date'
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@echo '==> Purity: imports run lib -> commands -> redis -> lease, and the core touches nothing impure'
+	@echo '==> Purity: what Cargo, no_std and the lints cannot say of the walls between the crates'
 	tools/scripts/purity
 	@echo '==> Purity, self-test: the check catches each violation'
 	tools/scripts/purity --self-test

@@ -125,6 +125,13 @@ pub fn replicate_marks(context: &Context, record: &codec::MarksRecord) {
     replicate(context, empty.as_key(), &codec::encode_marks(record), None);
 }
 
+/// Tells replicas and the AOF of the floor of all tags, if it rose.
+pub fn replicate_floor(context: &Context) {
+    for record in memory::with(|memory| memory.node.take_floor()) {
+        replicate_marks(context, &record);
+    }
+}
+
 /// Does what a step says is to be done besides storing the key. `name`: of the key at hand, if there is one.
 pub fn carry_out(context: &Context, db: u32, name: Option<KeyName>, effects: Vec<Effect>) {
     for effect in effects {

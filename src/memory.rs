@@ -24,6 +24,8 @@ pub struct Memory {
     pub node: Node,
     /// The scheduler's timer and when it rings.
     pub alarm: Option<(Timer, SteadyMs)>,
+    /// By how much the server's clock was ahead of the one that is never set when they were last compared, in microseconds.
+    pub lead_us: Option<i128>,
     /// Connections that lost a reply and must be closed.
     pub unanswered: Vec<u64>,
     /// In a cluster: when the waiters' slots are looked after again, and behind which room that goes on.
@@ -42,6 +44,7 @@ lazy_static! {
     static ref MEMORY: Mutex<Memory> = Mutex::new(Memory {
         node: Node::new(Settings::default()),
         alarm: None,
+        lead_us: None,
         unanswered: Vec::new(),
         next_probe: SteadyMs(0),
         probed: None,

@@ -52,8 +52,7 @@ impl Module for Corral {
             }
             Event::Housekeeping => {
                 resets::watch(context);
-                // Also after a clock that was set: what is due is due by the clock of now.
-                scheduler::arm(context);
+                scheduler::watch_clock(context);
                 return;
             }
             _ => return,
@@ -164,6 +163,10 @@ impl Module for Corral {
 
     fn unlinked(db: u32, key: &[u8], entry: &mut Entry) {
         let clock = corral_core::time::Clock::at(memory::moment().now());
+        let husk_until = entry.marks_kept_until();
+        if entry.value().is_none() && husk_until > corral_core::time::UnixMs::EPOCH {
+            inbox::post(NodeEvent::HuskGone { db, name: Name::new(key), until: husk_until });
+        }
         let lease = entry.void_lease(clock);
         let has_rooms = memory::try_with(|memory| memory.node.has_rooms()).unwrap_or(true);
         if lease.is_some() || has_rooms {

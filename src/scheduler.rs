@@ -33,6 +33,9 @@ const PROBES_PER_TURN: usize = 200;
 /// Keys looked at per turn before others are let in, in microseconds.
 const TURN_US: u64 = 1500;
 
+/// Smaller steps of the clock are not looked for: an alarm that is late by so much is hardly noticed.
+const SET_CLOCK_US: u128 = 50_000;
+
 /// Sees to it that the timer rings when something is next due. Cheap when it already does.
 pub fn arm(context: &Context) {
     arm_after(context, 0);
@@ -84,6 +87,22 @@ fn next_due(memory: &Memory) -> Option<Due> {
     })
 }
 
+/// With the server's housekeeping: its timers go by the clock that can be set, so an alarm is set anew after that. Also
+/// has the timer ring for what is due by the clock of now.
+pub fn watch_clock(context: &Context) {
+    let moment = memory::moment();
+    let lead_us = i128::from(moment.wall_us) - i128::from(moment.steady_us);
+    let stopped = memory::with(|memory| {
+        let before_us = memory.lead_us.replace(lead_us).unwrap_or(lead_us);
+        let is_set = (lead_us - before_us).unsigned_abs() > SET_CLOCK_US;
+        is_set.then(|| memory.alarm.take()).flatten()
+    });
+    if let Some((alarm, _)) = stopped {
+        timer::stop(context, alarm);
+    }
+    arm(context);
+}
+
 /// The timer rang.
 pub fn ring(context: &Context) {
     memory::with(|memory| memory.alarm = None);
@@ -118,6 +137,9 @@ fn turn(context: &Context) -> u64 {
     } else {
         if flags.is_cluster() && flags.is_master() {
             probe_ownership(context, moment.steady());
+        }
+        if flags.is_master() {
+            keyspace::replicate_floor(context);
         }
         visit(context, flags.is_master(), flags.is_cluster());
     }
@@ -175,8 +197,10 @@ fn probe_ownership(context: &Context, now: SteadyMs) {
     for (db, name) in rooms {
         if context.select(db) {
             let string = context.string(&name);
-            if context.owns(crate::commands::get::NAME, string.as_key()) == Ownership::Elsewhere {
-                memory::with(|memory| memory.node.moved_away(db, &name));
+            match context.owns(crate::commands::get::NAME, string.as_key()) {
+                Ownership::Here => {}
+                Ownership::Elsewhere => memory::with(|memory| memory.node.moved_away(db, &name)),
+                Ownership::ClusterDown => memory::with(|memory| memory.node.cluster_is_down(db, &name)),
             }
         }
     }

@@ -74,8 +74,7 @@ fn distrust(header: &mut codec::Header, now: UnixMs, now_us: u64) -> Result<(), 
 
 /// An entry as it is written out: what happened around it is settled. In a fork child, or for DUMP.
 fn settled(entry: &Entry, db: u32) -> Option<Entry> {
-    let now = memory::moment().now();
-    memory::try_with(|memory| memory.node.differs(db, entry).then(|| memory.node.seen(db, entry, now))).flatten()
+    memory::try_with(|memory| memory.node.differs(db, entry).then(|| memory.node.seen(db, entry))).flatten()
 }
 
 pub fn save(entry: &Entry, db: u32, out: &mut Saved) {
@@ -132,7 +131,8 @@ pub fn load_marks(payload: &mut Payload) -> Result<(), String> {
         }
         match codec::decode_effect(&record) {
             Ok(Effect::Marks(record)) => {
-                memory::try_with(|memory| memory.node.applied_marks(&record, moment));
+                // After what was posted: that the load began, which makes an end of the marks of before.
+                memory::with(|memory| memory.node.loaded_marks(record, moment));
             }
             Ok(_) => return Err("what stands beside the keys are no marks of tags".to_owned()),
             Err(malformed) => return Err(malformed.to_string()),

@@ -19,7 +19,7 @@ const CALLS: [(&str, &str); 12] = [
 ];
 
 /// The categories of each command, where a module's commands can have any.
-const CATEGORIES: [(&str, &str); 14] = [
+const CATEGORIES: [(&str, &str); 20] = [
     ("getorlock", "write fast blocking"),
     ("mgetorlock", "write fast"),
     ("fill", "write fast"),
@@ -32,7 +32,13 @@ const CATEGORIES: [(&str, &str); 14] = [
     ("invalidate", "write fast"),
     ("get", "read fast"),
     ("info", "read fast"),
-    ("leases", "read slow"),
+    ("mget", "read fast"),
+    ("outdate", "write fast"),
+    ("invalidatetag", "write fast"),
+    ("tags", "read fast"),
+    ("version", "read fast"),
+    ("leases", "read slow admin dangerous"),
+    ("top", "read slow admin dangerous"),
     ("apply", "write slow"),
 ];
 

@@ -2,35 +2,52 @@
 
 use crate::harness::{Client, Reply, Server};
 
-/// Every command: its syntax, its flags, where its keys are and what it does to them.
-pub const COMMANDS: [(&str, &str, &str, &str); 14] = [
+/// Every command: its syntax, its flags, where its keys are, what it does to them, and since when.
+pub const COMMANDS: [(&str, &str, &str, &str, &str); 21] = [
     (
-        "CACHE.GETORLOCK key [LEASE ms] [BLOCK ms] [NOSTALE] [FORCE] [EARLY beta] [TIED]",
-        "write module blocking fast",
+        "CACHE.GETORLOCK key [LEASE ms] [BLOCK ms] [NOSTALE] [FORCE] [EARLY beta] [TIED] [NOTIFY] [GROUP name] [ONCE ms]",
+        "module blocking fast",
         "1 1 1",
         "RW access update",
+        "0.1.0",
     ),
     (
-        "CACHE.MGETORLOCK numkeys key [key ...] [LEASE ms] [NOSTALE] [FORCE] [EARLY beta] [TIED]",
-        "write module fast movablekeys",
+        "CACHE.MGETORLOCK numkeys key [key ...] [LEASE ms] [NOSTALE] [FORCE] [EARLY beta] [TIED] [NOTIFY] [GROUP name] [ONCE ms]",
+        "module fast movablekeys",
         "0 0 0",
         "RW access update",
+        "0.1.0",
     ),
-    ("CACHE.FILL key token value TIMES", "write module fast", "1 1 1", "RW access update"),
-    ("CACHE.TOUCH key token TIMES", "write module fast", "1 1 1", "RW access update"),
-    ("CACHE.FAIL key token message [BACKOFF ms]", "write module fast", "1 1 1", "RW access update"),
-    ("CACHE.PASS key token [PX ms]", "write module fast", "1 1 1", "RW access update"),
-    ("CACHE.RENEW key token ms", "write module fast", "1 1 1", "RW access update"),
-    ("CACHE.RELEASE key token", "write module fast", "1 1 1", "RW access update"),
-    ("CACHE.SET key value TIMES", "write denyoom module fast", "1 1 1", "OW update"),
-    ("CACHE.INVALIDATE key [key ...]", "write module fast", "1 -1 1", "RW access update"),
-    ("CACHE.GET key", "readonly module fast", "1 1 1", "RO access"),
-    ("CACHE.INFO key", "readonly module fast", "1 1 1", "RO access"),
-    ("CACHE.LEASES [COUNT n] [MINAGE ms]", "readonly module", "0 0 0", ""),
-    ("CACHE.APPLY key header [value]", "write module", "1 1 1", "RW access update"),
+    ("CACHE.GET key", "readonly module fast", "1 1 1", "RO access", "0.1.0"),
+    ("CACHE.MGET key [key ...]", "readonly module fast", "1 -1 1", "RO access", "0.2.0"),
+    ("CACHE.FILL key token value LABELS", "module fast", "1 1 1", "RW access update", "0.1.0"),
+    ("CACHE.TOUCH key token LABELS", "module fast", "1 1 1", "RW access update", "0.1.0"),
+    ("CACHE.FAIL key token message [BACKOFF ms]", "module fast", "1 1 1", "RW access update", "0.1.0"),
+    ("CACHE.PASS key token [PX ms]", "module fast", "1 1 1", "RW access update", "0.1.0"),
+    ("CACHE.RENEW key token ms [TIED]", "write module fast", "1 1 1", "RW access update", "0.1.0"),
+    ("CACHE.RELEASE key token", "module fast", "1 1 1", "RW access update", "0.1.0"),
+    ("CACHE.SET key value LABELS [NX]", "write denyoom module fast", "1 1 1", "OW update", "0.1.0"),
+    ("CACHE.INVALIDATE key [key ...]", "write module fast", "1 -1 1", "RW access update", "0.1.0"),
+    ("CACHE.INVALIDATETAG n tag [tag ...] [SWR ms]", "write denyoom module fast", "0 0 0", "", "0.2.0"),
+    ("CACHE.OUTDATE key version [PX ms]", "write denyoom module fast", "1 1 1", "RW access update", "0.2.0"),
+    ("CACHE.INFO key", "readonly module fast", "1 1 1", "RO access", "0.1.0"),
+    ("CACHE.TAGS tag [tag ...]", "readonly module fast", "0 0 0", "", "0.2.0"),
+    ("CACHE.LEASES [COUNT n] [MINAGE ms] [GROUP name]", "readonly module admin", "0 0 0", "", "0.1.0"),
+    ("CACHE.TOP [COUNT n] [BY WAIT | BUILD | GRANTS | SAVED]", "readonly module admin", "0 0 0", "", "0.2.0"),
+    ("CACHE.VERSION", "readonly module loading stale fast", "0 0 0", "", "0.2.0"),
+    ("CACHE.APPLY key header [value]", "write module", "1 1 1", "RW access update", "0.1.0"),
+    (
+        "CACHE.PROBE key",
+        "write denyoom module skip_monitor skip_slowlog fast",
+        "1 1 1",
+        "RW access update",
+        "0.2.0",
+    ),
 ];
 
-pub const TIMES: &str = "[EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent]";
+/// What FILL, SET and TOUCH say of a value.
+pub const LABELS: &str =
+    "[EX s | PX ms | EXAT unix-s | PXAT unix-ms] [SWR ms] [SIE ms] [JITTER percent] [TAGS n tag [tag ...]] [VERSION version]";
 
 pub fn name(syntax: &str) -> &str {
     syntax.split(' ').next().unwrap()
@@ -51,9 +68,14 @@ fn written(argument: &Reply) -> String {
     let is = |flag: &str| flags.iter().any(|given| given == flag);
     let name = short(&argument.field("name").text());
     let token = if has("token") { argument.field("token").text() } else { String::new() };
+    let parts = |between: &str| {
+        let parts = argument.field("arguments").list().iter().map(written).collect::<Vec<_>>().join(between);
+        format!("{token} {parts}").trim_start().to_owned()
+    };
     let mut text = match argument.field("type").text().as_str() {
         "pure-token" => token,
-        "oneof" => argument.field("arguments").list().iter().map(written).collect::<Vec<_>>().join(" | "),
+        "oneof" => parts(" | "),
+        "block" => parts(" "),
         _ if token.is_empty() => name.clone(),
         _ => format!("{token} {name}"),
     };
@@ -95,12 +117,12 @@ fn every_command_is_listed_and_documented_and_the_hints_show_its_syntax() {
     listed.sort();
     wanted.sort_unstable();
     assert_eq!(listed, wanted);
-    for (wanted, ..) in COMMANDS {
+    for (wanted, .., since) in COMMANDS {
         let docs = docs(&mut client, name(wanted));
-        assert_eq!(syntax(name(wanted), &docs), wanted.replace("TIMES", TIMES));
+        assert_eq!(syntax(name(wanted), &docs), wanted.replace("LABELS", LABELS));
         assert!(docs.field("summary").text().len() > 15, "{docs:?}");
         assert!(docs.field("complexity").text().starts_with("O("), "{docs:?}");
-        assert_eq!(docs.field("since").text(), "0.1.0");
+        assert_eq!(docs.field("since").text(), since, "{wanted}");
         assert_eq!(docs.field("module").text(), "corral");
         assert_eq!(docs.field("group").text(), "module");
     }
@@ -109,27 +131,30 @@ fn every_command_is_listed_and_documented_and_the_hints_show_its_syntax() {
 #[test]
 fn the_readmes_table_of_commands_has_the_same_syntax() {
     let readme = include_str!("../README.md");
-    for (syntax, ..) in COMMANDS.iter().filter(|(syntax, ..)| name(syntax) != "CACHE.APPLY") {
-        let line = format!("`{}`", syntax.replace("TIMES", "[times]"));
+    let internal = ["CACHE.APPLY", "CACHE.PROBE"];
+    for (syntax, ..) in COMMANDS.iter().filter(|(syntax, ..)| !internal.contains(&name(syntax))) {
+        let line = format!("`{}`", syntax.replace("LABELS", "[labels]").replace(" | ", " \\| "));
         assert!(readme.contains(&line), "README.md has no {line}");
     }
     // There in lines of its own width.
-    assert!(readme.split_whitespace().collect::<Vec<_>>().join(" ").contains(&format!("`{TIMES}`")));
+    assert!(readme.split_whitespace().collect::<Vec<_>>().join(" ").contains(&format!("`{LABELS}`")));
 }
 
 #[test]
 fn command_info_has_the_arity_the_flags_and_the_keys() {
     let server = Server::start();
     let mut client = server.client();
-    for (syntax, flags, positions, access) in COMMANDS {
+    for (syntax, flags, positions, access, _) in COMMANDS {
         let name = name(syntax);
         let info = client.run(&format!("COMMAND INFO {name}")).list()[0].clone();
         let info = info.list();
         let words = |reply: &Reply| reply.list().iter().map(Reply::text).collect::<Vec<_>>();
-        let mandatory = syntax.replace("TIMES", "").split(" [").next().unwrap().trim().split(' ').count() as i64;
-        let is_open = syntax.contains('[') || syntax.contains("TIMES");
+        let mandatory = syntax.replace("LABELS", "").split(" [").next().unwrap().trim().split(' ').count() as i64;
+        let is_open = syntax.contains('[') || syntax.contains("LABELS");
         assert_eq!(info[1].number(), if is_open { -mandatory } else { mandatory }, "arity of {name}");
         let (mut found, mut wanted) = (words(&info[2]), flags.split(' ').collect::<Vec<_>>());
+        // Valkey's word for it since 8.1.
+        found.iter_mut().filter(|flag| *flag == "skip_commandlog").for_each(|flag| *flag = "skip_slowlog".to_owned());
         found.sort();
         wanted.sort_unstable();
         assert_eq!(found, wanted, "flags of {name}");
@@ -147,13 +172,17 @@ fn command_info_has_the_arity_the_flags_and_the_keys() {
 fn command_getkeys_finds_the_keys_of_every_command() {
     let server = Server::start();
     let mut client = server.client();
-    for (syntax, _, _, access) in COMMANDS {
+    for (syntax, _, _, access, _) in COMMANDS {
         let (call, keys): (String, &[&str]) = match name(syntax) {
             "CACHE.MGETORLOCK" => ("CACHE.MGETORLOCK 3 a b c LEASE 5000 TIED".to_owned(), &["a", "b", "c"]),
-            "CACHE.INVALIDATE" => ("CACHE.INVALIDATE a b c".to_owned(), &["a", "b", "c"]),
-            "CACHE.LEASES" => ("CACHE.LEASES COUNT 1".to_owned(), &[]),
+            name @ ("CACHE.INVALIDATE" | "CACHE.MGET") => (format!("{name} a b c"), &["a", "b", "c"]),
+            name @ ("CACHE.LEASES" | "CACHE.TOP") => (format!("{name} COUNT 1"), &[]),
+            "CACHE.INVALIDATETAG" => ("CACHE.INVALIDATETAG 1 a".to_owned(), &[]),
+            "CACHE.TAGS" => ("CACHE.TAGS a".to_owned(), &[]),
+            // COMMAND GETKEYS takes no call of one word.
+            "CACHE.VERSION" => continue,
             name => {
-                let mandatory = syntax.split(" [").next().unwrap().split(' ').skip(2).filter(|word| *word != "TIMES");
+                let mandatory = syntax.split(" [").next().unwrap().split(' ').skip(2).filter(|word| *word != "LABELS");
                 (format!("{name} a {}", mandatory.map(|_| "1").collect::<Vec<_>>().join(" ")), &["a"])
             }
         };

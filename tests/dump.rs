@@ -128,6 +128,8 @@ fn a_restored_token_counts_as_seen() {
         payload.windows(7).position(|window| window == &token.to_le_bytes()[..7]).expect("the token is in the dump");
     payload[place..place + 7].copy_from_slice(&(token + AHEAD).to_le_bytes()[..7]);
     assert!(restore(&mut client, "page", &sealed(payload)).is_ok());
+    // A payload may still be refused: it counts from the next turn on.
+    eventually("it is listed", || client.run("CACHE.LEASES").list().len() == 1);
     let next = client.ask("CACHE.GETORLOCK other").token();
     assert!(next > token + AHEAD, "{next}");
     assert!(client.run(&format!("CACHE.FILL page {token} late")).is_nil());

@@ -78,6 +78,15 @@ mod resync;
 /// Entries under Redis's own commands.
 mod keyspace;
 
+/// Tags beside restarts, reloads, replicas that lag.
+mod tags;
+
+/// SWAPDB with leases out.
+mod swaps;
+
+/// When the server refuses writes: MISCONF, NOREPLICAS.
+mod refused_writes;
+
 /// When memory is short.
 mod memory;
 

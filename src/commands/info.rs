@@ -42,7 +42,7 @@ impl Command for Info {
         let audience = memory::with(|memory| memory.node.audience(db, name.bytes()));
         if let Some(entry) = open.entry() {
             let (seen, holder) = memory::with(|memory| {
-                let seen = memory.node.seen(db, entry, now);
+                let seen = memory.node.seen(db, entry);
                 let token = seen.live_lease(Clock::at(now)).map(|lease| lease.token);
                 let holder = token.and_then(|token| memory.node.holder(db, name.bytes(), token));
                 (seen, holder)

@@ -39,6 +39,7 @@ impl Command for InvalidateTag {
                 let piece = corral_core::codec::MarksRecord { tags: tags.to_vec(), ..record.clone() };
                 keyspace::replicate_marks(context, &piece);
             }
+            keyspace::replicate_floor(context);
             for tag in &tags {
                 let tag = context.string(tag);
                 context.notify(Word::InvalidateTag.text(), tag.as_key());

@@ -1,7 +1,7 @@
 //! docs/commands.md against COMMAND DOCS, COMMAND INFO and real replies.
 
 use super::{file, table};
-use crate::documentation::{docs, name, syntax, COMMANDS, TIMES};
+use crate::documentation::{docs, name, syntax, COMMANDS, LABELS};
 use crate::harness::{Client, Reply, Server, Stock};
 
 const DOCUMENT: &str = "docs/commands.md";
@@ -23,7 +23,7 @@ fn every_command_has_its_section_with_what_command_docs_says() {
     let server = Server::start();
     let mut client = server.client();
     let document = file(DOCUMENT);
-    for (wanted, flags, ..) in COMMANDS {
+    for (wanted, flags, _, access, _) in COMMANDS {
         let name = name(wanted);
         let section = section(&document, name);
         let docs = docs(&mut client, name);
@@ -35,7 +35,7 @@ fn every_command_has_its_section_with_what_command_docs_says() {
         for (field, value) in [
             ("since", docs.field("since").text()),
             ("complexity", docs.field("complexity").text()),
-            ("ACL categories", categories(flags)),
+            ("ACL categories", categories(flags, access)),
         ] {
             let row = format!("| {field} | {value} |");
             assert!(section.contains(&row), "{name}: no {row:?}");
@@ -43,7 +43,7 @@ fn every_command_has_its_section_with_what_command_docs_says() {
         let info = client.run(&format!("COMMAND INFO {name}")).list()[0].clone();
         let mut told: Vec<String> = info.list()[6].list().iter().map(Reply::text).collect();
         if !told.is_empty() {
-            let mut written: Vec<String> = categories(flags).split(' ').map(str::to_owned).collect();
+            let mut written: Vec<String> = categories(flags, access).split(' ').map(str::to_owned).collect();
             told.sort();
             written.sort();
             // The category of our own is there only where a module can add one.
@@ -53,13 +53,18 @@ fn every_command_has_its_section_with_what_command_docs_says() {
     }
 }
 
-/// The ACL categories that follow from a command's flags.
-fn categories(flags: &str) -> String {
+/// The ACL categories that follow from a command's flags and from what it does to its keys.
+fn categories(flags: &str, access: &str) -> String {
     let has = |flag: &str| flags.split(' ').any(|given| given == flag);
-    let access = if has("write") { "@write" } else { "@read" };
-    let speed = if has("fast") { "@fast" } else { "@slow" };
-    let blocking = if has("blocking") { " @blocking" } else { "" };
-    format!("{access} {speed}{blocking} @cache")
+    let changes = has("write") || access.contains("update");
+    let words = [
+        Some(if changes { "@write" } else { "@read" }),
+        Some(if has("fast") { "@fast" } else { "@slow" }),
+        has("blocking").then_some("@blocking"),
+        has("admin").then_some("@admin @dangerous"),
+        Some("@cache"),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -75,8 +80,8 @@ fn the_list_of_commands_has_every_command_in_the_order_of_the_sections() {
 }
 
 #[test]
-fn the_times_are_described_once_for_all_that_take_them() {
-    assert!(flat(&file(DOCUMENT)).contains(&format!("`{TIMES}`")));
+fn the_labels_are_described_once_for_all_that_take_them() {
+    assert!(flat(&file(DOCUMENT)).contains(&format!("`{LABELS}`")));
 }
 
 /// One reply in each state.
@@ -117,9 +122,10 @@ fn the_table_of_states_has_the_words_of_real_replies_and_says_which_have_no_valu
 fn the_keyspace_events_are_those_of_the_code() {
     let rows = table(&file(DOCUMENT), "| event | when |");
     let mut written: Vec<String> = rows.iter().map(|row| row[0].clone()).collect();
-    let source = file("src/redis/keyspace.rs");
-    let mut sent: Vec<String> =
-        source.split("c\"cache.").skip(1).map(|rest| format!("cache.{}", rest.split('"').next().unwrap())).collect();
+    let source = file("crates/core/src/node/mod.rs");
+    let words = source.split("Word::").skip(1).filter_map(|rest| rest.split_once(" => c\"")?.1.split_once('"'));
+    let mut sent: Vec<String> = words.map(|(word, _)| word.to_owned()).collect();
+    assert!(sent.len() > 5, "{sent:?}");
     written.sort();
     sent.sort();
     sent.dedup();

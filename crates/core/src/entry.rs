@@ -208,6 +208,12 @@ impl Entry {
         self.lease().map_or(UnixMs::EPOCH, Lease::kept_until)
     }
 
+    /// Until when the server is to keep the key for its lease: longer than the lease is of use, since a fill that a pause
+    /// held back must still find it. Its time is seen to by the node, which takes away what outlives it.
+    pub fn lease_stored_until(&self) -> UnixMs {
+        self.lease().map_or(UnixMs::EPOCH, |lease| lease.kept_until().plus(PAUSE_MS))
+    }
+
     /// The same of its back-off, PASS mark, floor and unknown outcome alone.
     pub fn marks_kept_until(&self) -> UnixMs {
         let Some(rare) = self.rare() else { return UnixMs::EPOCH };
@@ -232,6 +238,20 @@ impl Entry {
             rare.unknown_until = rare.unknown_until.max(until);
         }
         if clock.has_passed(lease.deadline) {
+            self.rare_or_insert().has_failed = true;
+        }
+        Some(lease)
+    }
+
+    /// The same, where nobody saw it happen: after `at`, and before anybody looked. Says the same whenever it is asked,
+    /// on every server; an unknown outcome lasts rather longer than not long enough.
+    pub(crate) fn void_lease_unseen(&mut self, at: UnixMs) -> Option<Box<Lease>> {
+        let lease = self.lease.take()?;
+        if let Some(until) = lease.unknown_until() {
+            let rare = self.rare_or_insert();
+            rare.unknown_until = rare.unknown_until.max(until);
+        }
+        if lease.is_over(at) {
             self.rare_or_insert().has_failed = true;
         }
         Some(lease)
@@ -354,6 +374,9 @@ impl Entry {
         }
     }
 }
+
+/// The longest pause that a held-back fill survives, in ms.
+const PAUSE_MS: u64 = 60_000;
 
 impl Rare {
     pub(crate) const IDLE: Self = Self {

@@ -7,6 +7,8 @@ pub struct Token(u64);
 impl Token {
     pub const MAX: u64 = (1 << 53) - 1;
 
+    pub const FIRST: Self = Self(1);
+
     /// `None` outside 1 to [`Token::MAX`].
     pub const fn new(number: u64) -> Option<Self> {
         if number == 0 || number > Self::MAX {

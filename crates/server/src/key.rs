@@ -88,7 +88,8 @@ impl<'a, M: Module> OpenKey<'a, M> {
 
     /// The key's deadline in Redis, in ms since the epoch; `None` if it has none.
     pub fn deadline(&self, now_ms: u64) -> Option<u64> {
-        if self.key.raw.is_null() {
+        // Asked for the deadline of a key that holds nothing, Redis 8.2 reads through a null pointer.
+        if self.kind() == Holds::Nothing {
             return None;
         }
         if has!(RedisModule_GetAbsExpire) {
@@ -101,7 +102,7 @@ impl<'a, M: Module> OpenKey<'a, M> {
     /// Sets the key's deadline in Redis, `None` for no end. Not propagated by the server: whoever replicates the entry
     /// sends it along. False if the key holds nothing or was not opened for writing.
     pub fn set_deadline(&mut self, deadline_ms: Option<u64>) -> bool {
-        if self.key.raw.is_null() {
+        if self.kind() == Holds::Nothing {
             return false;
         }
         // Missing before 7.0.5.

@@ -306,7 +306,7 @@ impl Node {
         }
         let find = |leases: &super::leases::LeaseTable| leases.find(key.db, key.name, lease.token);
         let record = find(&self.leases).and_then(|id| self.leases.get(id));
-        let is_over = self.same_clock(key.moment).has_passed(lease.deadline);
+        let is_over = self.noted_clock(key.moment).has_passed(lease.deadline);
         if !is_over && record.is_none_or(|record| record.state == RecordState::Late) {
             // The clock was set back, or a pause holds deadlines: what was over is live again, and is still to end.
             let holder = record.map_or(0, |record| record.holder);
@@ -362,10 +362,12 @@ impl Node {
             self.rooms.close_if_empty(room);
             return;
         }
-        if let Some((group, order)) = queued {
-            if let Some(group) = self.groups.get_mut(group) {
+        if let Some((due, order)) = queued {
+            if let Some(group) = self.groups.get_mut(due) {
                 group.enqueue(order, Queued::Listeners(room));
             }
+            // The first listener's group, which need not be the one that is full.
+            self.due_groups.insert(due);
         } else if is_stalled && !matches!(decision, Decision::Behind { .. }) {
             self.stalled.insert(room);
         } else {
@@ -383,6 +385,10 @@ impl Node {
         step: &mut Step,
     ) -> Option<Answer> {
         let now = clock.now;
+        if let Some(late) = key.entry.lease() {
+            // A payload's, that no visit has listed yet: the next token must be larger all the same.
+            self.tokens.see(late.token, key.moment.wall_us);
+        }
         let token = self.tokens.next(key.moment.wall_us)?;
         if let Some(late) = key.entry.lease.take() {
             // Past its deadline, or its tie is closed: an attempt that failed.

@@ -81,7 +81,7 @@ impl Node {
         if key.held != Held::Entry {
             return step;
         }
-        if let Some(error) = self.refused_to_store(key) {
+        if let Some(error) = self.refused_to_end(key) {
             return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
@@ -163,6 +163,8 @@ impl Node {
         if let Some(room) = self.rooms.find(key.db, key.name) {
             self.sift_on(key, room, clock, &mut step);
         }
+        // First: a lease that is void by now is none that came from elsewhere.
+        self.settle(key, clock, &mut step);
         self.list_arrival(key, clock, &mut step);
         let name = super::name::Name::new(key.name);
         while let Some((token, end)) = self.next_orphan(key.db, &name) {

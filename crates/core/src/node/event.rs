@@ -10,7 +10,7 @@ use super::{ClientId, Held, Key, Node, Role, Step};
 use crate::codec::MarksRecord;
 use crate::error::Error;
 use crate::lease::{Lease, LeaseEnd};
-use crate::time::{Clock, Moment};
+use crate::time::{Clock, Moment, UnixMs};
 use crate::token::Token;
 
 /// Something that happened.
@@ -37,6 +37,12 @@ pub enum Event {
         db: u32,
         name: Name,
         token: Option<Token>,
+    },
+    /// A key without a value went before its time, which was this.
+    HuskGone {
+        db: u32,
+        name: Name,
+        until: UnixMs,
     },
     /// An entry was loaded, or came in a payload that may still be refused.
     Loaded(LoadedLease),
@@ -102,9 +108,22 @@ impl Node {
                 }
             }
             Event::Unlinked { db, name, token } => self.unlinked(db, &name, token, moment),
+            Event::HuskGone { db, name, until } => {
+                self.husks.remove(&(until, db, name));
+            }
             Event::Loaded(loaded) => self.loaded(loaded, moment),
-            Event::LoadBegan { beside: false } => self.forget_data_set(),
-            Event::LoadBegan { beside: true } => self.staged.clear(),
+            Event::LoadBegan { beside: false } => {
+                self.is_loading = true;
+                self.awaits_first = true;
+                self.forget_data_set();
+                // It brings its own marks, and its entries are settled by all of them.
+                self.tags.reset();
+            }
+            Event::LoadBegan { beside: true } => {
+                self.is_loading_beside = true;
+                self.staged.clear();
+                self.staged_marks.clear();
+            }
             Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded, moment),
             Event::GrantLost { db, name, token } => {
                 self.orphans.insert((db, name.clone(), token), LeaseEnd::Lost);
@@ -130,14 +149,21 @@ impl Node {
     }
 
     fn flushed(&mut self, db: Option<u32>, moment: Moment) {
-        let Some(last) = self.tokens.last() else { return };
+        if self.awaits_first {
+            // Valkey 9 empties its databases after it said that it loads: nothing of what comes is meant.
+            return;
+        }
+        let last = self.tokens.last().unwrap_or(Token::FIRST);
         match db {
             Some(db) => self.leases.raise_floor(db, last),
             None => {
+                self.flushed_husks.append(&mut alloc::vec![core::mem::take(&mut self.husks)]);
                 for db in self.leases.databases() {
                     self.leases.raise_floor(db, last);
                 }
-                if self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0 {
+                // Replicas and an AOF are told of the floor: by their own clocks it would rise above what comes next.
+                let is_judge = self.is_master() && !self.is_loading;
+                if is_judge && (self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0) {
                     if let Some(token) = self.tokens.next(moment.wall_us) {
                         self.tags.flush(token, moment.now());
                     }
@@ -174,6 +200,7 @@ impl Node {
     }
 
     fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
+        self.awaits_first = false;
         if let Some(token) = loaded.youngest {
             if loaded.from != LoadedFrom::Payload {
                 self.tokens.see(token, moment.wall_us);
@@ -250,8 +277,20 @@ impl Node {
 
     fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
         let staged = core::mem::take(&mut self.staged);
+        let marks = core::mem::take(&mut self.staged_marks);
+        match beside {
+            true => self.is_loading_beside = false,
+            false => {
+                self.is_loading = false;
+                self.awaits_first = false;
+            }
+        }
         if beside && succeeded {
             self.forget_data_set();
+            self.tags.reset();
+            for record in marks {
+                self.applied_marks(&record, moment);
+            }
             for loaded in staged {
                 self.list(&loaded, moment);
             }
@@ -275,6 +314,7 @@ impl Node {
         youngest: Option<Token>,
         moment: Moment,
     ) {
+        self.awaits_first = false;
         if let Some(token) = youngest {
             self.tokens.see(token, moment.wall_us);
         }
@@ -298,7 +338,19 @@ impl Node {
     pub fn applied_marks(&mut self, marks: &MarksRecord, moment: Moment) {
         self.tokens.see(marks.token, moment.wall_us);
         let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
-        self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, self.settings.max_tags);
+        match tags.is_empty() {
+            true => self.tags.apply_floor(marks.token, marks.at, marks.swr_ms),
+            // How many are kept is the master's business: it tells the floor.
+            false => self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, u64::MAX),
+        }
+    }
+
+    /// Marks from a file or a full synchronisation.
+    pub fn loaded_marks(&mut self, marks: MarksRecord, moment: Moment) {
+        match self.is_loading_beside {
+            true => self.staged_marks.push(marks),
+            false => self.applied_marks(&marks, moment),
+        }
     }
 
     /// A visit on a replica: what came in a payload is listed; nothing is changed.

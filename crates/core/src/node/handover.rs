@@ -19,7 +19,7 @@ use crate::time::{Clock, UnixMs};
 use crate::token::Token;
 
 /// Deadlines seen to before a call is decided: enough that none is late beside a busy caller.
-const DUE_AT_ONCE: usize = 16;
+const DUE_AT_ONCE: usize = 4;
 
 /// How long a permit is kept for a listener's next ask, in ms.
 const RESERVED_MS: u64 = 100;
@@ -51,8 +51,9 @@ impl Node {
             return;
         }
         let floor = self.leases.floor(key.db);
-        if key.entry.lease().is_some_and(|lease| floor.is_some_and(|floor| lease.token <= floor)) {
-            self.void(key, clock, step);
+        if let Some(floor) = floor.filter(|floor| key.entry.lease().is_some_and(|lease| lease.token <= *floor)) {
+            let lease = key.entry.void_lease_unseen(UnixMs::from_micros(floor.get()));
+            self.voided(key, lease, clock, step);
         }
         if let Some(mut judgement) = key.entry.tagged().and_then(|tagged| self.tags.judge(tagged)) {
             // A mark of a master whose clock was ahead is no later than now: what it invalidated is stale.
@@ -61,7 +62,9 @@ impl Node {
                 step.raise(Change::Times);
             }
             if key.entry.lease().is_some_and(|lease| lease.token < judgement.mark) {
-                self.void(key, clock, step);
+                // At the mark's moment, whenever that is seen.
+                let lease = key.entry.void_lease(Clock::at(UnixMs::from_micros(judgement.mark.get())));
+                self.voided(key, lease, clock, step);
             }
         }
         if key.entry.drop_unservable(clock.now) {
@@ -71,9 +74,18 @@ impl Node {
 
     /// Takes whatever lease there is: its holder's fill will not be stored.
     pub(super) fn void(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
-        let Some(lease) = key.entry.void_lease(clock) else { return };
+        let lease = key.entry.void_lease(clock);
+        self.voided(key, lease, clock, step);
+    }
+
+    fn voided(&mut self, key: &Key, lease: Option<Box<Lease>>, clock: Clock, step: &mut Step) {
+        let Some(lease) = lease else { return };
         step.raise(if lease.once_ms().is_some() { Change::Times } else { Change::Lease });
         step.signals = true;
+        if key.is_paused {
+            // Of a copy: the key's own lease is voided when it can be written.
+            return;
+        }
         self.end_record(key.db, key.name, &lease, LeaseEnd::Voided, b"", clock.now);
     }
 
@@ -619,6 +631,13 @@ impl Node {
         let until = now.plus(asked_ms.max(doubled));
         rare.failure = Some(Failure { message: message.into(), until });
         self.counters.failures += 1;
+    }
+
+    /// The cluster is down: who waits is told, as Redis tells its own blocked clients. Ties and handovers are kept.
+    pub fn cluster_is_down(&mut self, db: u32, name: &[u8]) {
+        if let Some(room) = self.rooms.find(db, name) {
+            self.answer_everybody(room, Outcome::Error(Error::ClusterDown));
+        }
     }
 
     /// A visit found the key of a room whose slot is another node's by now.

@@ -94,6 +94,8 @@ pub struct Node {
     due_groups: BTreeSet<GroupId>,
     /// When keys without a value go: theirs may be a later end in the server.
     husks: BTreeSet<(UnixMs, u32, Name)>,
+    /// Those of flushed databases, to be freed in slices.
+    flushed_husks: Vec<BTreeSet<(UnixMs, u32, Name)>>,
     /// Permits kept for listeners.
     reservations: BTreeSet<(SteadyMs, Id)>,
     /// Of connections whose BLOCK ran out in a queue.
@@ -111,8 +113,14 @@ pub struct Node {
     draining: Option<Error>,
     /// The chunk of records to be swept next, after a flush.
     sweep: Option<u32>,
-    /// Leases of a data set that is being loaded beside the present one.
+    /// Leases of a data set that is being loaded beside the present one, and marks of tags.
     staged: Vec<event::LoadedLease>,
+    staged_marks: Vec<crate::codec::MarksRecord>,
+    is_loading_beside: bool,
+    /// A data set is being loaded in the place of the present one.
+    is_loading: bool,
+    /// Nothing of it has come yet.
+    awaits_first: bool,
     /// Leases without a holder, until their keys are looked at: grants that did not arrive, and ties that closed.
     orphans: BTreeMap<(u32, Name, Token), LeaseEnd>,
     /// Keys that could not be looked at, and when that is tried again.
@@ -431,10 +439,12 @@ impl Node {
         Clock::at(now)
     }
 
-    /// The same again within one call.
-    fn same_clock(&self, moment: Moment) -> Clock {
-        let held_from = self.pause.resumes_at.map_or(UnixMs::NEVER, |_| self.pause.held_from);
-        Clock { now: moment.now(), held_from }
+    /// The same, as it was last noted.
+    fn noted_clock(&self, moment: Moment) -> Clock {
+        match self.pause.resumes_at {
+            None => Clock::at(moment.now()),
+            Some(_) => Clock { now: moment.now(), held_from: self.pause.held_from },
+        }
     }
 
     /// Has a key looked at by the timer.
@@ -484,19 +494,23 @@ impl Node {
         }
         let expire_at = match step.change {
             // A lease only ever lengthens the key's life: what PERSIST set is not undone either.
-            Change::Nothing | Change::Lease if existed => key.expires.max(key.entry.lease_kept_until()),
-            _ => key.entry.kept_until(),
+            Change::Nothing | Change::Lease if existed => key.expires.max(key.entry.lease_stored_until()),
+            _ => key.entry.kept_until().max(key.entry.lease_stored_until()),
         };
         let value = match key.entry.value() {
             None => ValuePart::Absent,
             Some(_) if step.change == Change::Value || !existed => ValuePart::Carried,
             Some(_) => ValuePart::Kept,
         };
-        if key.entry.value().is_none() {
-            let until = key.entry.marks_kept_until();
-            if until > UnixMs::EPOCH && !until.is_never() {
-                self.husks.insert((until, key.db, Name::new(key.name)));
-            }
+        // What the server keeps longer than it is of use is looked at then. A lease is in the table anyway.
+        let until = match key.entry.value() {
+            None => key.entry.marks_kept_until(),
+            Some(_) if step.change == Change::Lease && key.entry.lease().is_none() => key.entry.kept_until(),
+            Some(_) => UnixMs::EPOCH,
+        };
+        let is_husk = key.entry.value().is_none() || until < expire_at;
+        if is_husk && until > UnixMs::EPOCH && !until.is_never() {
+            self.husks.insert((until, key.db, Name::new(key.name)));
         }
         step.signals |= !existed || step.change >= Change::Times;
         step.becomes = Becomes::Stored { value, expire_at };

@@ -100,17 +100,16 @@ impl Node {
     }
 
     /// An entry as a reader sees it: what its tags say applied, a lease below its database's floor left out.
-    pub fn seen(&self, db: u32, entry: &Entry, now: UnixMs) -> Entry {
+    pub fn seen(&self, db: u32, entry: &Entry) -> Entry {
         let mut seen = entry.clone();
-        let clock = Clock::at(now);
         let floor = self.leases.floor(db);
-        if seen.lease().is_some_and(|lease| floor.is_some_and(|floor| lease.token <= floor)) {
-            seen.void_lease(clock);
+        if let Some(floor) = floor.filter(|floor| seen.lease().is_some_and(|lease| lease.token <= *floor)) {
+            seen.void_lease_unseen(UnixMs::from_micros(floor.get()));
         }
         if let Some(judgement) = seen.tagged().and_then(|tagged| self.tags.judge(tagged)) {
             seen.judge(judgement);
             if seen.lease().is_some_and(|lease| lease.token < judgement.mark) {
-                seen.void_lease(clock);
+                seen.void_lease(Clock::at(UnixMs::from_micros(judgement.mark.get())));
             }
         }
         seen
@@ -126,7 +125,7 @@ impl Node {
     /// What CACHE.GET answers of an entry.
     pub fn peek(&self, db: u32, entry: &Entry, now: UnixMs) -> Answer {
         match self.differs(db, entry) {
-            true => self.seen(db, entry, now).peek(Clock::at(now)),
+            true => self.seen(db, entry).peek(Clock::at(now)),
             false => entry.peek(Clock::at(now)),
         }
     }
@@ -217,16 +216,15 @@ impl Node {
         self.waiters_peak = self.rooms.waiters() as u64;
     }
 
-    /// The marks that are kept, as the records that replicas get.
+    /// The floor and the marks that are kept, as the records that replicas get.
     pub fn marks(&self) -> Vec<MarksRecord> {
         let all = self.tags.slice(None, usize::MAX);
-        all.iter()
-            .filter_map(|(token, tag)| {
-                let (at, served_until) = self.tags.mark_of(tag)?;
-                let swr_ms = crate::answer::until(at, served_until);
-                Some(MarksRecord { token: *token, at, swr_ms, tags: alloc::vec![tag.0.name().into()] })
-            })
-            .collect()
+        let marks = all.iter().filter_map(|(token, tag)| {
+            let (at, served_until) = self.tags.mark_of(tag)?;
+            let swr_ms = crate::answer::until(at, served_until);
+            Some(MarksRecord { token: *token, at, swr_ms, tags: alloc::vec![tag.0.name().into()] })
+        });
+        self.tags.floor_records().into_iter().chain(marks).collect()
     }
 
     /// The room a call's key has, for tests.

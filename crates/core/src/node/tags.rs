@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
+use crate::codec::MarksRecord;
 use crate::entry::Judgement;
 use crate::tag::{ByName, Intern, Tag, TagFloor, Tagged};
 use crate::time::UnixMs;
@@ -19,6 +20,12 @@ pub struct Tags {
     by_token: BTreeSet<(Token, ByName)>,
     floor: TagFloor,
     floor_at: UnixMs,
+    /// Of the marks that were forgotten: entries born up to a token serve until a moment at most.
+    floor_cap: Option<(Token, UnixMs)>,
+    /// The floor rose here, and replicas are yet to be told: they do not forget by themselves.
+    floor_is_news: bool,
+    /// Some mark has had a cap since the last flush.
+    has_caps: bool,
     /// The last mark set on this node, of whatever tag.
     last: u64,
     /// Leases up to here were granted before a load: which marks came meanwhile is not known.
@@ -51,6 +58,9 @@ impl Default for Tags {
             by_token: BTreeSet::new(),
             floor: TagFloor::default(),
             floor_at: UnixMs::EPOCH,
+            floor_cap: None,
+            floor_is_news: false,
+            has_caps: false,
             last: 0,
             fills_floor: 0,
             forgotten: Vec::new(),
@@ -107,6 +117,7 @@ impl Tags {
             }
             let mut mark = Mark { token, at, caps: before.map(|before| before.caps).unwrap_or_default() };
             if let Some(ms) = swr_ms {
+                self.has_caps = true;
                 mark.cap(token, at.plus(ms), at);
             }
             tag.0.set_mark(Some(token));
@@ -127,24 +138,100 @@ impl Tags {
             let Some((token, tag)) = self.by_token.pop_first() else { return false };
             let mark = self.marks.remove(&tag);
             // The floor first: in between, the entry must not look fresh.
-            self.raise_floor(token, mark.map_or(UnixMs::EPOCH, |mark| mark.at));
+            let at = mark.as_ref().map_or(UnixMs::EPOCH, |mark| mark.at);
+            self.raise_floor(token, at, mark.as_ref().and_then(Mark::whole_cap));
             tag.0.set_mark(None);
         }
         beyond(self)
     }
 
-    fn raise_floor(&mut self, token: Token, at: UnixMs) {
+    /// What was not served any more is not served again because its mark is forgotten.
+    fn raise_floor(&mut self, token: Token, at: UnixMs, cap: Option<(Token, UnixMs)>) {
         self.floor.raise_to(token.get());
         self.floor_at = self.floor_at.max(at);
+        self.floor_cap = match (self.floor_cap, cap) {
+            (Some((older, first)), Some((younger, second))) => Some((older.max(younger), first.min(second))),
+            (one, other) => one.or(other),
+        };
         self.last = self.last.max(token.get());
+        self.floor_is_news = true;
+    }
+
+    /// The floor as the records that replicas get: its cap, then itself.
+    pub fn floor_records(&self) -> Vec<MarksRecord> {
+        let Some(token) = Token::new(self.floor.get()) else { return Vec::new() };
+        let cap = self.floor_cap.map(|(token, until)| {
+            let at = self.floor_at.min(until);
+            MarksRecord { token, at, swr_ms: Some(at.until(until)), tags: Vec::new() }
+        });
+        let floor = MarksRecord { token, at: self.floor_at, swr_ms: None, tags: Vec::new() };
+        cap.into_iter().chain([floor]).collect()
+    }
+
+    /// The same, if they are yet to be told.
+    pub fn take_news(&mut self) -> Vec<MarksRecord> {
+        match core::mem::take(&mut self.floor_is_news) {
+            true => self.floor_records(),
+            false => Vec::new(),
+        }
+    }
+
+    pub const fn has_news(&self) -> bool {
+        self.floor_is_news
+    }
+
+    /// A floor that comes from a master or a file. Marks set since it rose there may have come before it.
+    pub fn apply_floor(&mut self, token: Token, at: UnixMs, swr_ms: Option<u64>) {
+        let is_news = self.floor_is_news;
+        let (marks, by_token) = self.take_marks();
+        self.raise_floor(token, at, swr_ms.map(|ms| (token, at.plus(ms))));
+        self.floor_is_news = is_news;
+        self.put_back(token, marks, by_token);
+    }
+
+    fn take_marks(&mut self) -> (BTreeMap<ByName, Mark>, BTreeSet<(Token, ByName)>) {
+        (core::mem::take(&mut self.marks), core::mem::take(&mut self.by_token))
+    }
+
+    /// Keeps of these marks those that are not older than `token`; the rest is freed in slices.
+    fn put_back(&mut self, token: Token, mut marks: BTreeMap<ByName, Mark>, mut by_token: BTreeSet<(Token, ByName)>) {
+        if by_token.first().is_none_or(|(oldest, _)| *oldest >= token) {
+            (self.marks, self.by_token) = (marks, by_token);
+            return;
+        }
+        while let Some(youngest) = by_token.pop_last() {
+            if youngest.0 < token {
+                by_token.insert(youngest);
+                break;
+            }
+            if let Some(mark) = marks.remove(&youngest.1) {
+                self.marks.insert(youngest.1.clone(), mark);
+                self.by_token.insert(youngest);
+            }
+        }
+        self.forgotten.push((marks, by_token));
+    }
+
+    /// Another data set is about to be loaded, which brings its own marks.
+    pub fn reset(&mut self) {
+        for (tag, _) in core::mem::take(&mut self.marks) {
+            tag.0.set_mark(None);
+        }
+        self.by_token.clear();
+        while self.free_slice() {}
+        self.floor.reset();
+        self.floor_at = UnixMs::EPOCH;
+        self.floor_cap = None;
+        self.floor_is_news = false;
+        self.has_caps = false;
     }
 
     /// FLUSHALL: every mark is forgotten, in slices by [`Tags::trim`], and the floor raised to its moment.
     pub fn flush(&mut self, token: Token, at: UnixMs) {
-        self.raise_floor(token, at);
-        let marks = core::mem::take(&mut self.marks);
-        let by_token = core::mem::take(&mut self.by_token);
-        self.forgotten.push((marks, by_token));
+        let cap = core::mem::take(&mut self.has_caps).then_some((token, at));
+        self.raise_floor(token, at, cap);
+        let forgotten = self.take_marks();
+        self.forgotten.push(forgotten);
     }
 
     /// A data set was loaded: what was settled when it was written out is, and leases from before it are void for
@@ -188,7 +275,8 @@ impl Tags {
             so_far.served_until = so_far.served_until.min(served_until);
         };
         if let Some(floor) = Token::new(self.floor.get()).filter(|floor| *floor >= tagged.birth) {
-            add(floor, self.floor_at, UnixMs::NEVER);
+            let cap = self.floor_cap.filter(|(token, _)| tagged.birth <= *token);
+            add(floor, self.floor_at, cap.map_or(UnixMs::NEVER, |(_, until)| until));
         }
         for tag in &tagged.tags {
             if let Some(mark) = self.marks.get(tag.name()).filter(|mark| counts(mark)) {
@@ -270,6 +358,11 @@ impl Mark {
                 last.0 = token;
             }
         }
+    }
+
+    /// Its caps as one, that holds for them all.
+    fn whole_cap(&self) -> Option<(Token, UnixMs)> {
+        Some((self.caps.last()?.0, self.caps.first()?.1))
     }
 
     fn served_until(&self, birth: Token) -> UnixMs {
@@ -354,6 +447,29 @@ mod tests {
         tags.mark(&[b"c"], token(9), UnixMs::new(90), None, 1);
         assert!(a.is_marked(tags.floor()) && b.is_marked(tags.floor()));
         assert_eq!((tags.moment(b"a"), tags.moment(b"c"), tags.len()), (UnixMs::new(60), UnixMs::new(90), 1));
+    }
+
+    #[test]
+    fn a_hard_purge_holds_though_its_mark_is_forgotten() {
+        let mut tags = Tags::default();
+        let entry = tagged(&mut tags, 5, &[b"a"]);
+        tags.mark(&[b"a"], token(6), UnixMs::new(60), Some(0), 10);
+        let before = tags.judge(&entry).map(|judgement| judgement.served_until);
+        assert!(!tags.trim(0));
+        assert_eq!(tags.judge(&entry).map(|judgement| judgement.served_until), before);
+        // On another node, too, which was told of the floor after a younger mark.
+        let mut other = Tags::default();
+        let entry = tagged(&mut other, 5, &[b"a"]);
+        other.mark(&[b"a"], token(4), UnixMs::new(40), None, 10);
+        other.mark(&[b"b"], token(7), UnixMs::new(70), None, 10);
+        for record in tags.take_news() {
+            other.apply_floor(record.token, record.at, record.swr_ms);
+        }
+        while other.free_slice() {}
+        assert_eq!(other.judge(&entry).map(|judgement| judgement.served_until), before);
+        assert_eq!((other.len(), other.moment(b"a"), other.has_news()), (1, UnixMs::new(60), false));
+        other.reset();
+        assert!(!entry.is_marked(other.floor()) && other.len() == 0);
     }
 
     #[test]

@@ -237,14 +237,22 @@ impl Node {
             }
             self.sweep = more.then_some(chunk + 1);
         }
-        self.tags.trim(self.settings.max_tags);
+        if self.is_master() {
+            self.tags.trim(self.settings.max_tags);
+        }
         self.tags.free_slice();
+        if let Some(husks) = self.flushed_husks.last_mut() {
+            let is_empty = (0..AT_ONCE).any(|_| husks.pop_first().is_none());
+            if is_empty {
+                self.flushed_husks.pop();
+            }
+        }
     }
 
-    /// A record that was voided without a word, that nobody waits for and no group counts.
+    /// A record that was voided without a word, that nobody waits for and no group counts: those of a group without a
+    /// limit count too, since it can be given one.
     fn is_idle(&self, id: super::slab::Id, record: &super::leases::Record) -> bool {
-        let is_counted = self.groups.get(record.group).is_some_and(|group| !group.is_plain());
-        self.leases.is_floored(id) && !record.is_awaited && !record.is_tied && !(record.has_permit && is_counted)
+        self.leases.is_floored(id) && !record.is_awaited && !record.is_tied && !record.has_permit
     }
 
     /// The next key to be looked at. Not to be asked while the server is paused: nothing could be written.
@@ -399,6 +407,14 @@ impl Node {
         }
     }
 
+    /// The floor of all tags, where replicas and the AOF are yet to be told. Not to be asked while the server is paused.
+    pub fn take_floor(&mut self) -> alloc::vec::Vec<crate::codec::MarksRecord> {
+        match self.is_master() {
+            true => self.tags.take_news(),
+            false => alloc::vec::Vec::new(),
+        }
+    }
+
     /// When there is something to do.
     pub fn next_due(&self) -> Option<Due> {
         let writes = self.is_master() && !self.pause.is_on;
@@ -407,9 +423,10 @@ impl Node {
             || !self.messages.is_empty()
             || self.sweep.is_some()
             || self.tags.has_garbage()
+            || !self.flushed_husks.is_empty()
             || (!self.pause.is_on && !self.visits.is_empty())
             || (self.pause.resumes_at.is_none() && !self.gone.is_empty())
-            || (writes && !(self.stalled.is_empty() && self.due_groups.is_empty()));
+            || (writes && (self.tags.has_news() || !(self.stalled.is_empty() && self.due_groups.is_empty())));
         if is_now {
             return Some(Due::Now);
         }

@@ -266,7 +266,7 @@ impl Node {
             step.reply = Reply::Error(Error::TiedWithoutConnection);
             return step;
         }
-        if let Some(error) = self.refused_to_store(key) {
+        if let Some(error) = self.refused_to_end(key) {
             return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
@@ -422,7 +422,7 @@ impl Node {
     }
 
     /// The same of what needs no memory.
-    fn refused_to_end(&mut self, key: &mut Key) -> Option<Error> {
+    pub(super) fn refused_to_end(&mut self, key: &mut Key) -> Option<Error> {
         match key.environment.writes() {
             Writes::Allowed | Writes::OutOfMemory(_) => None,
             Writes::Refused(error) => Some(Error::Server(error)),

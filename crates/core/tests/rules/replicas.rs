@@ -152,6 +152,23 @@ fn waiters_live_through_a_reload_with_their_lease_and_without() {
     assert_eq!(w.told(4), "LOCK");
 }
 
+/// Valkey 9 empties its databases after it said that it loads.
+#[test]
+fn a_flush_before_the_first_key_of_a_load_voids_nothing_of_it() {
+    let mut w = World::new();
+    w.ask(1, "k", "LEASE 1000");
+    w.event(Event::LoadBegan { beside: false });
+    w.event(Event::Flushed { db: None });
+    let Value::Entry(entry) = &w.keys[&place("k")].value else { panic!() };
+    let lease = entry.lease().cloned();
+    let (youngest, name) = (lease.as_ref().map(|lease| lease.token), name_of(&place("k")));
+    w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from: LoadedFrom::DataSet }));
+    w.event(Event::LoadEnded { beside: false, succeeded: true });
+    w.settle();
+    assert_eq!(w.ask(2, "k", ""), "WAIT 1000");
+    assert_eq!(w.fill(1, "k", "v", ""), "OK");
+}
+
 #[test]
 fn a_restored_lease_is_listed_and_a_tied_one_has_no_connection() {
     let mut w = World::new();

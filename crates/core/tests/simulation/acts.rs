@@ -83,8 +83,14 @@ impl Run {
         self.collect();
     }
 
+    /// A connection: a number is never given again after it closed.
+    fn client(&mut self) -> u64 {
+        let seat = self.chance.between(1, self.clients);
+        seat + 1000 * self.closed.get(&seat).copied().unwrap_or(0)
+    }
+
     fn ask(&mut self) {
-        let client = self.chance.between(1, self.clients);
+        let client = self.client();
         if self.w.waiter_of(client).is_some() || self.w.in_flight.iter().any(|of| of.client == client) {
             return;
         }
@@ -116,7 +122,8 @@ impl Run {
             assert_ne!(circuit, "open", "{client} is granted {token:?} by an open circuit");
             if circuit == "half-open" {
                 let trial = self.book.trials.insert(group, token).and_then(|token| self.book.grants.get(&token));
-                let is_out = trial.is_some_and(|of| !of.may_be_over && of.deadline_ms > self.now_ms());
+                let is_out =
+                    trial.is_some_and(|of| of.is_building && !of.may_be_over && of.deadline_ms > self.now_ms());
                 assert!(!is_out, "a second trial: {token:?} beside {trial:?}");
             }
             self.granted(client, &place, token);
@@ -260,6 +267,12 @@ impl Run {
                     self.forget_once(&place, token);
                 }
             }
+        } else if is_word {
+            // A TOUCH that found no value leaves the lease; by a token that is not current, it is in vain.
+            if self.is_without_lease(&place, token) {
+                self.book.spoken(token, false);
+                self.forget_once(&place, token);
+            }
         } else if let Ok(ms) = reply.parse::<u64>() {
             let deadline_ms = self.now_ms() + ms;
             if let Some(of) = self.book.grants.get_mut(&token) {
@@ -301,7 +314,7 @@ impl Run {
     }
 
     fn close(&mut self) {
-        let client = self.chance.between(1, self.clients);
+        let client = self.client();
         self.close_client(client);
     }
 
@@ -309,6 +322,7 @@ impl Run {
         self.book.show(|| format!("{client} closes"));
         let lost: Vec<_> = self.w.in_flight.iter().filter(|of| of.client == client).cloned().collect();
         self.w.close(client);
+        *self.closed.entry(client % 1000).or_default() += 1;
         for delivery in lost {
             if let Some(grant) = delivery.grant {
                 self.book.spoken(grant.token, false);
@@ -454,7 +468,7 @@ impl Run {
     }
 
     fn forbid(&mut self) {
-        let client = self.chance.between(1, self.clients);
+        let client = self.client();
         if !self.w.server.forbidden.remove(&client) {
             self.w.server.forbidden.insert(client);
         }
@@ -467,8 +481,11 @@ impl Run {
             false => self.w.wall_us -= ms * 1000,
         }
         self.book.show(|| format!("the clock is set by {ms} ms"));
+        // Moments from before are others by now: what was stale can be fresh again.
         self.book.floors.clear();
         self.book.once.clear();
+        self.book.invalidated.clear();
+        self.book.marked.clear();
         for granted in self.book.grants.values_mut() {
             (granted.may_be_over, granted.is_building) = (true, false);
         }
@@ -490,9 +507,7 @@ impl Run {
             false => {
                 self.w.become_master();
                 let now_ms = self.now_ms();
-                for client in 1..=self.clients {
-                    self.book.holder_gone(client, now_ms);
-                }
+                self.book.ties_end(now_ms);
                 self.w.settle_undelivered();
                 if self.chance.one_in(2) {
                     self.w.attach_replica();
@@ -530,6 +545,13 @@ impl Run {
         self.book.show(|| "reload".to_string());
         self.w.settle_undelivered();
         self.collect();
+        // Entries are written out as they are seen: what was voided is void. A replica is sent the same anew.
+        for (place, stored) in &mut self.w.keys {
+            if let Value::Entry(entry) = &mut stored.value {
+                *entry = self.w.node.seen(place.0, entry);
+            }
+        }
+        let had_replica = self.w.replica.take().is_some();
         self.w.event(Event::LoadBegan { beside: false });
         for (place, stored) in &self.w.keys.clone() {
             let Value::Entry(entry) = &stored.value else { continue };
@@ -539,6 +561,9 @@ impl Run {
             self.w.event(Event::Loaded(LoadedLease { db: place.0, name, lease: Some(lease), youngest, from }));
         }
         self.w.event(Event::LoadEnded { beside: false, succeeded: true });
+        if had_replica {
+            self.w.attach_replica();
+        }
         let now_ms = self.now_ms();
         for granted in self.book.grants.values_mut() {
             // What was voided before is known to nobody any more; ties end.
@@ -558,18 +583,24 @@ impl Run {
         self.w.settle_undelivered();
         self.collect();
         self.w.assert_replica_is_equal();
+        let groups = self.w.node.groups(self.w.now());
+        let line = |of: &corral_core::node::report::GroupReport| {
+            format!("{} {} permits {} queued {}", of.name, of.permits, of.queued, of.circuit)
+        };
+        self.book.show(|| format!("  {:?}", groups.iter().map(line).collect::<Vec<_>>()));
         assert!(self.w.most_effects <= 200, "{} effects in one step", self.w.most_effects);
         if !self.is_writable() {
             return;
         }
-        if self.idle_permit().is_some() {
-            // Kept for a listener, or for the end of a pause: not for longer.
-            let end_us = self.w.steady_us + 130_000;
+        // Kept for a listener, or for the end of a pause: not for longer, each.
+        let mut rounds = 0;
+        while let Some(idle) = self.idle_permit() {
+            assert!(rounds < 12, "a free permit and a queue last together in {idle}");
+            rounds += 1;
+            let end_us = self.w.steady_us + 110_000;
             while self.w.creep(end_us) {
                 self.collect();
             }
-            let idle = self.idle_permit();
-            assert!(idle.is_none(), "a free permit and a queue last together in {idle:?}");
         }
     }
 
@@ -595,9 +626,7 @@ impl Run {
         if !self.w.node.is_master() {
             self.w.become_master();
             let now_ms = self.now_ms();
-            for client in 1..=self.clients {
-                self.book.holder_gone(client, now_ms);
-            }
+            self.book.ties_end(now_ms);
         }
         let mut rounds = 0;
         while !(self.w.parked.is_empty() && self.w.in_flight.is_empty()) {

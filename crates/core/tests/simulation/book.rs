@@ -127,6 +127,12 @@ impl Book {
         }
     }
 
+    /// No connection of before is one here.
+    pub fn ties_end(&mut self, now_ms: u64) {
+        let holders: BTreeSet<Client> = self.grants.values().map(|of| of.client).collect();
+        holders.into_iter().for_each(|client| self.holder_gone(client, now_ms));
+    }
+
     /// The key's value, lease and marks are gone, or another's: nothing from before says anything of it.
     pub fn key_gone(&mut self, place: &Place) {
         self.void(place);

@@ -2,6 +2,7 @@
 //!
 //! A schedule is a seed: a failure names it, and `CORRAL_SEED=n` runs that one alone.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::world::World;
@@ -23,6 +24,8 @@ struct Run {
     chance: Chance,
     /// Clients 1 to this many; every one has a connection.
     clients: u64,
+    /// How often each of them has closed its connection and opened another.
+    closed: BTreeMap<u64, u64>,
 }
 
 #[test]
@@ -44,7 +47,7 @@ fn no_schedule_breaks_a_law() {
 fn run(seed: u64, is_shown: bool) {
     let mut chance = Chance::new(seed);
     let clients = chance.between(4, 300);
-    let mut run = Run { w: World::new(), book: Book::new(is_shown), chance, clients };
+    let mut run = Run { w: World::new(), book: Book::new(is_shown), chance, clients, closed: BTreeMap::new() };
     run.begin();
     for _ in 0..ACTS_PER_SCHEDULE {
         run.act();

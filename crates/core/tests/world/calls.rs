@@ -142,6 +142,7 @@ impl World {
         let moment = self.moment();
         let record = self.node.invalidate_tags(&tags, swr_ms, moment).unwrap();
         self.replicate_marks(&record);
+        self.replicate_floor();
     }
 
     /// CACHE.GET.

@@ -143,6 +143,7 @@ impl World {
         self.most_effects = self.most_effects.max(step.effects.len());
         self.carry_out(None, step.effects);
         if !self.is_paused {
+            self.replicate_floor();
             for _ in 0..VISITS_PER_TURN {
                 let Some((db, name)) = self.node.next_visit(moment) else { break };
                 let place = (db, name.to_vec());

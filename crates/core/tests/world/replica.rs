@@ -93,6 +93,13 @@ impl World {
         }
     }
 
+    /// What the node says of the floor of all tags.
+    pub(super) fn replicate_floor(&mut self) {
+        for record in self.node.take_floor() {
+            self.replicate_marks(&record);
+        }
+    }
+
     /// The server's own commands reach the replica by themselves.
     pub(super) fn replicate_server_removal(&mut self, place: &Place) {
         let moment = self.moment();

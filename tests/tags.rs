@@ -1,0 +1,110 @@
+//! Marks of tags beside what a server does to whole data sets: a replica that lags, a restart, a reload, marks that are
+//! forgotten. An invalidated value is never fresh afterwards, and what was not invalidated still is.
+
+use crate::harness::{picture, Server};
+
+/// Every acknowledged write is on disk.
+const AOF: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+
+/// After FLUSHALL a replica's own clock says nothing of what was built since.
+#[test]
+fn a_flush_that_reaches_a_replica_late_invalidates_nothing_that_came_after_it() {
+    let server = Server::start();
+    let replica = server.replica();
+    let mut client = server.client();
+    assert!(client.run("CACHE.SET page value TAGS 1 blue").is_ok());
+    assert!(client.run("CACHE.INVALIDATETAG 1 blue").is_ok());
+    replica.freeze();
+    assert!(client.run("FLUSHALL").is_ok());
+    assert!(client.run("CACHE.SET page value PX 3600000 TAGS 1 blue").is_ok());
+    let token = client.ask("CACHE.GETORLOCK built").token();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert!(client.run(&format!("CACHE.FILL built {token} value TAGS 1 blue")).is_ok());
+    replica.thaw();
+    replica.catch_up_with(&server);
+    let mut reader = replica.client();
+    assert!(reader.ask("CACHE.GET page").is("HIT", Some("value")));
+    assert!(reader.ask("CACHE.GET built").is("HIT", Some("value")));
+    assert_eq!(picture(&mut reader), picture(&mut client));
+}
+
+#[test]
+fn a_flush_in_the_aof_invalidates_nothing_that_came_after_it() {
+    let mut server = Server::with(&AOF);
+    let mut client = server.client();
+    assert!(client.run("CACHE.SET old value TAGS 1 blue").is_ok());
+    assert!(client.run("CACHE.INVALIDATETAG 1 blue").is_ok());
+    assert!(client.run("FLUSHALL").is_ok());
+    assert!(client.run("CACHE.SET page value TAGS 1 blue").is_ok());
+    assert!(client.run("CACHE.SET purged value PX 3600000 SWR 3600000 TAGS 1 red").is_ok());
+    assert!(client.run("CACHE.INVALIDATETAG 1 red").is_ok());
+    let before = picture(&mut client);
+    server.restart();
+    let mut client = server.client();
+    assert!(client.ask("CACHE.GET page").is("HIT", Some("value")));
+    assert!(client.ask("CACHE.GET purged").is("STALE", Some("value")));
+    assert_eq!(picture(&mut client), before);
+}
+
+/// A server empties itself before it loads, which is no FLUSHALL of a client's.
+#[test]
+fn a_reload_and_a_full_synchronisation_invalidate_nothing() {
+    let server = Server::start();
+    let mut client = server.client();
+    for line in [
+        "CACHE.SET old value PX 3600000 SWR 3600000 TAGS 1 blue",
+        "CACHE.INVALIDATETAG 1 blue",
+        "CACHE.SET page value TAGS 1 blue",
+    ] {
+        assert!(client.run(line).is_ok());
+    }
+    let token = client.ask("CACHE.GETORLOCK held LEASE 300000").token();
+    let before = picture(&mut client);
+    assert!(client.run("DEBUG RELOAD").is_ok());
+    assert!(client.ask("CACHE.GET page").is("HIT", Some("value")));
+    assert!(client.ask("CACHE.GET old").is("STALE", Some("value")));
+    assert_eq!(picture(&mut client), before);
+    assert!(client.ask("CACHE.GET held").number > 0, "the lease came back");
+
+    // A replica that held something else, and knew younger marks and tokens.
+    let other = Server::start();
+    let replica = other.replica();
+    let mut rival = other.client();
+    assert!(rival.run("CACHE.SET rival value TAGS 1 blue").is_ok());
+    assert!(rival.run("CACHE.INVALIDATETAG 1 blue").is_ok());
+    rival.ask("CACHE.GETORLOCK rival").token();
+    replica.catch_up_with(&other);
+    let mut reader = replica.client();
+    assert!(reader.run(&format!("REPLICAOF 127.0.0.1 {}", server.port)).is_ok());
+    replica.catch_up_with(&server);
+    assert!(reader.ask("CACHE.GET page").is("HIT", Some("value")));
+    assert!(reader.ask("CACHE.GET held").number > 0, "the lease came along");
+    assert_eq!(picture(&mut reader), picture(&mut client));
+    assert!(client.run(&format!("CACHE.FILL held {token} html")).is_ok());
+    replica.catch_up_with(&server);
+    assert!(reader.ask("CACHE.GET held").is("HIT", Some("html")));
+}
+
+/// Only the master forgets; it tells the floor.
+#[test]
+fn marks_that_are_forgotten_are_forgotten_on_a_replica_too_and_a_hard_purge_holds() {
+    let server = Server::start();
+    let replica = server.replica();
+    let mut client = server.client();
+    assert!(client.run("CONFIG SET corral.max-tags 2").is_ok());
+    for number in 0..8 {
+        let line = format!("CACHE.SET page{number} value PX 3600000 SWR 3600000 TAGS 1 tag{number}");
+        assert!(client.run(&line).is_ok());
+    }
+    assert!(client.run("CACHE.INVALIDATETAG 1 tag0 SWR 0").is_ok());
+    assert!(client.ask("CACHE.GET page0").is("MISS", None));
+    for number in 1..4 {
+        assert!(client.run(&format!("CACHE.INVALIDATETAG 1 tag{number}")).is_ok());
+    }
+    assert!(client.ask("CACHE.GET page0").is("MISS", None), "what is not served any more does not come back");
+    assert_ne!(client.ask("CACHE.GET page7").state, "HIT", "the floor counts as a mark of every tag");
+    assert!(client.run("CACHE.SET page7 value TAGS 1 tag7").is_ok());
+    assert!(client.ask("CACHE.GET page7").is("HIT", Some("value")));
+    replica.catch_up_with(&server);
+    assert_eq!(picture(&mut replica.client()), picture(&mut client));
+}
