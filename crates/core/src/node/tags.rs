@@ -386,6 +386,9 @@ impl Clone for Tags {
             by_token: tokens_of(&self.by_token),
             floor: self.floor.duplicate(),
             floor_at: self.floor_at,
+            floor_cap: self.floor_cap,
+            floor_is_news: self.floor_is_news,
+            has_caps: self.has_caps,
             last: self.last,
             fills_floor: self.fills_floor,
             forgotten: self.forgotten.iter().map(|(marks, tokens)| (marks_of(marks), tokens_of(tokens))).collect(),
@@ -411,6 +414,11 @@ impl Tags {
             facts.token(token);
         }
         facts.wall(self.floor_at);
+        facts.list(self.floor_cap, |facts, (token, until)| {
+            facts.token(token.get());
+            facts.wall(until);
+        });
+        facts.flags(&[self.floor_is_news, self.has_caps]);
         facts.number(self.forgotten.len() as u64);
     }
 }
