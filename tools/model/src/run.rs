@@ -160,6 +160,7 @@ fn key_runs() -> Vec<Run> {
             ways: vec![WAY, Way { lease_ms: 1, block_ms: None, ..WAY }],
             values: vec![Labelled { swr_ms: 1, ..VALUE }],
             kinds: vec![Fill, Touch, Release, Crash, Set, Invalidate, Delete],
+            depth: Some(8),
             deeper: Some(11),
             ..base()
         },
