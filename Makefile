@@ -103,17 +103,17 @@ check: setup-lints ## What CI runs besides the tests: formatting, lints, the wal
 	@echo '==> Purity, self-test: the check catches each violation'
 	tools/scripts/purity --self-test
 
-model: ## Check the rules in every state that a model of clients, clock and failover can reach (minutes)
+model: ## Check the rules on the node, in every order that clients, clock, timer and failover can find (minutes)
 	cargo run --profile tools -p corral-model --bin corral-model
 
 mutants: ## Break the core on purpose, and see that the model catches each mistake (minutes)
 	cargo run --profile tools -p corral-model --bin mutants
 
-simulate: build ## Play random schedules of many clients on a real server (SCHEDULES=10000; slow)
-	SCHEDULES=$(SCHEDULES) cargo test -p corral --test tests simulation -- --nocapture
+simulate: ## Play random schedules of hundreds of clients on the node, by a virtual clock (SCHEDULES=10000)
+	SCHEDULES=$(SCHEDULES) cargo test --profile tools -p corral-core --test node simulation -- --nocapture
 
 clean: ## Remove everything that was built
-	rm -rf target fuzz/target fuzz/artifacts demo-report.html bench-report.html
+	rm -rf target tools/fuzz/target tools/fuzz/artifacts demo-report.html bench-report.html
 
 setup: ## Install what the build and the tests need and this machine lacks
 	@tools/scripts/setup

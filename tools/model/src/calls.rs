@@ -75,7 +75,7 @@ impl World {
         self.broken.note(Rule::PermitsNeverExceedTheLimit, max > 0 && self.book.permits(group, now_ms) >= max);
         let known = self.book.keys.get(asker.key).cloned().unwrap_or_default();
         self.broken.note(Rule::AnUnknownOutcomeIsNeverRunAgain, now_ms < known.unknown_until_ms);
-        self.check_order(asker, group, max, waited);
+        self.check_order(asker, group, max);
         self.check_circuit(group, token);
         let lease = self.entry(asker.key).and_then(|entry| entry.lease()).filter(|lease| lease.token == token);
         let deadline = lease.and_then(|lease| lease.deadline.get());
@@ -118,8 +118,9 @@ impl World {
     }
 
     /// Nobody who asked earlier, and would be granted now, is passed over.
-    fn check_order(&mut self, asker: &Parked, group: usize, max: u64, waited: bool) {
-        let no_stale = |way: usize| self.run.ways.get(way).is_some_and(|way| way.no_stale);
+    fn check_order(&mut self, asker: &Parked, group: usize, max: u64) {
+        let class = |way: usize| self.run.ways.get(way).map(|way| (way.no_stale, way.force, way.early));
+        let is_alike = |way: usize| class(way) == class(asker.way);
         let mut is_passed_over = (false, false);
         for (_, other) in self.parked() {
             if other.joined.is_some() || other.place >= asker.place {
@@ -127,13 +128,13 @@ impl World {
             }
             let is_same_key = other.key == asker.key;
             if max == 0 {
-                is_passed_over.0 |= waited && is_same_key && no_stale(other.way) == no_stale(asker.way);
+                is_passed_over.0 |= is_same_key && is_alike(other.way);
             } else if self.group_of(other.way).0 == group && !self.has_passed(other) {
-                is_passed_over.1 |= is_same_key || self.could_be_granted(other.key);
+                is_passed_over.1 |= is_same_key || self.could_be_granted(other);
             }
         }
-        self.broken.note(Rule::TheLongestWaitingIsPromoted, is_passed_over.0 && self.run.knows_the_order());
-        let is_exact = self.run.knows_the_order();
+        self.broken.note(Rule::TheLongestWaitingIsPromoted, is_passed_over.0 && self.knows_the_order);
+        let is_exact = self.knows_the_order;
         self.broken.note(Rule::WhoAskedFirstInTheGroupIsNext, is_passed_over.1 && is_exact);
     }
 
@@ -142,12 +143,16 @@ impl World {
     }
 
     /// Nothing about the key itself keeps anybody from being granted.
-    pub(crate) fn could_be_granted(&self, key: usize) -> bool {
+    pub(crate) fn could_be_granted(&self, parked: &Parked) -> bool {
+        let key = parked.key;
+        let no_stale = self.run.ways.get(parked.way).is_some_and(|way| way.no_stale);
         let now = UnixMs::new(self.wall_ms);
         let is_free = match self.keys.get(key).map(|slot| &slot.held) {
             Some(Holds::Nothing) | None => true,
             Some(Holds::Entry(entry)) => {
-                entry.backing_off(now).is_none() && entry.passing(now).is_none() && !entry.is_servable(now)
+                entry.backing_off(now).is_none()
+                    && entry.passing(now).is_none()
+                    && !(if no_stale { entry.is_fresh(now) } else { entry.is_servable(now) })
             }
             Some(Holds::Text | Holds::Foreign) => false,
         };
@@ -209,8 +214,11 @@ impl World {
         // Before the call: who is granted by it comes after. Those it is for have their answer.
         self.spoken(&build, true, false);
         self.keep_those_it_is_for(&build, version, &joined);
+        // With a late timer, who joined it may wait on behind its deadline: the fill still comes first.
+        self.knows_the_order &= self.run.timer == Timer::Prompt || !build.is_late;
         let called =
             self.call(build.key, Writes::Allowed, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
+        self.knows_the_order = self.run.knows_the_order();
         let was_known = self.book.keys.get(build.key).and_then(|known| known.value);
         let kept_version = was_known.and_then(|kept| self.book.values.get(&kept)).and_then(|kept| kept.version);
         let known = self.book.keys.get(build.key).cloned().unwrap_or_default();
@@ -242,7 +250,7 @@ impl World {
             self.settle();
         }
         self.release_all();
-        self.check_woken(&build, value, is_stored, is_marked || is_behind, &joined);
+        self.check_woken(&build, of.version, is_stored, is_marked || is_behind, &joined);
     }
 
     /// Who asked before every mark since the grant, and when the source was known to have no more.
@@ -269,7 +277,14 @@ impl World {
     }
 
     /// A fill answers those it is for, and nobody waits for a third.
-    fn check_woken(&mut self, build: &Build, _value: u64, is_stored: bool, is_sifted: bool, before: &[(u64, Parked)]) {
+    fn check_woken(
+        &mut self,
+        build: &Build,
+        version: Version,
+        is_stored: bool,
+        is_sifted: bool,
+        before: &[(u64, Parked)],
+    ) {
         if self.is_paused {
             return;
         }
@@ -280,7 +295,8 @@ impl World {
             });
             let Some(still) = still else { continue };
             let is_for = is_stored || (was.joined == Some(build.token) && !is_sifted);
-            if was.joined == Some(build.token) {
+            // Nobody can promise anything of a source that lags.
+            if was.joined == Some(build.token) && version != Version::Lagging {
                 self.seen.note(Situation::AWaiterIsDecidedAgain, true);
                 still.fills += 1;
             }
@@ -531,12 +547,6 @@ impl World {
         }
         let moment = self.moment();
         self.node.event(Event::Flushed { db: None }, moment);
-        let awaited: Vec<Token> = self.parked().filter_map(|(_, parked)| parked.joined).collect();
-        for build in self.book.builds.iter_mut().filter(|build| !awaited.contains(&build.token)) {
-            let of = self.book.groups.get(build.group);
-            // Of a group without limits, nothing is remembered: one that is limited later begins with none.
-            build.is_over |= of.is_none_or(|of| of.max == 0 && of.fails == 0);
-        }
         // The floor counts as a mark of every tag for rebuilds that began before.
         self.book.marks.push(self.book.now);
     }

@@ -74,7 +74,7 @@ impl World {
                 Circuit::Open { until_ms, .. } => until_ms <= now_ms,
                 Circuit::Trying { trial, .. } => trial.is_none(),
             });
-            let waits_for_nothing = parked.joined.is_none() && is_closed && self.could_be_granted(parked.key);
+            let waits_for_nothing = parked.joined.is_none() && is_closed && self.could_be_granted(parked);
             match max {
                 0 => is_left.0 |= waits_for_nothing,
                 max => is_left.1 |= waits_for_nothing && self.book.permits(group, now_ms) < max,

@@ -113,6 +113,7 @@ impl World {
                 Does::Waits(_, parked) => {
                     facts.numbers(&[1, parked.key as u64, parked.way as u64, act(parked.asked), act(parked.place)]);
                     facts.numbers(&[u64::from(parked.fills), parked.known]);
+                    facts.flag(parked.left_ms == self.steady_ms);
                     facts.steady(parked.gives_up_ms.map_or(SteadyMs::NEVER, SteadyMs));
                     facts.token(token(parked.joined));
                     facts.client(id);

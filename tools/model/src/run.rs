@@ -160,6 +160,7 @@ fn key_runs() -> Vec<Run> {
             ways: vec![WAY, Way { lease_ms: 1, block_ms: None, ..WAY }],
             values: vec![Labelled { swr_ms: 1, ..VALUE }],
             kinds: vec![Fill, Touch, Release, Crash, Set, Invalidate, Delete],
+            depth: Some(8),
             deeper: Some(11),
             ..base()
         },
@@ -200,7 +201,7 @@ fn key_runs() -> Vec<Run> {
             kinds: vec![Fill, Release, Crash, Invalidate],
             timer: Timer::Late,
             depth: Some(8),
-            deeper: Some(11),
+            deeper: Some(10),
             ..base()
         },
         // Nothing can be written for a while.
@@ -259,11 +260,11 @@ fn tag_runs() -> Vec<Run> {
         Run {
             name: "tags under waiters",
             clients: 3,
-            ways: vec![Way { lease_ms: 3, ..WAY }],
+            ways: vec![Way { lease_ms: 3, no_stale: true, ..WAY }],
             values: vec![Labelled { tags: &[0], swr_ms: 1, ..tagged }],
             kinds: vec![Fill, Touch, Release, Mark, Invalidate],
             depth: Some(8),
-            deeper: Some(11),
+            deeper: Some(13),
             ..base()
         },
         // A source that moves on, and one that lags.
@@ -277,7 +278,7 @@ fn tag_runs() -> Vec<Run> {
             ],
             kinds: vec![Fill, Touch, Outdate, Invalidate],
             depth: Some(6),
-            deeper: Some(9),
+            deeper: Some(12),
             ..base()
         },
     ]
@@ -306,7 +307,7 @@ fn group_runs() -> Vec<Run> {
             groups: vec!["g max 1"],
             timer: Timer::Late,
             depth: Some(7),
-            deeper: Some(10),
+            deeper: Some(9),
             ..base()
         },
         // Two groups, whose settings change while callers queue.
@@ -314,10 +315,10 @@ fn group_runs() -> Vec<Run> {
             name: "changing groups",
             keys: 2,
             ways: vec![limited(2), Way { group: Some("h"), ..WAY }],
-            kinds: vec![Fill, Release, Configure, Flush],
+            kinds: vec![Fill, Release, Configure, Invalidate],
             groups: vec!["g max 1, h max 1", "g max 2", ""],
             depth: Some(7),
-            deeper: Some(9),
+            deeper: Some(8),
             ..base()
         },
         // A source that fails, and its trials.
@@ -327,7 +328,7 @@ fn group_runs() -> Vec<Run> {
             keys: 2,
             ways: vec![Way { block_ms: None, ..limited(2) }, Way { tied: true, ..limited(1) }],
             kinds: vec![Fill, Touch, Fail, Release, Crash, Invalidate],
-            groups: vec!["g fails 1 cool-ms 2 backoff-ms 0"],
+            groups: vec!["g fails 1 cool-ms 1 backoff-ms 0"],
             depth: Some(7),
             deeper: Some(10),
             ..base()
@@ -337,7 +338,7 @@ fn group_runs() -> Vec<Run> {
             name: "a limit and a circuit",
             keys: 2,
             ways: vec![limited(2)],
-            kinds: vec![Fill, Fail, Release, Delete],
+            kinds: vec![Fill, Fail, Release, Flush],
             groups: vec!["g max 1 fails 2 cool-ms 1 backoff-ms 0"],
             depth: Some(8),
             deeper: Some(10),

@@ -34,6 +34,8 @@ pub struct World {
     pub replica: Option<Replica>,
     pub has_failed_over: bool,
     pub groups: usize,
+    /// Whether it is told from outside who is next.
+    pub(crate) knows_the_order: bool,
     pub(crate) run: &'static Run,
     pub(crate) last_client: u64,
     pub(crate) seen: Seen,
@@ -125,6 +127,7 @@ impl World {
             replica: None,
             has_failed_over: false,
             groups: 0,
+            knows_the_order: run.knows_the_order(),
             run,
             last_client: run.clients as u64,
             seen,
@@ -346,6 +349,11 @@ impl World {
     pub(crate) fn unlink(&mut self, at: usize, becomes: Holds) {
         let token = self.entry(at).and_then(|entry| entry.lease()).map(|lease| lease.token);
         let was_entry = self.entry(at).is_some();
+        let husk_until = self.entry(at).filter(|entry| entry.value().is_none()).map(Entry::marks_kept_until);
+        if let Some(until) = husk_until.filter(|until| *until > UnixMs::EPOCH) {
+            let event = Event::HuskGone { db: 0, name: Name::new(&[b'a' + at as u8]), until };
+            self.node.event(event, self.moment());
+        }
         if was_entry {
             let event = Event::Unlinked { db: 0, name: Name::new(&[b'a' + at as u8]), token };
             self.node.event(event, self.moment());
@@ -361,6 +369,13 @@ impl World {
     fn turn(&mut self) {
         let step = self.node.turn(self.moment(), self.is_paused);
         self.carry_out(step);
+        // Replicas do not forget marks by themselves: they are told of the floor.
+        let floor = if self.is_paused { Vec::new() } else { self.node.take_floor() };
+        for record in floor {
+            if let Some(replica) = &mut self.replica {
+                replica.sent_marks(&record);
+            }
+        }
     }
 
     /// Looks at the next key. Whether there was one.

@@ -124,6 +124,8 @@ impl Node {
             facts.wall(*until);
             facts.key(*db, name);
         });
+        facts.number(self.flushed_husks.len() as u64);
+        facts.flags(&[self.is_loading, self.awaits_first]);
         facts.list(&self.places_by_end, |facts, (until, client)| {
             facts.steady(*until);
             facts.client(*client);

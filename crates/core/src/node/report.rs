@@ -124,10 +124,15 @@ impl Node {
 
     /// What CACHE.GET answers of an entry.
     pub fn peek(&self, db: u32, entry: &Entry, now: UnixMs) -> Answer {
-        match self.differs(db, entry) {
-            true => self.seen(db, entry).peek(Clock::at(now)),
-            false => entry.peek(Clock::at(now)),
+        if !self.differs(db, entry) {
+            return entry.peek(Clock::at(now));
         }
+        let mut seen = self.seen(db, entry);
+        if entry.tagged().is_some_and(|tagged| tagged.is_marked(self.tags.floor())) {
+            // A mark of a master whose clock was ahead is no later than now.
+            seen.outdate(now);
+        }
+        seen.peek(Clock::at(now))
     }
 
     /// An entry that arrives in a payload, judged also by the marks of the last minute.

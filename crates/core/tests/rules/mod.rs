@@ -8,6 +8,7 @@ mod groups;
 mod invalidation;
 mod keys;
 mod listeners;
+mod moments;
 mod once;
 mod pauses;
 mod replicas;

@@ -1,6 +1,6 @@
-//! Breaks the core on purpose, one mutation of `mutations.txt` at a time, in a copy, and runs the model's bounded search
-//! on it. Each must be caught, by the property that the file names. `mutants WORD` tries only those with WORD in their
-//! name.
+//! Breaks the core on purpose, one mutation of `mutations.txt` at a time, in a copy, and has the model search the run that
+//! is about it, bounded. Each must be caught, by the property that the file names. `mutants WORD` tries only those with
+//! WORD in their name.
 
 use std::error::Error;
 use std::fs;
@@ -12,20 +12,21 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// One deliberate mistake.
 struct Mutation<'a> {
     name: &'a str,
-    /// In `src/lease/`.
+    /// In `crates/core/src/`.
     file: &'a str,
+    run: &'a str,
     caught_by: &'a str,
     right: &'a str,
     wrong: &'a str,
 }
 
 fn main() -> Result<ExitCode> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let copy = copy_of(&root)?;
     let only = std::env::args().nth(1).unwrap_or_default();
-    let listed = fs::read_to_string(root.join("model/mutations.txt"))?;
+    let listed = fs::read_to_string(root.join("tools/model/mutations.txt"))?;
     let mutations = listed.split("\n=====\n").skip(1).map(parsed).collect::<Result<Vec<_>>>()?;
-    if !broken_in(&copy)?.is_empty() {
+    if !broken_in(&copy, None)?.is_empty() {
         return Err("the core fails the model before anything is changed".into());
     }
     let mut missed = 0;
@@ -49,13 +50,13 @@ fn main() -> Result<ExitCode> {
 impl Mutation<'_> {
     /// The properties that the mutated core breaks.
     fn try_in(&self, copy: &Path) -> Result<Vec<String>> {
-        let path = copy.join("src/lease").join(self.file);
+        let path = copy.join("crates/core/src").join(self.file);
         let source = fs::read_to_string(&path)?;
         if source.matches(self.right).count() != 1 {
             return Err(format!("{}: its place in {} is not found once", self.name, self.file).into());
         }
         fs::write(&path, source.replacen(self.right, self.wrong, 1))?;
-        let broken = broken_in(copy);
+        let broken = broken_in(copy, Some(self.run));
         fs::write(&path, source)?;
         broken
     }
@@ -69,24 +70,25 @@ fn parsed(text: &str) -> Result<Mutation<'_>> {
         return Err(fault().into());
     };
     let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(fault);
-    let (name, file, caught_by) = (field("mutation: ")?, field("file: ")?, field("caught by: ")?);
-    Ok(Mutation { name, file, caught_by, right, wrong: wrong.trim_end_matches('\n') })
+    let (name, file, run) = (field("mutation: ")?, field("file: ")?, field("run: ")?);
+    Ok(Mutation { name, file, run, caught_by: field("caught by: ")?, right, wrong: wrong.trim_end_matches('\n') })
 }
 
 /// A workspace of the core and the model alone.
 fn copy_of(root: &Path) -> Result<PathBuf> {
     let copy = root.join("target/mutants");
-    for directory in ["src/lease", "model"] {
+    for directory in ["crates/core", "tools/model"] {
         copy_directory(&root.join(directory), &copy.join(directory))?;
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
     let workspace = manifest.split("\n[package]\n").next().unwrap_or_default();
-    let members = workspace.lines().map(|line| match line.starts_with("members = ") {
-        true => "members = [\"src/lease\", \"model\"]",
+    let kept = workspace.lines().filter(|line| !line.starts_with("exclude = "));
+    let members = kept.map(|line| match line.starts_with("members = ") {
+        true => "members = [\"crates/core\", \"tools/model\"]",
         false => line,
     });
-    // As the root's profile of that name: link-time optimisation would take longer than the search.
-    let profile = "\n[profile.demo]\ninherits = \"release\"\n";
+    // Built once for each: what optimises longer than it searches costs more than it gives.
+    let profile = "\n[profile.mutant]\ninherits = \"release\"\nopt-level = 1\ncodegen-units = 16\nincremental = true\n";
     fs::write(copy.join("Cargo.toml"), members.collect::<Vec<_>>().join("\n") + profile)?;
     fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
     Ok(copy)
@@ -106,13 +108,13 @@ fn copy_directory(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The properties that the core in `copy` breaks.
-fn broken_in(copy: &Path) -> Result<Vec<String>> {
+/// The properties that the core in `copy` breaks, in one run of the model or in any.
+fn broken_in(copy: &Path, run: Option<&str>) -> Result<Vec<String>> {
     let cargo = |words: &[&str]| {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(words).args([
             "--profile",
-            "demo",
+            "mutant",
             "--quiet",
             "--package",
             "corral-model",
@@ -126,7 +128,7 @@ fn broken_in(copy: &Path) -> Result<Vec<String>> {
     if !built.status.success() {
         return Err(format!("does not compile: {}", String::from_utf8_lossy(&built.stderr)).into());
     }
-    let run = Command::new(copy.join("target/demo/corral-model")).arg("--quick").output()?;
+    let run = Command::new(copy.join("target/mutant/corral-model")).arg("--quick").args(run).output()?;
     let told = String::from_utf8_lossy(&run.stdout);
     Ok(told.lines().filter_map(|line| line.strip_prefix("broken: ")).map(str::to_owned).collect())
 }
