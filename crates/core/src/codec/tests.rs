@@ -1,6 +1,11 @@
 //! Golden bytes, and what is refused.
 
 use super::*;
+use crate::entry::{Failure, Floor, Rare};
+use crate::freshness::Windows;
+use crate::lease::Terms;
+use crate::tag::Tagged;
+
 use crate::tag::Tag;
 use std::string::ToString;
 

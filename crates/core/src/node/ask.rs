@@ -2,22 +2,13 @@
 
 use super::groups::GroupId;
 use super::rooms::Asked;
-use super::{Becomes, Caller, Effect, Held, Key, Node, Reply, Step, Writes};
+use super::{Becomes, Caller, Effect, Form, Held, Key, Node, Reply, Step, Writes};
 use crate::answer::{until, Answer, Payload};
 use crate::decision::{Ask, Cause, Decision};
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::request::Options;
 use crate::time::Clock;
-
-/// How a call may be answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Form {
-    /// GETORLOCK.
-    Single,
-    /// One key of MGETORLOCK: never parked, never an error where another key could be served.
-    Batch,
-}
 
 /// One call, once it has its place.
 pub(super) struct Call<'a> {

@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 
-use super::leases::ClientId;
 use super::rooms::WaiterId;
 use crate::entry::Entry;
 use crate::time::{Moment, UnixMs};
@@ -33,13 +32,6 @@ pub enum Held {
     },
     /// Another type: everybody is refused.
     Foreign,
-}
-
-/// Who calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Caller {
-    /// 0 in a script or under another module's call: there is no connection.
-    pub client: ClientId,
 }
 
 /// What the node asks of the server while it decides. None of these may call back into the module.

@@ -2,9 +2,9 @@
 //!
 //! | kind of method | which |
 //! |---|---|
-//! | a call on one key | `get_or_lock`, `fill`, `touch`, `set`, `fail`, `pass`, `release`, `renew`, `invalidate`, `outdate` |
+//! | a call on one key | [`Node::request`] |
 //! | what happened elsewhere | [`Node::event`] |
-//! | what is due | [`Node::turn`], [`Node::next_visit`] and [`Node::visit`], [`Node::next_release`], [`Node::next_due`] |
+//! | what is due | [`Node::turn`], [`Node::next_visit`], [`Node::next_release`], [`Node::next_due`] |
 //! | what is known | the readers of [`report`] |
 //!
 //! A call is shown what its key holds and gives back a [`Step`]: what to reply, what becomes of the key, and what else
@@ -32,6 +32,7 @@ use crate::codec::MarksRecord;
 use crate::error::Error;
 use crate::lease::LeaseEnd;
 use crate::policy::Policies;
+use crate::request::Request;
 use crate::settings::Settings;
 use crate::time::{SteadyMs, UnixMs};
 use crate::token::{Token, TokenSource};
@@ -74,7 +75,8 @@ pub mod verdicts;
 pub mod visits;
 pub mod writing;
 
-pub use input::{Caller, Environment, Held, Key, Parking, Writes};
+pub use crate::request::{Caller, Form};
+pub use input::{Environment, Held, Key, Parking, Writes};
 pub use step::{Becomes, Effect, Grant, Message, Reply, Step, Word};
 
 use groups::{GroupId, Groups};
@@ -160,6 +162,29 @@ enum Role {
 impl Node {
     pub fn new(settings: Settings) -> Self {
         Self { settings, ..Self::default() }
+    }
+
+    /// A call on one key, or a look at it by the timer.
+    pub fn request(&mut self, key: &mut Key, request: &Request) -> Step {
+        match *request {
+            Request::GetOrLock { ref options, caller, form } => self.get_or_lock(key, options, caller, form),
+            Request::Fill { token, value, ref labels } => self.fill(key, token, value, labels),
+            Request::Touch { token, ref labels } => self.touch(key, token, labels),
+            Request::Set { value, ref labels } => self.set(key, value, labels),
+            Request::Fail { token, message, backoff_ms } => self.fail(key, token, message, backoff_ms),
+            Request::Pass { token, pass_ms } => self.pass(key, token, pass_ms),
+            Request::Release { token } => self.release(key, token),
+            Request::Renew { token, ms, caller, is_tied } => self.renew(key, token, ms, caller, is_tied),
+            Request::Invalidate => self.invalidate(key),
+            Request::Outdate { version, floor_ms } => self.outdate(key, version, floor_ms),
+            Request::Visit => self.visit(key),
+            Request::Observe => self.observe(key),
+        }
+    }
+
+    /// Settings as they are from now on.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
     /// New groups. Who queues is decided anew.

@@ -1,11 +1,11 @@
 //! Who is parked, and until when by its own limit.
 
-use super::ask::{Call, Form};
+use super::ask::Call;
 use super::leases::{LeaseTable, RecordState};
 use super::outbox::Outcome;
 use super::rooms::{Asked, CohortKey, Waiter, WaiterId};
 use super::slab::Id;
-use super::{Caller, Effect, Key, Node, Parking, Reply, Step};
+use super::{Caller, Effect, Form, Key, Node, Parking, Reply, Step};
 use crate::answer::Answer;
 use crate::decision::Decision;
 use crate::time::{Moment, SteadyMs};
