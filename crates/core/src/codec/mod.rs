@@ -87,6 +87,7 @@ pub struct Header {
 
 /// Tags marked together.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct MarksRecord {
     pub token: Token,
     pub at: UnixMs,

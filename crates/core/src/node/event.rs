@@ -14,6 +14,7 @@ use crate::token::Token;
 
 /// Something that happened.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
     /// A connection closed.
     ClientGone {
@@ -141,7 +142,7 @@ impl Node {
                 }
                 // Replicas and an AOF are told of the floor: by their own clocks it would rise above what comes next.
                 let is_judge = self.is_master() && !self.is_loading;
-                if is_judge && (self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0) {
+                if is_judge && (self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.are_used()) {
                     if let Some(token) = self.tokens.next(moment.wall_us) {
                         self.tags.flush(token, moment.now());
                     }

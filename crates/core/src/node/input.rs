@@ -48,6 +48,7 @@ pub trait Environment {
 
 /// Whether the server lets a key be written.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub enum Writes {
     Allowed,
     /// Over `maxmemory` with nothing to evict; the server's own error. Leases are granted all the same.
@@ -58,6 +59,7 @@ pub enum Writes {
 
 /// Whether the server lets the caller be parked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub enum Parking {
     Possible,
     /// MULTI, a script, another module's call.

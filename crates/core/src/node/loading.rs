@@ -14,6 +14,7 @@ use crate::token::Token;
 
 /// A lease as it was loaded with its entry.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct LoadedLease {
     pub db: u32,
     pub name: Name,
@@ -24,6 +25,7 @@ pub struct LoadedLease {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub enum LoadedFrom {
     /// A file or a full synchronisation.
     DataSet,

@@ -187,6 +187,11 @@ impl Node {
         self.settings = settings;
     }
 
+    /// For what is counted outside.
+    pub fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
     /// New groups. Who queues is decided anew.
     pub fn configure_groups(&mut self, policies: &Policies) {
         self.groups.configure(policies);

@@ -175,6 +175,12 @@ impl Step {
         }
     }
 
+    /// The same step with another reply and other effects: values can be shown by their shadows.
+    #[cfg(feature = "trace")]
+    pub(crate) fn told(&self, reply: Reply, effects: Vec<Effect>) -> Self {
+        Self { reply, becomes: self.becomes, signals: self.signals, effects, change: self.change }
+    }
+
     /// A call that is refused changes nothing.
     pub(super) fn refused(error: Error) -> Self {
         Self { reply: Reply::Error(error), ..Self::new() }

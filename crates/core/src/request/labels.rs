@@ -11,9 +11,11 @@ use alloc::vec::Vec;
 
 /// What FILL, SET and TOUCH say of a value.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Labels<'a> {
     pub freshness: Freshness,
     /// In the order they were given, each once; `None` without TAGS.
+    #[cfg_attr(feature = "trace", serde(borrow))]
     pub tags: Option<Vec<&'a [u8]>>,
     pub version: Option<u64>,
     /// SET alone.

@@ -25,6 +25,7 @@ pub const MESSAGE_LIMIT: usize = 1024;
 
 /// A call on one key, once its arguments are read.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub enum Request<'a> {
     /// GETORLOCK, or one key of MGETORLOCK.
     GetOrLock {
@@ -35,14 +36,17 @@ pub enum Request<'a> {
     Fill {
         token: Token,
         value: &'a [u8],
+        #[cfg_attr(feature = "trace", serde(borrow))]
         labels: Labels<'a>,
     },
     Touch {
         token: Token,
+        #[cfg_attr(feature = "trace", serde(borrow))]
         labels: Labels<'a>,
     },
     Set {
         value: &'a [u8],
+        #[cfg_attr(feature = "trace", serde(borrow))]
         labels: Labels<'a>,
     },
     Fail {
@@ -76,6 +80,7 @@ pub enum Request<'a> {
 
 /// Who calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Caller {
     /// 0 in a script or under another module's call: there is no connection.
     pub client: ClientId,
@@ -83,6 +88,7 @@ pub struct Caller {
 
 /// How a call may be answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub enum Form {
     /// GETORLOCK.
     Single,

@@ -8,6 +8,7 @@ use crate::words::{beta, Once, Words, MS};
 
 /// The options of GETORLOCK and its batch form. What is left out comes from the group's policy, then the settings.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Options<'a> {
     pub lease_ms: Option<u64>,
     /// 0: no limit of its own.
@@ -16,6 +17,7 @@ pub struct Options<'a> {
     pub early_beta: Option<f64>,
     pub is_tied: bool,
     pub notify: bool,
+    #[cfg_attr(feature = "trace", serde(borrow))]
     pub group: Option<&'a [u8]>,
     /// 0: without end.
     pub once_ms: Option<u64>,

@@ -10,6 +10,7 @@ use crate::time::SteadyMs;
 
 /// A parked client's number: the record's, and which of those that ever had that number it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct WaiterId(pub u64);
 
 /// A client parked until the rebuild ends.

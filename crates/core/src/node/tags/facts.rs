@@ -17,6 +17,7 @@ impl Clone for Tags {
         let tokens_of =
             |tokens: &BTreeSet<(Token, ByName)>| tokens.iter().map(|(token, tag)| (*token, of(tag))).collect();
         Self {
+            are_used: self.are_used,
             sweep_from: self.sweep_from.as_ref().map(|tag| of(&ByName(tag.clone())).0),
             marks: marks_of(&self.marks),
             by_token: tokens_of(&self.by_token),

@@ -26,6 +26,8 @@ pub struct Tags {
     /// Every tag that an entry or a mark has. Swept of those that nothing has any more, two with each new one.
     names: BTreeSet<ByName>,
     sweep_from: Option<Arc<Tag>>,
+    /// Something had a tag since the start.
+    are_used: bool,
     marks: BTreeMap<ByName, Mark>,
     by_token: BTreeSet<(Token, ByName)>,
     floor: TagFloor,
@@ -55,6 +57,7 @@ impl Default for Tags {
         Self {
             names: BTreeSet::new(),
             sweep_from: None,
+            are_used: false,
             marks: BTreeMap::new(),
             by_token: BTreeSet::new(),
             floor: TagFloor::default(),
@@ -74,6 +77,7 @@ impl Intern for Tags {
         if let Some(tag) = self.names.get(name) {
             return tag.0.clone();
         }
+        self.are_used = true;
         self.sweep();
         self.sweep();
         let tag = Tag::new(name);
@@ -97,9 +101,9 @@ impl Tags {
         self.marks.len()
     }
 
-    /// Names kept, marked or not.
-    pub fn names(&self) -> usize {
-        self.names.len()
+    /// Whether something has had a tag since the start.
+    pub const fn are_used(&self) -> bool {
+        self.are_used
     }
 
     /// Marks tags. At most `kept` marks are remembered; the oldest goes, and the floor rises to it.
