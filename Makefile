@@ -59,7 +59,7 @@ trace: setup ## The soak with a build that writes what its nodes are told, and t
 	rm -rf target/traces && mkdir -p target/traces
 	CORRAL_TRACE=$(CURDIR)/target/traces/node CORRAL_MODULE=$(CURDIR)/target/trace/tools/libcorral.so MINUTES=$(MINUTES) \
 	    cargo test -p corral --test tests in_minutes_of_everything -- --ignored --nocapture
-	cargo run --profile tools -p corral-model --bin replay -- target/traces/node.*
+	cargo run --profile tools -p corral-trace -- target/traces/node.*
 
 test-faults: setup ## Have every function that the server calls panic, and see that nobody notices much
 	@echo 'The module with the feature faults, in a directory of its own: target/faults'

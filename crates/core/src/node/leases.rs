@@ -105,6 +105,12 @@ impl Record {
 }
 
 impl LeaseTable {
+    /// How many records there are.
+    #[cfg(feature = "trace")]
+    pub(crate) const fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// How many leases are live.
     pub fn live(&self) -> u64 {
         self.live.values().sum()

@@ -187,6 +187,16 @@ impl Node {
         self.settings = settings;
     }
 
+    /// How much of each kind is remembered: two nodes that were told the same remember as much.
+    #[cfg(feature = "trace")]
+    pub(crate) fn extents(&self) -> [usize; 8] {
+        let rooms = [self.rooms.len(), self.rooms.waiters()];
+        let due = [self.visits.len(), self.husks.len(), self.orphans.len(), self.messages.len()];
+        let [rooms, waiters] = rooms;
+        let [visits, husks, orphans, messages] = due;
+        [self.leases.len(), rooms, waiters, visits, husks, orphans, messages, self.tags.len()]
+    }
+
     /// For what is counted outside.
     pub fn counters_mut(&mut self) -> &mut Counters {
         &mut self.counters

@@ -1,8 +1,8 @@
 //! What a node was told, as records: written beside a running node, and told again to another one, of which the same
 //! steps must come.
 //!
-//! A file is [`HEAD`] and then records, each `[length of the rest: u32][input, in bincode][digest: u64]`; numbers are
-//! little-endian. The last may be torn. Values are told by their length and a hash: in a replay, bytes of that length
+//! A file is [`HEAD`] and then records, each `[length: u32][input, in bincode][length: u32][what came of it, as text]`;
+//! numbers are little-endian. The last may be torn. Values are told by their length and a hash: in a replay, bytes of that length
 //! stand for them, and begin with the hash. Nothing else is left out, the server's answers and chance included. Hits are
 //! no inputs.
 

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt::{self, Write};
+use core::fmt;
 
 use super::Shadow;
 use crate::answer::{Answer, Payload};
@@ -14,25 +14,6 @@ use crate::node::{Effect, Reply, Step};
 
 /// How a value's shadow is seen: of the value itself, or of what stands for it.
 pub type Seen = fn(&[u8]) -> Shadow;
-
-/// FNV-1a of whatever is written to it.
-struct Hashing(u64);
-
-impl Write for Hashing {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        Ok(())
-    }
-}
-
-pub fn digest(outline: &str) -> u64 {
-    let mut hashing = Hashing(0xcbf2_9ce4_8422_2325);
-    // Writing to it cannot fail.
-    let _ = hashing.write_str(outline);
-    hashing.0
-}
 
 /// A step, and what became of the entry.
 pub fn of_step(step: &Step, entry: &Entry, seen: Seen) -> String {

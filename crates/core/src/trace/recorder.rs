@@ -2,14 +2,13 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 
 use bincode::config;
 
-use super::outline::{self, digest};
+use super::outline;
 use super::{Answered, HeldAs, Input, Shadow, Shown};
 use crate::answer::Answer;
 use crate::codec::{self, MarksRecord, ValuePart};
@@ -35,6 +34,7 @@ pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
 pub struct Recorder {
     node: Node,
     sink: Sink,
+    has_told_of_tags: bool,
 }
 
 impl Deref for Recorder {
@@ -54,7 +54,7 @@ impl fmt::Debug for Recorder {
 impl Recorder {
     pub fn new(settings: Settings, mut sink: Sink) -> Self {
         sink(super::HEAD);
-        let mut recorder = Self { node: Node::default(), sink };
+        let mut recorder = Self { node: Node::default(), sink, has_told_of_tags: false };
         recorder.configure(settings);
         recorder
     }
@@ -91,6 +91,9 @@ impl Recorder {
     }
 
     pub fn event(&mut self, event: Event, moment: Moment) {
+        if self.node.tags.are_used() && !core::mem::replace(&mut self.has_told_of_tags, true) {
+            self.write(&Input::TagsUsed, "");
+        }
         self.node.event(event.clone(), moment);
         self.write(&Input::Event { event, moment }, "");
     }
@@ -201,10 +204,8 @@ impl Recorder {
         self.write(&Input::ConfigureGroups { policies: policies.clone() }, "");
     }
 
+    /// No input but for the first: which names are kept decides nothing.
     pub fn tags(&mut self) -> &mut Tags {
-        if !self.node.tags.are_used() {
-            self.write(&Input::TagsUsed, "");
-        }
         self.node.tags()
     }
 
@@ -219,25 +220,14 @@ impl Recorder {
     }
 
     fn write(&mut self, input: &Input, outline: &str) {
-        let encoded =
-            bincode::serde::encode_to_vec(input, config::standard()).map_err(|error| alloc::format!("{error}"));
-        match encoded {
-            Ok(encoded) => {
-                let mut record = Vec::with_capacity(encoded.len() + 12);
-                record.extend(((encoded.len() + 8) as u32).to_le_bytes());
-                record.extend(&encoded);
-                record.extend(digest(outline).to_le_bytes());
-                (self.sink)(&record);
-            }
-            // A record of an input that is none: the replay says so.
-            Err(why) => self.complain(why),
+        let outline = alloc::format!("{outline} {:?}", self.node.extents());
+        // An input that cannot be encoded is a record of nothing, at which the replay ends.
+        let encoded = bincode::serde::encode_to_vec(input, config::standard()).unwrap_or_default();
+        let mut record = Vec::with_capacity(encoded.len() + outline.len() + 8);
+        for part in [&*encoded, outline.as_bytes()] {
+            record.extend((part.len() as u32).to_le_bytes());
+            record.extend(part);
         }
-    }
-
-    fn complain(&mut self, why: String) {
-        let mut record = ((why.len() + 8) as u32).to_le_bytes().to_vec();
-        record.extend(why.into_bytes());
-        record.extend([0; 8]);
         (self.sink)(&record);
     }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bincode::config;
 
-use super::outline::{self, digest};
+use super::outline;
 use super::{Answered, HeldAs, Input, Shadow, Shown, HEAD};
 use crate::codec;
 use crate::entry::Entry;
@@ -30,38 +30,45 @@ pub struct Difference {
     /// The number of the input, from 0.
     pub at: u64,
     pub input: String,
-    /// What came of it here.
-    pub outline: String,
+    /// What came of it where it was written, and here.
+    pub there: String,
+    pub here: String,
 }
 
 /// Tells a node what is in a trace, and compares the steps.
 pub fn replay(trace: &[u8]) -> Result<Replayed, Difference> {
     let mut replayed = Replayed::default();
-    let cannot = |at: u64, why: &str| Difference { at, input: why.to_string(), outline: String::new() };
+    let cannot =
+        |at: u64, why: &str| Difference { at, input: why.to_string(), there: String::new(), here: String::new() };
     let mut rest = trace.strip_prefix(HEAD).ok_or_else(|| cannot(0, "not a trace"))?;
     let mut node = Node::default();
-    while let Some((record, behind)) = next_record(rest) {
+    while let Some((encoded, there, behind)) = next_record(rest) {
         rest = behind;
         let at = replayed.inputs;
-        let (encoded, told) = record.split_at_checked(record.len().saturating_sub(8)).unwrap_or_default();
-        let told = told.try_into().map(u64::from_le_bytes).map_err(|_| cannot(at, "a record without a digest"))?;
         let input = match bincode::serde::borrow_decode_from_slice::<Input, _>(encoded, config::standard()) {
             Ok((input, read)) if read == encoded.len() => input,
-            _ => return Err(cannot(at, &format!("no input: {}", String::from_utf8_lossy(encoded)))),
+            _ => return Err(cannot(at, "no input")),
         };
         replayed.requests += u64::from(matches!(input, Input::Request { .. }));
         let shown = format!("{input:?}");
-        let outline = tell(&mut node, input);
-        if digest(&outline) != told {
-            return Err(Difference { at, input: shown, outline });
+        let here = format!("{} {:?}", tell(&mut node, input), node.extents());
+        if here.as_bytes() != there {
+            let there = String::from_utf8_lossy(there).into_owned();
+            return Err(Difference { at, input: shown, there, here });
         }
         replayed.inputs += 1;
     }
     Ok(replayed)
 }
 
-/// The next record, if it is whole.
-fn next_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The next record, if it is whole: the input, what came of it, and what is behind.
+fn next_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (input, rest) = next_part(bytes)?;
+    let (outline, rest) = next_part(rest)?;
+    Some((input, outline, rest))
+}
+
+fn next_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_at_checked(4)?;
     let length = u32::from_le_bytes(length.try_into().ok()?);
     rest.split_at_checked(usize::try_from(length).ok()?)

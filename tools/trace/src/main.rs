@@ -1,4 +1,4 @@
-//! `replay FILE...`: tells the traces of running servers again to a node, and says where other steps come of it.
+//! `corral-trace FILE...`: tells the traces of running servers again to a node, and says where other steps come of it.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use corral_core::trace::replay;
 fn main() -> ExitCode {
     let files: Vec<String> = std::env::args().skip(1).collect();
     if files.is_empty() {
-        eprintln!("usage: replay FILE..., traces as a build with the feature trace writes them");
+        eprintln!("usage: corral-trace FILE..., traces as a build with the feature trace writes them");
         return ExitCode::from(2);
     }
     let mut is_alike = true;
@@ -27,7 +27,8 @@ fn main() -> ExitCode {
                 is_alike = false;
                 println!("{file}: input {} differs", difference.at);
                 println!("  told: {}", difference.input);
-                println!("  here: {}", difference.outline);
+                println!("  came: {}", difference.there);
+                println!("  here: {}", difference.here);
             }
         }
     }
