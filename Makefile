@@ -43,7 +43,8 @@ run: port-free build ## Start redis-server with the module, in the foreground (P
 	@tools/scripts/run $(PORT)
 
 test: build ## Run every test
-	cargo test --workspace
+	cargo test --workspace --exclude corral-core
+	cargo test -p corral-core --features steps
 	MAKE='$(MAKE)' tools/scripts/test-install '$(MODULE)'
 
 test-matrix: build ## Run the integration tests on every supported server (slow; fetches them with pip)

@@ -163,9 +163,11 @@ impl Module for Corral {
 
     fn unlinked(db: u32, key: &[u8], entry: &mut Entry) {
         let clock = corral_core::time::Clock::at(memory::moment().now());
-        let husk_until = entry.marks_kept_until();
-        if entry.value().is_none() && husk_until > corral_core::time::UnixMs::EPOCH {
-            inbox::post(NodeEvent::HuskGone { db, name: Name::new(key), until: husk_until });
+        if entry.value().is_none() {
+            // Where the node looks for it: by its marks, or by all that it holds.
+            for until in [entry.marks_kept_until(), entry.kept_until()] {
+                inbox::post(NodeEvent::HuskGone { db, name: Name::new(key), until });
+            }
         }
         let lease = entry.void_lease(clock);
         let has_rooms = memory::try_with(|memory| memory.node.has_rooms()).unwrap_or(true);

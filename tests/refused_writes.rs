@@ -61,8 +61,8 @@ fn everybody_is_answered(way: Way) {
     let mut client = server.client();
     for line in [
         "CACHE.SET fresh value",
-        "CACHE.SET stale value PXAT 1 SWR 9000000",
-        "CACHE.SET touched value PXAT 1 SIE 9000000",
+        "CACHE.SET stale value PXAT 1 SWR 9007199254740000",
+        "CACHE.SET touched value PXAT 1 SIE 9007199254740000",
     ] {
         assert!(client.run(line).is_ok());
     }
@@ -127,7 +127,7 @@ fn everybody_is_answered_while_replicas_are_missing() {
 fn a_lease_that_ends_while_writes_are_refused_is_handed_to_nobody() {
     let server = Server::start();
     let mut client = server.client();
-    assert!(client.run("CACHE.SET old value PXAT 1 SIE 9000000").is_ok());
+    assert!(client.run("CACHE.SET old value PXAT 1 SIE 9007199254740000").is_ok());
     let mut waiters = server.clients(2);
     for (waiter, key) in waiters.iter_mut().zip(["old", "none"]) {
         client.ask(&format!("CACHE.GETORLOCK {key} LEASE 1500")).token();

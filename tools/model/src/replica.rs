@@ -13,12 +13,15 @@ use crate::book::{Build, Circuit, Rule, GROUPS};
 use crate::search::Situation;
 use crate::world::{Does, Holds, Slot, World};
 
+/// One effect: the key it is of, its header, its value.
+type Sent = (usize, Vec<u8>, Option<Arc<[u8]>>);
+
 #[derive(Debug)]
 pub struct Replica {
     pub node: Node,
     pub keys: Vec<Slot>,
     /// What is on its way, if it lags.
-    pending: Vec<(usize, Vec<u8>, Option<Arc<[u8]>>)>,
+    pending: Vec<Sent>,
     lags: bool,
     /// Its clock does not matter before it takes over.
     moment: Moment,

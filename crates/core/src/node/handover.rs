@@ -166,8 +166,12 @@ impl Node {
         if end.returns_permit() {
             self.give_back_permit(id);
         }
+        // Of a voided lease that nobody waits for and that holds no permit, nothing is left to be seen to.
+        let is_of_use = self.leases.get(id).is_some_and(|record| record.is_awaited || record.has_permit);
         match (end, state) {
-            (LeaseEnd::Voided, RecordState::Live) => self.retire(id, RecordState::Void, until),
+            (LeaseEnd::Voided, RecordState::Live) if is_of_use => {
+                self.retire(id, RecordState::Void, until);
+            }
             (LeaseEnd::Voided, RecordState::Void) => {}
             _ => self.forget_record(id),
         }

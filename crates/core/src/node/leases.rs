@@ -112,10 +112,6 @@ impl LeaseTable {
         self.live.values().sum()
     }
 
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
     pub fn get(&self, id: Id) -> Option<&Record> {
         self.records.get(id)
     }

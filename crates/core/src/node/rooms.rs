@@ -149,7 +149,7 @@ impl Rooms {
         self.waiters.0.len()
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rooms.len()
     }
 

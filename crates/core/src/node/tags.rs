@@ -1,5 +1,7 @@
 //! The marks of tags: which tags were invalidated, when, and how long old values may still serve.
 
+#![allow(clippy::mutable_key_type, reason = "ordered by name alone, which never changes")]
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -31,8 +33,11 @@ pub struct Tags {
     /// Leases up to here were granted before a load: which marks came meanwhile is not known.
     fills_floor: u64,
     /// What flushes have left, to be freed in slices.
-    forgotten: Vec<(BTreeMap<ByName, Mark>, BTreeSet<(Token, ByName)>)>,
+    forgotten: Vec<Forgotten>,
 }
+
+/// Marks by tag, and by the token they were set under.
+type Forgotten = (BTreeMap<ByName, Mark>, BTreeSet<(Token, ByName)>);
 
 #[derive(Clone, Debug)]
 struct Mark {
@@ -92,7 +97,7 @@ impl Tags {
     }
 
     /// How many marks are kept.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.marks.len()
     }
 
@@ -414,11 +419,11 @@ impl Tags {
             facts.token(token);
         }
         facts.wall(self.floor_at);
-        facts.list(self.floor_cap, |facts, (token, until)| {
+        facts.list(&self.floor_cap, |facts, (token, until)| {
             facts.token(token.get());
-            facts.wall(until);
+            facts.wall(*until);
         });
-        facts.flags(&[self.floor_is_news, self.has_caps]);
+        facts.number(u64::from(self.floor_is_news) << 1 | u64::from(self.has_caps));
         facts.number(self.forgotten.len() as u64);
     }
 }
