@@ -7,6 +7,7 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![allow(clippy::type_complexity, reason = "a test's table names its columns where it is read")]
 
 // What the server is to the module, as simple as it can be.
 mod world;

@@ -419,11 +419,11 @@ impl Tags {
             facts.token(token);
         }
         facts.wall(self.floor_at);
-        facts.list(&self.floor_cap, |facts, (token, until)| {
+        facts.list(self.floor_cap, |facts, (token, until)| {
             facts.token(token.get());
-            facts.wall(*until);
+            facts.wall(until);
         });
-        facts.number(u64::from(self.floor_is_news) << 1 | u64::from(self.has_caps));
+        facts.flags(&[self.floor_is_news, self.has_caps]);
         facts.number(self.forgotten.len() as u64);
     }
 }

@@ -5,7 +5,7 @@ use corral_core::node::event::Event;
 use corral_core::node::outbox::Outcome;
 use corral_core::node::rooms::WaiterId;
 
-use super::{name_of, outcome_line, Client, Parked, World};
+use super::{outcome_line, Client, Parked, World};
 
 /// How late an answer may be after its BLOCK limit, in ms: a turn or two, and what held the turn up.
 const LATE_MS: u64 = 50;
@@ -68,12 +68,5 @@ impl World {
             let may_be = matches!(outcome, Outcome::Error(_) | Outcome::Answer(Answer::Wait { .. }));
             assert!(may_be, "{parked:?} waited {waited_ms} ms and is told {outcome:?}");
         }
-    }
-
-    /// What an unlink of a key tells, where a test does it by hand.
-    pub fn tell_unlinked(&mut self, key: &str) {
-        let token = self.entry(key).and_then(|entry| entry.lease()).map(|lease| lease.token);
-        let at = super::place(key);
-        self.event(Event::Unlinked { db: at.0, name: name_of(&at), token });
     }
 }
