@@ -128,7 +128,7 @@ impl World {
             }
             let is_same_key = other.key == asker.key;
             if max == 0 {
-                is_passed_over.0 |= is_same_key && is_alike(other.way);
+                is_passed_over.0 |= is_same_key && is_alike(other.way) && self.group_of(other.way).1 == 0;
             } else if self.group_of(other.way).0 == group && !self.has_passed(other) {
                 is_passed_over.1 |= is_same_key || self.could_be_granted(other);
             }
@@ -288,6 +288,7 @@ impl World {
         if self.is_paused {
             return;
         }
+        let next = self.book.live(build.key, self.wall_ms).map(|build| build.token);
         for (id, was) in before.iter().filter(|(_, was)| was.key == build.key) {
             let still = self.clients.iter_mut().find_map(|client| match &mut client.does {
                 Does::Waits(_, parked) if client.id == *id && parked.asked == was.asked => Some(parked),
@@ -295,12 +296,16 @@ impl World {
             });
             let Some(still) = still else { continue };
             let is_for = is_stored || (was.joined == Some(build.token) && !is_sifted);
-            // Nobody can promise anything of a source that lags.
-            if was.joined == Some(build.token) && version != Version::Lagging {
+            if was.joined == Some(build.token) {
                 self.seen.note(Situation::AWaiterIsDecidedAgain, true);
-                still.fills += 1;
+                // Nothing can be promised of a source that lags, or that does not say how new it is where that counts.
+                still.fills += u32::from(version == Version::Primary || was.known == 0 && build.known == 0);
             }
             let fills = still.fills;
+            if still.joined == Some(build.token) {
+                // It should have had its answer, and waits for whatever comes next.
+                still.joined = next;
+            }
             self.broken.note(Rule::NobodyWaitsForAThirdBuild, fills > 1);
             self.broken.note(Rule::OneAnswerWakesThoseItIsFor, is_for);
         }

@@ -263,7 +263,7 @@ fn tag_runs() -> Vec<Run> {
             ways: vec![Way { lease_ms: 3, no_stale: true, ..WAY }],
             values: vec![Labelled { tags: &[0], swr_ms: 1, ..tagged }],
             kinds: vec![Fill, Touch, Release, Mark, Invalidate],
-            depth: Some(8),
+            depth: Some(9),
             deeper: Some(13),
             ..base()
         },
@@ -329,7 +329,7 @@ fn group_runs() -> Vec<Run> {
             ways: vec![Way { block_ms: None, ..limited(2) }, Way { tied: true, ..limited(1) }],
             kinds: vec![Fill, Touch, Fail, Release, Crash, Invalidate],
             groups: vec!["g fails 1 cool-ms 1 backoff-ms 0"],
-            depth: Some(7),
+            depth: Some(9),
             deeper: Some(10),
             ..base()
         },
@@ -338,7 +338,7 @@ fn group_runs() -> Vec<Run> {
             name: "a limit and a circuit",
             keys: 2,
             ways: vec![limited(2)],
-            kinds: vec![Fill, Fail, Release, Flush],
+            kinds: vec![Fill, Fail, Release, Delete],
             groups: vec!["g max 1 fails 2 cool-ms 1 backoff-ms 0"],
             depth: Some(8),
             deeper: Some(10),
