@@ -263,6 +263,10 @@ impl Book {
         for (group, token) in noted {
             self.end_without_verdict(group, token);
         }
+        // Who listens joins no rebuild: it is decided again.
+        for listens in self.listening.values_mut().filter(|listens| listens.key == key) {
+            listens.joined = None;
+        }
     }
 
     pub fn end_without_verdict(&mut self, group: usize, token: Token) {
