@@ -8,8 +8,10 @@ use core::hash::{Hash, Hasher};
 
 use super::leases::ClientId;
 use super::outbox::{Outcome, Source};
+use super::rooms::WaiterId;
 use super::Node;
 use crate::time::{SteadyMs, UnixMs};
+use crate::token::Token;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fact {
@@ -107,6 +109,14 @@ impl Node {
     /// The last token given out or seen; 0 for none.
     pub fn last_token(&self) -> u64 {
         self.tokens.last().map_or(0, crate::token::Token::get)
+    }
+
+    /// The rebuild whose end a parked client waits for.
+    pub fn awaits(&self, waiter: WaiterId) -> Option<Token> {
+        let waiter = self.rooms.waiter(waiter)?;
+        let order = waiter.ask.order;
+        let (.., cohort) = *self.rooms.in_order(|_| true).iter().find(|of| of.0 == order)?;
+        self.rooms.cohort(cohort)?.key.token
     }
 
     /// `pauses`: whether the server may hold writes back later, so that the last moment before counts.
