@@ -90,6 +90,9 @@ mod refused_writes;
 /// When memory is short.
 mod memory;
 
+/// Full caches and full pools: who is parked there, and who is not.
+mod pressure;
+
 /// Entries and leases that memory has no room for.
 mod eviction;
 
