@@ -78,6 +78,12 @@ mod resync;
 /// Entries under Redis's own commands.
 mod keyspace;
 
+/// Values past their windows, keys without a value.
+mod departed;
+
+/// Servers without the commands that operators take away.
+mod renamed;
+
 /// Tags beside restarts, reloads, replicas that lag.
 mod tags;
 
