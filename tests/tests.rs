@@ -69,6 +69,9 @@ mod replication;
 /// Entries as bytes: DUMP, RESTORE, and bytes that are none.
 mod dump;
 
+/// Payloads that somebody made, and payloads from clocks that differ.
+mod forged;
+
 /// Crash after crash, handovers in the log, large values.
 mod endurance;
 

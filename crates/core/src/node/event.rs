@@ -6,7 +6,7 @@ use super::groups::GroupId;
 use super::leases::RecordState;
 use super::name::Name;
 use super::slab::NIL;
-use super::{ClientId, Held, Key, Node, Role, Step};
+use super::{Change, ClientId, Held, Key, Node, Role, Step};
 use crate::codec::MarksRecord;
 use crate::error::Error;
 use crate::lease::{Lease, LeaseEnd};
@@ -82,8 +82,11 @@ pub enum LoadedFrom {
     DataSet,
     /// The same, beside a data set that serves.
     DataSetBeside,
-    /// RESTORE or a slot migration: the server may still refuse it.
-    Payload,
+    /// RESTORE or a slot migration: the server may still refuse it. `is_settled`: what was read is not what the payload
+    /// said, so that replicas and the AOF, which get the payload, are to be told.
+    Payload {
+        is_settled: bool,
+    },
 }
 
 impl Node {
@@ -201,16 +204,17 @@ impl Node {
 
     fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
         self.awaits_first = false;
-        if let Some(token) = loaded.youngest {
-            if loaded.from != LoadedFrom::Payload {
-                self.tokens.see(token, moment.wall_us);
-            }
+        // A payload's counts when a visit finds it in its key.
+        if let Some(token) = loaded.youngest.filter(|_| !matches!(loaded.from, LoadedFrom::Payload { .. })) {
+            self.tokens.see(token, moment.wall_us);
         }
         match loaded.from {
             LoadedFrom::DataSet => self.list(&loaded, moment),
             LoadedFrom::DataSetBeside => self.staged.push(loaded),
-            // It counts when a visit finds it in its key.
-            LoadedFrom::Payload => self.visit_key(loaded.db, loaded.name),
+            LoadedFrom::Payload { is_settled } => {
+                self.arrivals.note(loaded.db, loaded.name.clone(), loaded.youngest, is_settled);
+                self.visit_key(loaded.db, loaded.name);
+            }
         }
     }
 
@@ -358,20 +362,30 @@ impl Node {
         if let Some(open) = self.rooms.find(key.db, key.name).and_then(|room| self.rooms.get_mut(room)) {
             open.is_due = false;
         }
+        self.arrivals.take(key.db, &Name::new(key.name));
         if let Some(lease) = key.entry.lease().cloned().filter(|_| key.held == Held::Entry) {
             let (db, name) = (key.db, Name::new(key.name));
-            self.list(
-                &LoadedLease { db, name, lease: Some(lease), youngest: None, from: LoadedFrom::Payload },
-                key.moment,
-            );
+            let loaded =
+                LoadedLease { db, name, lease: Some(lease), youngest: None, from: LoadedFrom::DataSet };
+            self.list(&loaded, key.moment);
         }
         Step::new()
     }
 
-    /// A lease that a payload brought is listed once it is seen in its key; a tied one has no connection any more.
+    /// What a payload brought counts once it is seen in its key: its tokens, and its lease, which is listed; a tied one
+    /// has no connection any more.
     pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
+        let is_settled = self.arrivals.take(key.db, &Name::new(key.name));
         if key.held != Held::Entry {
             return;
+        }
+        if is_settled {
+            step.raise(Change::Times);
+        }
+        let floor = key.entry.rare().and_then(|rare| rare.floor).map(|floor| floor.raised_by);
+        let birth = key.entry.tagged().map(|tagged| tagged.birth);
+        if let Some(token) = birth.max(floor) {
+            self.tokens.see(token, key.moment.wall_us);
         }
         let Some(lease) = key.entry.lease().cloned() else { return };
         let floor = self.leases.floor(key.db);
@@ -380,7 +394,7 @@ impl Node {
         }
         self.tokens.see(lease.token, key.moment.wall_us);
         let (db, name) = (key.db, Name::new(key.name));
-        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
+        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
         self.list(&loaded, key.moment);
         let holder =
             self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);

@@ -38,6 +38,7 @@ use crate::settings::Settings;
 use crate::time::{Clock, Moment, SteadyMs, UnixMs};
 use crate::token::{Token, TokenSource};
 
+pub mod arrivals;
 pub mod ask;
 pub mod calendar;
 pub mod edits;
@@ -61,6 +62,7 @@ pub mod top;
 pub mod turn;
 pub mod verdicts;
 
+use arrivals::Arrivals;
 use groups::{GroupId, Groups};
 use leases::{ClientId, LeaseTable};
 use name::Name;
@@ -90,6 +92,7 @@ pub struct Node {
     /// Keys to be looked at, in this order.
     visits: BTreeMap<u64, (u32, Name)>,
     last_visit: u64,
+    arrivals: Arrivals,
     /// Groups that may have a turn to give.
     due_groups: BTreeSet<GroupId>,
     /// When keys without a value go: theirs may be a later end in the server.
