@@ -18,6 +18,9 @@ mod rebuild;
 /// How waiting ends otherwise: handover, own limits, disconnects, the operator's hand.
 mod waiting;
 
+/// TIED leases beside kills, promotions, clusters that are down and slots that move.
+mod ties;
+
 /// Rebuilds that were overtaken: invalidated, late, released by an old holder.
 mod void_fill;
 
