@@ -21,6 +21,9 @@ mod waiting;
 /// TIED leases beside kills, promotions, clusters that are down and slots that move.
 mod ties;
 
+/// No lease ends silently.
+mod ends;
+
 /// Rebuilds that were overtaken: invalidated, late, released by an old holder.
 mod void_fill;
 
@@ -78,6 +81,9 @@ mod forged;
 /// Crash after crash, handovers in the log, large values.
 mod endurance;
 
+/// A data set that is loaded beside the one that is served.
+mod loading;
+
 /// Links that break, replicas that come late, masters that are demoted.
 mod resync;
 
@@ -101,6 +107,9 @@ mod refused_writes;
 
 /// When memory is short.
 mod memory;
+
+/// What is not copied, sent or kept twice.
+mod frugal;
 
 /// Full caches and full pools: who is parked there, and who is not.
 mod pressure;
