@@ -129,6 +129,10 @@ impl Node {
         self.tags.facts(facts);
         self.outbox_facts(facts);
         facts.list(self.visits.values(), |facts, (db, name)| facts.key(*db, name));
+        facts.list(self.arrivals.keys(), |facts, ((db, name), is_settled)| {
+            facts.key(*db, name);
+            facts.flag(is_settled);
+        });
         facts.list(&self.due_groups, |facts, group| facts.number(u64::from(group.0)));
         facts.list(&self.husks, |facts, (until, db, name)| {
             facts.wall(*until);
