@@ -636,7 +636,7 @@ impl World {
         if let Some(lease) = &lease {
             self.find_again(key, lease, self.wall_ms);
         }
-        let (name, from) = (Name::new(&[b'a' + key as u8]), LoadedFrom::Payload);
+        let (name, from) = (Name::new(&[b'a' + key as u8]), LoadedFrom::Payload { is_settled: false });
         self.node.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from }), moment);
     }
 
