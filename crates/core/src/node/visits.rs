@@ -9,7 +9,7 @@ use super::{Change, Held, Key, Node, Step};
 use crate::time::{Clock, Moment, SteadyMs, UnixMs};
 
 /// Deadlines seen to before a call is decided: enough that none is late beside a busy caller.
-pub(super) const DUE_AT_ONCE: usize = 4;
+pub(super) const DUE_AT_ONCE: usize = 3;
 
 /// How soon a key that could not be looked at is tried again, in ms.
 const POSTPONED_MS: u64 = 100;
