@@ -13,6 +13,32 @@ use crate::time::{UnixMs, MAX_MS};
 use crate::token::Token;
 use crate::words::{beta, digits, number, Once, Words, MS};
 
+/// What can be asked for since the second version, by command and option, in lower case: CACHE.VERSION lists them.
+pub const OPTIONS: [&str; 22] = [
+    "states bulk",
+    "cache.getorlock notify",
+    "cache.getorlock group",
+    "cache.getorlock once",
+    "cache.mgetorlock notify",
+    "cache.mgetorlock group",
+    "cache.mgetorlock once",
+    "cache.fill tags",
+    "cache.fill version",
+    "cache.set tags",
+    "cache.set version",
+    "cache.set nx",
+    "cache.touch tags",
+    "cache.touch version",
+    "cache.renew tied",
+    "cache.invalidatetag swr",
+    "cache.outdate px",
+    "cache.leases group",
+    "cache.mget",
+    "cache.tags",
+    "cache.top",
+    "corral.groups",
+];
+
 /// The longest failure message, in bytes.
 pub const MESSAGE_LIMIT: usize = 1024;
 

@@ -18,7 +18,6 @@ mod cluster;
 pub mod launch;
 mod ports;
 mod process;
-#[cfg(feature = "client")]
 mod reply;
 #[cfg(feature = "client")]
 mod sentinel;
@@ -26,7 +25,6 @@ mod sentinel;
 mod server;
 #[cfg(feature = "client")]
 mod stock;
-#[cfg(feature = "client")]
 pub mod story;
 #[cfg(feature = "client")]
 mod waiting;
@@ -34,13 +32,13 @@ mod waiting;
 pub use launch::{Launch, Running};
 pub use ports::free_port;
 pub use process::{Process, Tether};
+pub use reply::{Reply, Triple};
 
 #[cfg(feature = "client")]
 pub use {
     client::Client,
     clock::Clock,
     cluster::{key_in, slot_of, Cluster},
-    reply::{Reply, Triple},
     sentinel::Sentinels,
     server::{module, Server},
     stock::{picture, Stock},

@@ -42,8 +42,9 @@
 //! In commands, `<now-50>` and `<now+50>` are unix milliseconds, and `<bytes 1025>` is a word that long.
 //!
 //! Lines right below `story NAME` say what it takes: `needs cache.getorlock notify` is a text that CACHE.VERSION must
-//! list among its commands or options, `needs a server` is a story about what the server around the module does. A stage
-//! that does not offer it skips the story, and says so.
+//! list among its commands or options, `needs scripts` is a story in which Lua calls commands. A stage that does not offer
+//! it skips the story, and says so: it is played on servers, and on the core's node in a world without one
+//! (`crates/core/tests/stories`).
 
 mod pairing;
 mod pattern;
@@ -51,16 +52,20 @@ mod play;
 #[cfg(test)]
 mod play_tests;
 mod script;
+#[cfg(feature = "client")]
 mod server_stage;
 mod shown;
+mod told;
 mod words;
 
 pub use pairing::check;
 pub use pattern::fits;
 pub use play::{play, Failure};
 pub use script::{read, Line, Scene, Story};
+#[cfg(feature = "client")]
 pub use server_stage::ServerStage;
 pub use shown::shown;
+pub use told::Told;
 pub use words::words;
 
 use crate::Reply;
