@@ -23,7 +23,6 @@ mod reply;
 mod sentinel;
 #[cfg(feature = "client")]
 mod server;
-#[cfg(feature = "client")]
 mod stock;
 pub mod story;
 #[cfg(feature = "client")]
@@ -33,6 +32,7 @@ pub use launch::{Launch, Running};
 pub use ports::free_port;
 pub use process::{Process, Tether};
 pub use reply::{Reply, Triple};
+pub use stock::Stock;
 
 #[cfg(feature = "client")]
 pub use {
@@ -41,7 +41,7 @@ pub use {
     cluster::{key_in, slot_of, Cluster},
     sentinel::Sentinels,
     server::{module, Server},
-    stock::{picture, Stock},
+    stock::picture,
     waiting::{ask_together, eventually, now_ms, DEADLINE},
 };
 

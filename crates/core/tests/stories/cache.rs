@@ -93,9 +93,10 @@ pub fn mget_or_lock(stage: &mut NodeStage, call: Call) -> Answered {
 
 /// What a call is refused for even where it would be a hit.
 fn check(call: &Call, options: &Options) -> Result<(), Error> {
-    match options.notify && call.db != 0 {
-        true => Err(Error::NotifyDatabase),
-        false => Ok(()),
+    match (options.is_tied && call.client == 0, options.notify && call.db != 0) {
+        (true, _) => Err(Error::TiedWithoutConnection),
+        (_, true) => Err(Error::NotifyDatabase),
+        _ => Ok(()),
     }
 }
 
@@ -180,8 +181,7 @@ pub fn get(stage: &mut NodeStage, call: Call) -> Answered {
 }
 
 pub fn mget(stage: &mut NodeStage, call: Call) -> Answered {
-    let places = call.arguments.iter().map(|name| (call.db, name.to_vec()));
-    let answers = places.map(|place| {
+    let answers = call.places().map(|place| {
         let answer = stage.world.peek(&place)?;
         Ok(answered(stage, &answer, &place))
     });
@@ -189,8 +189,8 @@ pub fn mget(stage: &mut NodeStage, call: Call) -> Answered {
 }
 
 pub fn invalidate(stage: &mut NodeStage, call: Call) -> Answered {
-    let places = call.arguments.iter().map(|name| (call.db, name.to_vec()));
-    let held = places.filter(|place| stage.world.step(place, |node, key| node.invalidate(key)) == Told::Number(1));
+    let held =
+        call.places().filter(|place| stage.world.step(place, |node, key| node.invalidate(key)) == Told::Number(1));
     Ok(Some(number(held.count() as u64)))
 }
 
@@ -206,4 +206,13 @@ pub fn tags(stage: &mut NodeStage, call: Call) -> Answered {
     let tags: Vec<&[u8]> = options_from(&call, 0).map(tag_name).collect::<Result<_, Error>>()?;
     let moments = tags.into_iter().map(|tag| number(stage.world.node.tag_moment(tag)));
     Ok(Some(Reply::List(moments.collect())))
+}
+
+/// From a client it is refused, whatever it says.
+pub fn apply(_stage: &mut NodeStage, _call: Call) -> Answered {
+    Err(Error::InternalCommand)
+}
+
+pub fn probe(_stage: &mut NodeStage, _call: Call) -> Answered {
+    Ok(Some(ok()))
 }

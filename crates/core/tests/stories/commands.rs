@@ -4,10 +4,10 @@ use corral_core::error::{legible, Error};
 use corral_core::request::OPTIONS;
 use corral_testkit::Reply;
 
-use super::connection::Words;
+use super::connection::{word, Words};
 use super::stage::NodeStage;
-use super::{cache, config, described, keyspace, session};
-use crate::world::Client;
+use super::{cache, config, described, keyspace, script, session};
+use crate::world::{Client, Place};
 
 pub struct Command {
     pub name: &'static str,
@@ -30,15 +30,32 @@ pub type Run = fn(&mut NodeStage, Call) -> Result<Option<Reply>, Error>;
 /// One command with its arguments.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
+    /// 0 in a script.
     pub client: Client,
     pub db: u32,
+    pub is_resp3: bool,
+    pub in_transaction: bool,
     pub arguments: &'a [&'a [u8]],
 }
 
 impl Call<'_> {
     /// The key that comes first.
-    pub fn place(&self) -> crate::world::Place {
+    pub fn place(&self) -> Place {
         (self.db, self.arguments[0].to_vec())
+    }
+
+    /// All arguments as keys.
+    pub fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.arguments.iter().map(|name| (self.db, name.to_vec()))
+    }
+
+    /// Pairs as the caller's protocol has them.
+    pub fn map(&self, pairs: Vec<(&str, Reply)>) -> Reply {
+        let pairs = pairs.into_iter().map(|(name, value)| (word(name), value));
+        match self.is_resp3 {
+            true => Reply::Map(pairs.collect()),
+            false => Reply::List(pairs.flat_map(|(name, value)| [name, value]).collect()),
+        }
     }
 }
 
@@ -68,9 +85,14 @@ impl Command {
     pub fn ends_a_transaction(&self) -> bool {
         ["MULTI", "EXEC", "DISCARD", "WATCH"].contains(&self.name)
     }
+
+    /// What is said of a connection, or of the server, is not.
+    pub fn is_allowed_in_scripts(&self) -> bool {
+        self.name.starts_with("CACHE.") || self.is_read || self.is_write
+    }
 }
 
-static COMMANDS: [Command; 46] = [
+static COMMANDS: [Command; 49] = [
     Command::new("CACHE.GETORLOCK", -2, cache::get_or_lock),
     Command::new("CACHE.MGETORLOCK", -3, cache::mget_or_lock),
     Command::new("CACHE.FILL", -4, cache::fill).may_replicate(),
@@ -90,6 +112,8 @@ static COMMANDS: [Command; 46] = [
     Command::new("CACHE.LEASES", -1, described::leases),
     Command::new("CACHE.TOP", -1, described::top),
     Command::new("CACHE.VERSION", 1, described::version),
+    Command::new("CACHE.APPLY", -3, cache::apply),
+    Command::new("CACHE.PROBE", 2, cache::probe).write().deny_oom(),
     Command::new("INFO", 2, described::server_info),
     Command::new("CONFIG", -3, config::config),
     Command::new("PING", 1, session::ping),
@@ -101,6 +125,7 @@ static COMMANDS: [Command; 46] = [
     Command::new("EXEC", 1, session::exec),
     Command::new("DISCARD", 1, session::discard),
     Command::new("WATCH", -2, session::watch),
+    Command::new("EVAL", -3, script::eval).may_replicate(),
     Command::new("SUBSCRIBE", -2, session::subscribe),
     Command::new("SSUBSCRIBE", -2, session::subscribe_shard),
     Command::new("GET", 2, keyspace::get).read(),

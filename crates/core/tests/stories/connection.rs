@@ -36,22 +36,9 @@ pub struct Transaction {
 }
 
 impl Connection {
-    pub fn place(&self, name: &[u8]) -> Place {
-        (self.db, name.to_vec())
-    }
-
     pub fn unwatch(&mut self) {
         self.watched.clear();
         self.is_dirty = false;
-    }
-
-    /// Pairs as this connection's protocol has them.
-    pub fn map(&self, pairs: Vec<(&str, Reply)>) -> Reply {
-        let pairs = pairs.into_iter().map(|(name, value)| (word(name), value));
-        match self.is_resp3 {
-            true => Reply::Map(pairs.collect()),
-            false => Reply::List(pairs.flat_map(|(name, value)| [name, value]).collect()),
-        }
     }
 }
 

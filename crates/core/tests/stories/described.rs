@@ -35,7 +35,7 @@ pub fn info(stage: &mut NodeStage, call: Call) -> Answered {
 
 /// `string`: the key's own deadline, where it holds an ordinary string.
 fn describe(
-    stage: &mut NodeStage,
+    stage: &NodeStage,
     call: &Call,
     place: &Place,
     entry: &Entry,
@@ -57,12 +57,12 @@ fn describe(
         None => (Reply::Nil, Reply::Nil),
         Some(lease) => {
             let held_by = stage.world.node.holder(place.0, &place.1, lease.token);
-            let held_by = holder(stage, call.client, held_by);
+            let held_by = holder(stage, call, held_by);
             let tied = number(u64::from(lease.is_tied));
             let mut pairs = token_and_times(lease, now);
             pairs.extend([("tied", tied), ("holder", held_by)]);
             let group = lease.group().map_or(DEFAULT, |group| group);
-            (text(group), stage.connection(call.client).map(pairs))
+            (text(group), call.map(pairs))
         }
     };
     let optional = |given: Option<u64>| given.map_or(Reply::Nil, number);
@@ -85,7 +85,7 @@ fn describe(
         ("failures-in-a-row", number(u64::from(entry.failures_in_a_row()))),
         ("backoff-ms", number(entry.backing_off(now).map_or(0, |failure| now.until(failure.until)))),
     ];
-    stage.connection(call.client).map(pairs)
+    call.map(pairs)
 }
 
 fn token_and_times(lease: &Lease, now: UnixMs) -> Vec<(&'static str, Reply)> {
@@ -97,13 +97,13 @@ fn token_and_times(lease: &Lease, now: UnixMs) -> Vec<(&'static str, Reply)> {
 }
 
 /// The holder as a client sees it: `gone` if its connection is closed, nil if it is none.
-fn holder(stage: &mut NodeStage, asks: Client, id: Option<Client>) -> Reply {
+fn holder(stage: &NodeStage, call: &Call, id: Option<Client>) -> Reply {
     let Some(id) = id.filter(|id| *id != 0) else { return Reply::Nil };
     if !stage.connections.contains_key(&id) {
         return text("gone");
     }
     let address = text(format!("client:{id}"));
-    stage.connection(asks).map(vec![("id", number(id)), ("name", text("")), ("addr", address)])
+    call.map(vec![("id", number(id)), ("name", text("")), ("addr", address)])
 }
 
 pub fn leases(stage: &mut NodeStage, call: Call) -> Answered {
@@ -115,21 +115,20 @@ pub fn leases(stage: &mut NodeStage, call: Call) -> Answered {
         let Some(Value::Entry(entry)) = stage.world.keys.get(&place).map(|stored| &stored.value) else { continue };
         let lease = entry.live_lease(Clock::at(now)).filter(|lease| lease.token == report.token);
         let Some(times) = lease.map(|lease| token_and_times(lease, now)) else { continue };
-        let held_by = holder(stage, call.client, Some(report.holder));
+        let held_by = holder(stage, &call, Some(report.holder));
         let mut pairs = vec![("key", text(&*report.name)), ("db", number(u64::from(report.db)))];
         pairs.extend(times);
         pairs.push(("waiters", number(u64::from(report.waiters))));
         pairs.extend([("holder", held_by), ("group", text(&report.group))]);
-        found.push(stage.connection(call.client).map(pairs));
+        found.push(call.map(pairs));
     }
     Ok(Some(Reply::List(found)))
 }
 
 pub fn top(stage: &mut NodeStage, call: Call) -> Answered {
     let wanted = TopWanted::parse(call.arguments.iter().copied())?;
-    let connection = &stage.connections[&call.client];
     let costs = stage.world.node.top(wanted).into_iter().map(|costs| {
-        connection.map(vec![
+        call.map(vec![
             ("key", text(&*costs.name)),
             ("db", number(u64::from(costs.db))),
             ("wait-ms", number(costs.wait_ms)),
@@ -141,9 +140,9 @@ pub fn top(stage: &mut NodeStage, call: Call) -> Answered {
     Ok(Some(Reply::List(costs.collect())))
 }
 
-pub fn version(stage: &mut NodeStage, call: Call) -> Answered {
+pub fn version(_stage: &mut NodeStage, call: Call) -> Answered {
     let options = OPTIONS.iter().map(text).collect();
-    Ok(Some(stage.connection(call.client).map(vec![
+    Ok(Some(call.map(vec![
         ("version", text(env!("CARGO_PKG_VERSION"))),
         ("commands", Reply::List(of_the_module().map(text).collect())),
         ("options", Reply::List(options)),

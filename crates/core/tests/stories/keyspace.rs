@@ -23,10 +23,6 @@ fn changed(stage: &mut NodeStage, place: &Place) {
     stage.world.signalled.insert(place.clone());
 }
 
-fn places<'a>(call: &'a Call) -> impl Iterator<Item = Place> + 'a {
-    call.arguments.iter().map(|name| (call.db, name.to_vec()))
-}
-
 pub fn get(stage: &mut NodeStage, call: Call) -> Answered {
     match held(stage, &call.place()).map(|stored| &stored.value) {
         None => Ok(Some(Reply::Nil)),
@@ -69,7 +65,7 @@ pub fn push(stage: &mut NodeStage, call: Call) -> Answered {
 
 pub fn delete(stage: &mut NodeStage, call: Call) -> Answered {
     let mut deleted = 0;
-    for place in places(&call) {
+    for place in call.places() {
         if held(stage, &place).is_some() {
             remove(stage, &place);
             deleted += 1;
@@ -84,7 +80,7 @@ fn remove(stage: &mut NodeStage, place: &Place) {
 }
 
 pub fn exists(stage: &mut NodeStage, call: Call) -> Answered {
-    let there = places(&call).filter(|place| held(stage, place).is_some());
+    let there = call.places().filter(|place| held(stage, place).is_some());
     Ok(Some(number(there.count() as u64)))
 }
 

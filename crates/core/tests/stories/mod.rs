@@ -19,13 +19,17 @@ mod described;
 // Redis's own words, as far as stories use them.
 mod config;
 mod keyspace;
+mod script;
 mod session;
+
+// Calls that are refused.
+mod bad_input;
 
 // What comes unasked: keyspace events, messages to listeners, client-side caching, WATCH.
 mod signals;
 
 /// What stories take that this stage does not have, and why.
-const NOT_OFFERED: [(&str, &str); 1] = [("scripts", "there is no Lua here")];
+const NOT_OFFERED: [(&str, &str); 1] = [("scripts", "there is no Lua, but for one call")];
 
 #[test]
 fn every_story_goes_on_the_node_as_it_is_told() {
@@ -50,4 +54,18 @@ fn every_story_goes_on_the_node_as_it_is_told() {
     println!("{played} stories on the node, {skipped} skipped");
     assert!(wrong.is_empty(), "{} of {played} stories went otherwise:\n{}", wrong.len(), wrong.join("\n"));
     assert!(played > 0, "no stories in {directory}");
+}
+
+#[test]
+fn what_goes_otherwise_or_is_not_offered_is_told() {
+    let text = "story of_another_answer\na: CACHE.GETORLOCK page\n----\na: [HIT ...]\n\n\
+                story of_an_answer_unasked\na: CACHE.GETORLOCK page\nb: CACHE.GETORLOCK page BLOCK 50\nwait 60\n----\n\
+                a: [LOCK nil <token t>]\nb: parked\n\n\
+                story of_a_word_unheard_of\na: ZADD page 1 x\n----\na: 1\n\n\
+                story of_a_need\nneeds a cluster\na: PING\n----\na: PONG\n";
+    let told = Told::of(text, &mut NodeStage::new()).unwrap();
+    let got: Vec<&str> = told.wrong.iter().map(|failure| failure.got.as_str()).collect();
+    assert!(got[0].starts_with("[LOCK nil 17"), "{got:?}");
+    assert_eq!(got[1..], ["[WAIT nil 9950]", "-ERR unknown command 'ZADD'"]);
+    assert_eq!(told.skipped, [("of_a_need".to_owned(), "a cluster".to_owned())]);
 }

@@ -20,10 +20,9 @@ pub fn hello(stage: &mut NodeStage, call: Call) -> Answered {
         b"3" => true,
         _ => return Err(said("NOPROTO unsupported protocol version")),
     };
-    let connection = stage.connection(call.client);
-    connection.is_resp3 = is_resp3;
-    let id = number(call.client);
-    Ok(Some(connection.map(vec![("proto", number(2 + u64::from(is_resp3))), ("id", id), ("role", text("master"))])))
+    stage.connection(call.client).is_resp3 = is_resp3;
+    let (proto, id) = (number(2 + u64::from(is_resp3)), number(call.client));
+    Ok(Some(Call { is_resp3, ..call }.map(vec![("proto", proto), ("id", id), ("role", text("master"))])))
 }
 
 pub fn select(stage: &mut NodeStage, call: Call) -> Answered {
@@ -116,7 +115,7 @@ pub fn exec(stage: &mut NodeStage, call: Call) -> Answered {
     let mut replies = Vec::new();
     for words in &transaction.queued {
         let reply = match checked(stage, words) {
-            Ok(command) => stage.answer(command, call.client, words).expect("nothing blocks in a transaction"),
+            Ok(command) => stage.answer(command, call.client, words, true).expect("nothing blocks in a transaction"),
             Err(error) => Reply::Error(error.sentence().into_owned()),
         };
         replies.push(reply);
@@ -130,8 +129,7 @@ pub fn watch(stage: &mut NodeStage, call: Call) -> Answered {
     if connection.transaction.is_some() {
         return Err(said("ERR WATCH inside MULTI is not allowed"));
     }
-    let places = call.arguments.iter().map(|name| (call.db, name.to_vec()));
-    connection.watched.extend(places);
+    connection.watched.extend(call.places());
     Ok(Some(ok()))
 }
 

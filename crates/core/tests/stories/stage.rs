@@ -82,7 +82,7 @@ impl NodeStage {
                     transaction.queued.push(words.clone());
                     Some(super::connection::word("QUEUED"))
                 }
-                _ => self.answer(command, client, words),
+                _ => self.answer(command, client, words, false),
             },
         };
         if let Some(reply) = reply {
@@ -91,10 +91,18 @@ impl NodeStage {
     }
 
     /// `None`: the client is parked.
-    pub fn answer(&mut self, command: &commands::Command, client: Client, words: &Words) -> Option<Reply> {
-        let (db, is_tracking) = (self.connection(client).db, self.connection(client).is_tracking);
+    pub fn answer(
+        &mut self,
+        command: &commands::Command,
+        client: Client,
+        words: &Words,
+        in_transaction: bool,
+    ) -> Option<Reply> {
         let arguments: Vec<&[u8]> = words[1..].iter().map(Vec::as_slice).collect();
-        let answered = (command.run)(self, Call { client, db, arguments: &arguments });
+        let connection = self.connection(client);
+        let (db, is_resp3, is_tracking) = (connection.db, connection.is_resp3, connection.is_tracking);
+        let call = Call { client, db, is_resp3, in_transaction, arguments: &arguments };
+        let answered = (command.run)(self, call);
         if is_tracking && command.is_read {
             // Every command of one key has it first, the others have nothing but keys.
             let read: BTreeSet<_> = arguments.iter().map(|name| (db, name.to_vec())).collect();

@@ -42,15 +42,16 @@
 //! In commands, `<now-50>` and `<now+50>` are unix milliseconds, and `<bytes 1025>` is a word that long.
 //!
 //! Lines right below `story NAME` say what it takes: `needs cache.getorlock notify` is a text that CACHE.VERSION must
-//! list among its commands or options, `needs scripts` is a story in which Lua calls commands. A stage that does not offer
-//! it skips the story, and says so: it is played on servers, and on the core's node in a world without one
-//! (`crates/core/tests/stories`).
+//! list among its commands or options, `needs scripts` is a story in which Lua does more than return one call. A stage that
+//! does not offer it skips the story, and says so. There are two: a server ([`ServerStage`]), and the core's node in a
+//! world without one (`crates/core/tests/stories`).
 
 mod pairing;
 mod pattern;
 mod play;
 #[cfg(test)]
 mod play_tests;
+mod row;
 mod script;
 #[cfg(feature = "client")]
 mod server_stage;
@@ -61,6 +62,7 @@ mod words;
 pub use pairing::check;
 pub use pattern::fits;
 pub use play::{play, Failure};
+pub use row::{rows, Row};
 pub use script::{read, Line, Scene, Story};
 #[cfg(feature = "client")]
 pub use server_stage::ServerStage;
