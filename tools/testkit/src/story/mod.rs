@@ -35,7 +35,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | `<token t>` | a token, larger than every one that this story has seen before unless it is one of them; from here on `<t>` stands for it, in commands too |
+//! | `<token t>` | a token, larger than every one that this story has seen before unless it is `<t>` itself; from here on `<t>` stands for it, in commands too |
 //! | `<ms 1..50>`, `<ms 1..>` | a number within these bounds |
 //! | `...` | anything |
 //!
