@@ -74,10 +74,11 @@ fn parsed(text: &str) -> Result<Mutation<'_>> {
     Ok(Mutation { name, file, run, caught_by: field("caught by: ")?, right, wrong: wrong.trim_end_matches('\n') })
 }
 
-/// A workspace of the core and the model alone.
+/// A workspace of the core and the model alone. The core's tests name the testkit: cargo wants to see it, and builds none
+/// of it.
 fn copy_of(root: &Path) -> Result<PathBuf> {
     let copy = root.join("target/mutants");
-    for directory in ["crates/core", "tools/model"] {
+    for directory in ["crates/core", "tools/model", "tools/testkit"] {
         copy_directory(&root.join(directory), &copy.join(directory))?;
     }
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
