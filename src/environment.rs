@@ -26,7 +26,8 @@ const RESERVE_BYTES: u64 = 1 << 20;
 const FREE_CLIENTS: u64 = 32;
 const FREE_CLIENTS_SHARE: u64 = 20;
 
-/// For how long the number of connected clients is taken to be known, in microseconds, while it is far from its limit.
+/// For how long the number of connected clients is taken to be known, in microseconds, while it is far from its limit:
+/// and no longer than until half of those that may still come can have come, each to be parked.
 const CLIENTS_KNOWN_US: u64 = 10_000;
 
 /// The server's figures, as they were when last asked: asking costs tens of microseconds.
@@ -34,6 +35,7 @@ static MAX_MEMORY: AtomicU64 = AtomicU64::new(UNKNOWN);
 static MAX_CLIENTS: AtomicU64 = AtomicU64::new(UNKNOWN);
 static CLIENTS: AtomicU64 = AtomicU64::new(0);
 static CLIENTS_AT_US: AtomicU64 = AtomicU64::new(0);
+static ASKED_SINCE: AtomicU64 = AtomicU64::new(0);
 const UNKNOWN: u64 = u64::MAX;
 
 /// A setting of the server's changed: its limits are asked again.
@@ -70,11 +72,14 @@ impl<'a> ServerEnvironment<'a> {
         let limit = known(&MAX_CLIENTS, || self.context.max_clients());
         let most = limit.saturating_sub(FREE_CLIENTS.max(limit / FREE_CLIENTS_SHARE));
         let now_us = clock::monotonic_us();
-        let is_near = |clients: u64| clients.saturating_mul(10) > most.saturating_mul(9);
-        let known = CLIENTS.load(Relaxed);
-        if is_near(known) || now_us.saturating_sub(CLIENTS_AT_US.load(Relaxed)) > CLIENTS_KNOWN_US {
+        let left = most.saturating_sub(CLIENTS.load(Relaxed));
+        let asked_since = ASKED_SINCE.load(Relaxed);
+        if asked_since >= left / 2 || now_us.saturating_sub(CLIENTS_AT_US.load(Relaxed)) > CLIENTS_KNOWN_US {
             CLIENTS.store(self.context.connected_clients().unwrap_or(0), Relaxed);
             CLIENTS_AT_US.store(now_us, Relaxed);
+            ASKED_SINCE.store(0, Relaxed);
+        } else {
+            ASKED_SINCE.store(asked_since + 1, Relaxed);
         }
         CLIENTS.load(Relaxed) < most
     }

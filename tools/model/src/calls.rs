@@ -1,9 +1,13 @@
 //! What holders and others say, and what each answer must be.
 
 use corral_core::answer::{Answer, State};
+use corral_core::codec::{self, ValuePart};
+use corral_core::decision::OUTCOME_UNKNOWN;
 use corral_core::freshness::{Freshness, SoftDeadline};
 use corral_core::node::event::Event;
-use corral_core::node::{Caller, Reply, Writes};
+use corral_core::node::loading::{LoadedFrom, LoadedLease};
+use corral_core::node::name::Name;
+use corral_core::node::{Caller, Reply};
 use corral_core::request::Labels;
 use corral_core::time::UnixMs;
 use corral_core::token::Token;
@@ -11,7 +15,7 @@ use corral_core::token::Token;
 use crate::book::{Book, Build, Built, Circuit, Parked, Rule, GROUPS};
 use crate::run::{self, Labelled, Timer, Version};
 use crate::search::Situation;
-use crate::world::{Client, Does, Holds, World};
+use crate::world::{Client, Does, Dumped, Holds, Slot, World, FULL, REFUSED};
 
 /// A value is its number.
 fn bytes_of(value: u64) -> [u8; 8] {
@@ -32,9 +36,32 @@ impl World {
         }
         self.seen.note(Situation::AWaiterGivesUp, waited && answer.state() == State::Wait);
         self.seen.note(Situation::AFillAnswersWaiters, waited && answer.state() == State::Hit);
+        let no_stale = self.run.ways.get(asker.way).is_some_and(|way| way.no_stale);
+        let is_old = matches!(answer.state(), State::Stale | State::Refresh)
+            && !self.entry(asker.key).is_some_and(|entry| entry.is_fresh(UnixMs::new(self.wall_ms)));
+        self.broken.note(Rule::WhoSaidNostaleGetsNoOldValue, no_stale && is_old);
+        if let Answer::Fail { message, .. } = answer {
+            self.failed(asker, message);
+        }
         let token = answer.granted()?;
         self.granted(client, asker, token, waited);
         Some(token)
+    }
+
+    /// Nobody is told that an outcome is unknown, or a circuit open, which is not so.
+    fn failed(&mut self, asker: &Parked, message: &[u8]) {
+        let known = self.book.keys.get(asker.key).cloned().unwrap_or_default();
+        let is_known = message == OUTCOME_UNKNOWN && known.unknown_until_ms <= self.wall_ms;
+        let circuit = self.book.groups.get(self.group_of(asker.way).0).map(|group| group.circuit);
+        let is_closed = match circuit {
+            Some(Circuit::Open { until_ms, .. }) => until_ms <= self.wall_ms,
+            Some(Circuit::Trying { trial, .. }) => trial.is_none(),
+            _ => true,
+        };
+        let is_unfounded = message.starts_with(b"circuit open") && is_closed;
+        // A late timer comes to what has ended later than the book does.
+        let is_prompt = self.run.timer == Timer::Prompt;
+        self.broken.note(Rule::NobodyIsRefusedWithoutReason, is_prompt && (is_known || is_unfounded));
     }
 
     fn served_fresh(&mut self, asker: &Parked, answer: &Answer) {
@@ -43,11 +70,18 @@ impl World {
         };
         let known = self.book.keys.get(asker.key).cloned().unwrap_or_default();
         let is_overtaken = |at: u64| built.began < at && at < asker.asked;
-        let is_marked = built.tags.iter().any(|tag| self.book.marked.get(*tag).is_some_and(|at| is_overtaken(*at)));
+        let marks = || built.tags.iter().filter_map(|tag| self.book.marked.get(*tag)).filter(|at| is_overtaken(**at));
+        let (is_marked, is_forgotten) = (marks().next().is_some(), marks().any(|at| self.is_forgotten(*at)));
         self.broken.note(Rule::AnInvalidatedValueIsNeverFresh, is_overtaken(known.invalidated) || is_marked);
+        self.broken.note(Rule::ForgettingOnlyInvalidatesMore, is_forgotten);
         let asked_after = known.floor_at > 0 && known.floor_at < asker.asked && self.wall_ms < known.floor_until_ms;
         let is_behind = built.version.is_none_or(|version| version < known.floor);
         self.broken.note(Rule::ServedVersionsNeverGoBack, asked_after && is_behind);
+    }
+
+    /// A mark that the node has no room for any more: another came after it.
+    fn is_forgotten(&self, mark: u64) -> bool {
+        self.run.max_tags < 2 && self.book.marked.iter().any(|at| *at > mark)
     }
 
     /// Whose BLOCK ran out in a queue may come back to its place for a second.
@@ -71,6 +105,8 @@ impl World {
         let Some(way) = self.run.ways.get(asker.way).copied() else { return };
         let (group, max) = self.group_of(asker.way);
         self.broken.note(Rule::AtMostOneLiveLeasePerKey, self.book.live(asker.key, now_ms).is_some());
+        self.broken.note(Rule::NobodyIsGrantedWhileWritesAreRefused, self.writes == REFUSED);
+        self.check_kept(asker, group, max);
         self.broken.note(Rule::TokensOnlyGrow, token.get() <= self.book.largest);
         self.broken.note(Rule::PermitsNeverExceedTheLimit, max > 0 && self.book.permits(group, now_ms) >= max);
         let known = self.book.keys.get(asker.key).cloned().unwrap_or_default();
@@ -105,16 +141,33 @@ impl World {
             is_current: true,
             is_over: false,
             is_late: false,
+            voided: 0,
             source: known.source,
             known: if now_ms < known.floor_until_ms { known.floor } else { 0 },
         });
-        for client in &mut self.clients {
-            if let Does::Waits(_, parked) = &mut client.does {
-                if parked.key == asker.key && parked.joined.is_none() {
-                    parked.joined = Some(token);
-                }
+        self.join(asker.key, token);
+    }
+
+    /// Who waits for nothing else waits for this lease of the key.
+    fn join(&mut self, key: usize, token: Token) {
+        let waiting = self.clients.iter_mut().filter_map(|client| match &mut client.does {
+            Does::Waits(_, parked) => Some(parked),
+            _ => None,
+        });
+        for parked in waiting.chain(self.book.listening.values_mut()) {
+            if parked.key == key && parked.joined.is_none() {
+                parked.joined = Some(token);
             }
         }
+    }
+
+    /// A permit that is kept for who listened is nobody else's, and goes with the first ask of its key that is granted.
+    fn check_kept(&mut self, asker: &Parked, group: usize, max: u64) {
+        let steady_ms = self.steady_ms;
+        self.book.kept.retain(|(key, _, until_ms)| *key != asker.key && steady_ms < *until_ms);
+        let kept = self.book.kept.iter().filter(|(_, of, _)| *of == group).count() as u64;
+        let is_taken = max > 0 && kept > 0 && self.book.permits(group, self.wall_ms) + kept >= max;
+        self.broken.note(Rule::AListenersPermitIsKept, is_taken);
     }
 
     /// Nobody who asked earlier, and would be granted now, is passed over.
@@ -128,7 +181,7 @@ impl World {
             }
             let is_same_key = other.key == asker.key;
             if max == 0 {
-                is_passed_over.0 |= is_same_key && is_alike(other.way);
+                is_passed_over.0 |= is_same_key && is_alike(other.way) && self.group_of(other.way).1 == 0;
             } else if self.group_of(other.way).0 == group && !self.has_passed(other) {
                 is_passed_over.1 |= is_same_key || self.could_be_granted(other);
             }
@@ -216,8 +269,7 @@ impl World {
         self.keep_those_it_is_for(&build, version, &joined);
         // With a late timer, who joined it may wait on behind its deadline: the fill still comes first.
         self.knows_the_order &= self.run.timer == Timer::Prompt || !build.is_late;
-        let called =
-            self.call(build.key, Writes::Allowed, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
+        let called = self.call(build.key, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
         self.knows_the_order = self.run.knows_the_order();
         let was_known = self.book.keys.get(build.key).and_then(|known| known.value);
         let kept_version = was_known.and_then(|kept| self.book.values.get(&kept)).and_then(|kept| kept.version);
@@ -228,11 +280,16 @@ impl World {
         let is_marked = self.book.marks.iter().any(|at| *at > build.began);
         let is_stored = called.reply == Reply::Ok;
         let is_kept = now_ms < build.deadline_ms + build.length_ms;
-        let must_land = build.is_current && is_kept && !is_marked && !is_behind && self.holds_entry(build.key);
+        let is_taken = self.writes == 0 && self.holds_entry(build.key);
+        let must_land = build.is_current && is_kept && !is_marked && !is_behind && is_taken;
+        self.broken.note(Rule::NothingIsStoredWhileWritesAreRefused, is_stored && self.writes != 0);
         self.broken.note(Rule::TheCurrentTokenIsHonoured, must_land && !is_stored);
         self.broken.note(Rule::NothingStoredUnderAnOldToken, is_stored && !build.is_current);
         let is_invalid = of.tags.iter().any(|tag| self.book.marked.get(*tag).is_some_and(|at| *at > build.began));
         self.broken.note(Rule::AnOvertakenRebuildIsNeverStored, is_stored && is_invalid);
+        let is_forgotten = |at: &u64| *at > build.began && self.is_forgotten(*at);
+        let is_invalid_by_forgotten = of.tags.iter().filter_map(|tag| self.book.marked.get(*tag)).any(is_forgotten);
+        self.broken.note(Rule::ForgettingOnlyInvalidatesMore, is_stored && is_invalid_by_forgotten);
         self.broken.note(Rule::ServedVersionsNeverGoBack, is_stored && is_behind);
         self.seen.note(Situation::ALateFillIsStored, is_stored && build.deadline_ms <= now_ms);
         self.seen.note(Situation::AFillOvertakenByAMarkIsVoid, !is_stored && is_invalid);
@@ -285,9 +342,10 @@ impl World {
         is_sifted: bool,
         before: &[(u64, Parked)],
     ) {
-        if self.is_paused {
+        if self.is_paused || self.run.is_paced {
             return;
         }
+        let next = self.book.live(build.key, self.wall_ms).map(|build| build.token);
         for (id, was) in before.iter().filter(|(_, was)| was.key == build.key) {
             let still = self.clients.iter_mut().find_map(|client| match &mut client.does {
                 Does::Waits(_, parked) if client.id == *id && parked.asked == was.asked => Some(parked),
@@ -295,12 +353,16 @@ impl World {
             });
             let Some(still) = still else { continue };
             let is_for = is_stored || (was.joined == Some(build.token) && !is_sifted);
-            // Nobody can promise anything of a source that lags.
-            if was.joined == Some(build.token) && version != Version::Lagging {
+            if was.joined == Some(build.token) {
                 self.seen.note(Situation::AWaiterIsDecidedAgain, true);
-                still.fills += 1;
+                // Nothing can be promised of a source that lags, or that does not say how new it is where that counts.
+                still.fills += u32::from(version == Version::Primary || was.known == 0 && build.known == 0);
             }
             let fills = still.fills;
+            if still.joined == Some(build.token) {
+                // It should have had its answer, and waits for whatever comes next.
+                still.joined = next;
+            }
             self.broken.note(Rule::NobodyWaitsForAThirdBuild, fills > 1);
             self.broken.note(Rule::OneAnswerWakesThoseItIsFor, is_for);
         }
@@ -338,11 +400,12 @@ impl World {
         let Some(build) = self.done(client) else { return };
         let labels = self.labels(&build, &of);
         let value = self.new_value(Built { began: build.began, tags: of.tags, version: labels.version });
-        let writes = Writes::OutOfMemory((*b"OOM").into());
         let kept = self.book.keys.get(build.key).and_then(|known| known.value);
         let before = (self.book.clone(), self.clients.clone());
         self.spoken(&build, true, build.is_current);
-        self.call(build.key, writes, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
+        let writes = std::mem::replace(&mut self.writes, FULL);
+        self.call(build.key, |node, key| node.fill(key, build.token, &bytes_of(value), &labels));
+        self.writes = writes;
         let is_kept = self.entry(build.key).and_then(|entry| entry.lease()).is_some_and(|of| of.token == build.token);
         let now_value = self.entry(build.key).and_then(|entry| entry.value()).and_then(|bytes| number_of(bytes));
         self.broken.note(Rule::NothingStoredUnderAnOldToken, now_value.is_some() && now_value != kept);
@@ -365,7 +428,7 @@ impl World {
         if build.is_current {
             self.keep_those_it_is_for(&build, labels.version, &joined);
         }
-        let called = self.call(build.key, Writes::Allowed, |node, key| node.touch(key, build.token, &labels));
+        let called = self.call(build.key, |node, key| node.touch(key, build.token, &labels));
         let is_kept = self.entry(build.key).and_then(|entry| entry.lease()).is_some_and(|of| of.token == build.token);
         let is_done = called.reply == Reply::Ok;
         self.broken.note(Rule::NothingStoredUnderAnOldToken, is_done && !build.is_current);
@@ -397,13 +460,13 @@ impl World {
             self.book.failed(build.group, build.token, now_ms);
         }
         self.spoken(&build, false, build.is_current);
-        self.call(build.key, Writes::Allowed, |node, key| node.fail(key, build.token, b"down", None));
+        self.call(build.key, |node, key| node.fail(key, build.token, b"down", None));
     }
 
     pub(crate) fn pass(&mut self, client: usize) {
         let Some(build) = self.done(client) else { return };
         self.spoken(&build, true, build.is_current);
-        let called = self.call(build.key, Writes::Allowed, |node, key| node.pass(key, build.token, None));
+        let called = self.call(build.key, |node, key| node.pass(key, build.token, None));
         if let (Reply::Ok, Some(known)) = (&called.reply, self.book.keys.get_mut(build.key)) {
             known.value = None;
         }
@@ -413,9 +476,8 @@ impl World {
         let Some(Does::Builds(token)) = self.clients.get(client).map(|client| client.does.clone()) else { return };
         let Some(build) = self.book.build(token).cloned() else { return };
         let id = self.clients.get(client).map_or(0, |client| client.id);
-        let called = self.call(build.key, Writes::Allowed, |node, key| {
-            node.renew(key, token, run::RENEW_MS, Caller { client: id }, false)
-        });
+        let called =
+            self.call(build.key, |node, key| node.renew(key, token, run::RENEW_MS, Caller { client: id }, false));
         if let Reply::Number(ms @ 1..) = called.reply {
             let deadline_ms = self.wall_ms + ms;
             self.seen.note(Situation::WaitersWaitForARenewal, self.parked().any(|(_, of)| of.joined == Some(token)));
@@ -423,13 +485,7 @@ impl World {
                 build.deadline_ms = deadline_ms;
                 build.is_late = false;
             }
-            for of in &mut self.clients {
-                if let Does::Waits(_, parked) = &mut of.does {
-                    if parked.key == build.key && parked.joined.is_none() {
-                        parked.joined = Some(token);
-                    }
-                }
-            }
+            self.join(build.key, token);
         }
     }
 
@@ -438,9 +494,12 @@ impl World {
         let is_late = build.is_late || self.wall_ms >= build.deadline_ms;
         self.book.end_without_verdict(build.group, build.token);
         self.spoken(&build, false, false);
-        let called = self.call(build.key, Writes::Allowed, |node, key| node.release(key, build.token));
+        let called = self.call(build.key, |node, key| node.release(key, build.token));
         let is_honoured = called.reply == Reply::Number(1);
-        let must = build.is_current && !is_late && self.book.marks.iter().all(|at| *at < build.began);
+        let must = self.writes != REFUSED
+            && build.is_current
+            && !is_late
+            && self.book.marks.iter().all(|at| *at < build.began);
         self.broken.note(Rule::TheCurrentTokenIsHonoured, must && !is_honoured);
         self.broken.note(Rule::TheLongestWaitingIsPromoted, called.grants.len() > 1);
     }
@@ -457,7 +516,7 @@ impl World {
         let tags = of.tags.iter().filter_map(|tag| run::TAGS.get(*tag).copied()).collect::<Vec<_>>();
         let labels = Labels { freshness, tags: Some(tags), version: None, only_if_absent: false };
         self.book.void(key, None);
-        let called = self.call(key, Writes::Allowed, |node, key| node.set(key, &bytes_of(value), &labels));
+        let called = self.call(key, |node, key| node.set(key, &bytes_of(value), &labels));
         if called.reply == Reply::Ok {
             if let Some(known) = self.book.keys.get_mut(key) {
                 (known.value, known.unknown_until_ms) = (Some(value), 0);
@@ -467,6 +526,11 @@ impl World {
 
     pub(crate) fn invalidate(&mut self, key: usize) {
         let now_ms = self.wall_ms;
+        if self.writes == REFUSED {
+            // It is told so, and nothing changes.
+            self.call(key, |node, key| node.invalidate(key));
+            return;
+        }
         let is_live = self.book.live(key, now_ms).is_some();
         if !is_live {
             if let Some(known) = self.book.keys.get_mut(key) {
@@ -475,7 +539,7 @@ impl World {
         }
         // Before the call: who is granted by it comes after.
         self.book.void(key, is_live.then_some(now_ms));
-        self.call(key, Writes::Allowed, |node, key| node.invalidate(key));
+        self.call(key, |node, key| node.invalidate(key));
         let now = self.book.now;
         if let Some(known) = self.book.keys.get_mut(key) {
             known.invalidated = now;
@@ -490,7 +554,7 @@ impl World {
         }) else {
             return;
         };
-        let called = self.call(key, Writes::Allowed, |node, key| node.outdate(key, version, None));
+        let called = self.call(key, |node, key| node.outdate(key, version, None));
         if let (Reply::Number(floor), Some(known)) = (called.reply, self.book.keys.get_mut(key)) {
             (known.floor, known.floor_at, known.floor_until_ms) = (floor, now, now_ms + run::FLOOR_MS);
         }
@@ -536,6 +600,44 @@ impl World {
             (known.value, known.unknown_until_ms, known.floor_at) = (None, 0, 0);
             known.invalidated = now;
         }
+    }
+
+    /// DUMP: the entry as it is written out.
+    pub(crate) fn dump(&mut self, key: usize) {
+        let Some(entry) = self.entry(key) else { return };
+        let seen = self.node.seen(0, entry);
+        let (expires, known) = match (self.keys.get(key), self.book.keys.get(key)) {
+            (Some(slot), Some(known)) => (slot.expires, known.clone()),
+            _ => return,
+        };
+        self.dumped = Some(Dumped { key, slot: Slot { held: Holds::Entry(Box::new(seen)), expires }, known });
+    }
+
+    /// RESTORE REPLACE of what was dumped last: what was there is void, the payload's own live lease takes its place.
+    pub(crate) fn restore(&mut self) {
+        let Some(Dumped { key, slot, known }) = self.dumped.clone() else { return };
+        let Holds::Entry(entry) = &slot.held else { return };
+        self.overwrite(key, Holds::Nothing);
+        let part = if entry.value().is_some() { ValuePart::Carried } else { ValuePart::Absent };
+        let Ok(header) = codec::decode(&codec::encode(entry, part, None)) else { return };
+        let youngest = header.youngest_token();
+        let mut entry = header.into_entry(entry.value().cloned(), self.node.tags());
+        let moment = self.moment();
+        self.node.judge_arrival(&mut entry, moment.now());
+        let lease = entry.lease().cloned();
+        if let Some(of) = self.keys.get_mut(key) {
+            *of = Slot { held: Holds::Entry(Box::new(entry)), expires: slot.expires };
+        }
+        self.seen.note(Situation::AKeyComesBack, true);
+        if let Some(of) = self.book.keys.get_mut(key) {
+            // An older value is an older value: what counts is what was marked here.
+            (of.value, of.invalidated, of.unknown_until_ms) = (known.value, known.invalidated, known.unknown_until_ms);
+        }
+        if let Some(lease) = &lease {
+            self.find_again(key, lease, self.wall_ms);
+        }
+        let (name, from) = (Name::new(&[b'a' + key as u8]), LoadedFrom::Payload { is_settled: false });
+        self.node.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from }), moment);
     }
 
     pub(crate) fn flush(&mut self) {

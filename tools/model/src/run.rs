@@ -14,7 +14,11 @@ pub struct Run {
     /// What `corral.groups` is, and can become.
     pub groups: Vec<&'static str>,
     pub max_tags: u64,
+    pub max_waiters: u64,
+    pub max_waiters_per_key: u64,
     pub timer: Timer,
+    /// Answers go out one by one, each an act of its own.
+    pub is_paced: bool,
     pub failover: Option<Failover>,
     /// Steps from the beginning, in the bounded search and in the thorough one; `None` searches everything that can be
     /// reached.
@@ -125,7 +129,10 @@ fn base() -> Run {
         kinds: Vec::new(),
         groups: vec![""],
         max_tags: 100,
+        max_waiters: 100,
+        max_waiters_per_key: 100,
         timer: Timer::Prompt,
+        is_paced: false,
         failover: None,
         depth: Some(7),
         deeper: Some(10),
@@ -134,7 +141,7 @@ fn base() -> Run {
 
 /// Every run, bounded as in the ordinary tests: seconds.
 pub fn quick() -> Vec<Run> {
-    [key_runs(), tag_runs(), group_runs(), failover_runs()].concat()
+    [key_runs(), trouble_runs(), tag_runs(), group_runs(), queue_runs(), failover_runs()].concat()
 }
 
 /// The thorough search: minutes, in release mode.
@@ -229,6 +236,70 @@ fn key_runs() -> Vec<Run> {
     ]
 }
 
+fn trouble_runs() -> Vec<Run> {
+    vec![
+        // A disk that refuses writes, a memory that is full, now and then.
+        Run {
+            name: "refused writes",
+            clients: 2,
+            ways: vec![WAY, Way { lease_ms: 1, block_ms: Some(2), no_stale: true, tied: true, ..WAY }],
+            values: vec![Labelled { swr_ms: 1, sie_ms: 2, ..VALUE }],
+            kinds: vec![Fill, Touch, Fail, Pass, Release, Crash, Invalidate, Refuse],
+            depth: Some(7),
+            deeper: Some(9),
+            ..base()
+        },
+        // Users who lose their rights while they wait.
+        Run {
+            name: "permissions",
+            ways: vec![WAY, Way { lease_ms: 1, block_ms: Some(2), no_stale: true, ..WAY }],
+            values: vec![Labelled { swr_ms: 1, ..VALUE }],
+            kinds: vec![Fill, Fail, Release, Crash, Forbid],
+            deeper: Some(9),
+            ..base()
+        },
+        // Leases that do not reach whom they are handed to.
+        Run {
+            name: "lost grants",
+            keys: 2,
+            ways: vec![
+                Way { group: Some("g"), ..WAY },
+                Way { tied: true, once_ms: Some(2), lease_ms: 1, key: Some(0), group: Some("g"), ..WAY },
+            ],
+            kinds: vec![Fill, Release, Crash, Lose],
+            groups: vec!["g max 1 fails 1 cool-ms 1 backoff-ms 0"],
+            depth: Some(7),
+            deeper: Some(8),
+            ..base()
+        },
+        // Answers that go out one by one, while limits pass, connections close and others come.
+        Run {
+            name: "paced answers",
+            ways: vec![WAY, Way { lease_ms: 1, block_ms: Some(1), no_stale: true, ..WAY }],
+            values: vec![Labelled { swr_ms: 1, sie_ms: 2, ..VALUE }],
+            kinds: vec![Fill, Fail, Crash, Invalidate, Forbid],
+            timer: Timer::Late,
+            is_paced: true,
+            depth: Some(7),
+            deeper: Some(9),
+            ..base()
+        },
+        // More who would wait, or listen, than may.
+        Run {
+            name: "limits",
+            ways: vec![WAY, Way { block_ms: None, notify: true, ..WAY }],
+            kinds: vec![Fill, Release, Crash],
+            max_waiters: 2,
+            max_waiters_per_key: 1,
+            keys: 2,
+            clients: 4,
+            depth: Some(7),
+            deeper: Some(9),
+            ..base()
+        },
+    ]
+}
+
 fn tag_runs() -> Vec<Run> {
     let tagged = Labelled { fresh_ms: Some(3), ..VALUE };
     vec![
@@ -263,8 +334,29 @@ fn tag_runs() -> Vec<Run> {
             ways: vec![Way { lease_ms: 3, no_stale: true, ..WAY }],
             values: vec![Labelled { tags: &[0], swr_ms: 1, ..tagged }],
             kinds: vec![Fill, Touch, Release, Mark, Invalidate],
-            depth: Some(8),
+            depth: Some(9),
             deeper: Some(13),
+            ..base()
+        },
+        // Marks before, during and after a rebuild, and the server is started again.
+        Run {
+            name: "a restart",
+            clients: 2,
+            ways: vec![Way { group: Some("g"), ..WAY }, Way { lease_ms: 1, block_ms: None, tied: true, ..WAY }],
+            values: vec![Labelled { tags: &[0], swr_ms: 1, ..tagged }],
+            kinds: vec![Fill, Touch, Mark, Invalidate, Restart],
+            groups: vec!["g max 1"],
+            deeper: Some(9),
+            ..base()
+        },
+        // A key that goes to another server and comes back, with what it had then.
+        Run {
+            name: "a key that comes back",
+            clients: 2,
+            ways: vec![WAY, Way { lease_ms: 1, block_ms: None, tied: true, ..WAY }],
+            values: vec![Labelled { tags: &[0], ..tagged }],
+            kinds: vec![Fill, Release, Mark, Migrate],
+            deeper: Some(9),
             ..base()
         },
         // A source that moves on, and one that lags.
@@ -330,7 +422,18 @@ fn group_runs() -> Vec<Run> {
             kinds: vec![Fill, Touch, Fail, Release, Crash, Invalidate],
             groups: vec!["g fails 1 cool-ms 1 backoff-ms 0"],
             depth: Some(7),
-            deeper: Some(10),
+            deeper: Some(9),
+            ..base()
+        },
+        // The same on one key, for as many trials as it takes.
+        Run {
+            name: "trials",
+            clients: 2,
+            ways: vec![Way { block_ms: None, ..limited(2) }],
+            kinds: vec![Fill, Fail, Release],
+            groups: vec!["g fails 1 cool-ms 1 backoff-ms 0"],
+            depth: Some(10),
+            deeper: Some(14),
             ..base()
         },
         // A limit and a circuit at once.
@@ -338,7 +441,7 @@ fn group_runs() -> Vec<Run> {
             name: "a limit and a circuit",
             keys: 2,
             ways: vec![limited(2)],
-            kinds: vec![Fill, Fail, Release, Flush],
+            kinds: vec![Fill, Fail, Release, Delete],
             groups: vec!["g max 1 fails 2 cool-ms 1 backoff-ms 0"],
             depth: Some(8),
             deeper: Some(10),
@@ -357,6 +460,55 @@ fn group_runs() -> Vec<Run> {
             groups: vec!["g max 1"],
             depth: Some(7),
             deeper: Some(9),
+            ..base()
+        },
+    ]
+}
+
+fn queue_runs() -> Vec<Run> {
+    let limited = |lease_ms| Way { lease_ms, group: Some("g"), ..WAY };
+    vec![
+        // Who queues until its own limit, and comes back to its place.
+        Run {
+            name: "a queue and its limits",
+            keys: 2,
+            ways: vec![limited(2), Way { block_ms: Some(1), ..limited(3) }],
+            kinds: vec![Fill, Release, Crash],
+            groups: vec!["g max 1"],
+            deeper: Some(9),
+            ..base()
+        },
+        // Whoever holds a lease of a full group asks for another.
+        Run {
+            name: "nested asks",
+            clients: 2,
+            keys: 2,
+            ways: vec![limited(2), Way { block_ms: None, ..limited(1) }],
+            kinds: vec![Fill, Release, Crash, Invalidate, Nest],
+            groups: vec!["g max 1", "g max 2"],
+            deeper: Some(9),
+            ..base()
+        },
+        // Marks and flushes under a limit and a trial.
+        Run {
+            name: "flushes under a limit",
+            keys: 2,
+            ways: vec![limited(2), Way { block_ms: None, key: Some(0), ..limited(1) }],
+            values: vec![Labelled { tags: &[0], fresh_ms: Some(3), ..VALUE }],
+            kinds: vec![Fill, Fail, Mark, Flush],
+            groups: vec!["g max 1 fails 1 cool-ms 1 backoff-ms 0"],
+            deeper: Some(8),
+            ..base()
+        },
+        // The same under ONCE.
+        Run {
+            name: "flushes under once",
+            clients: 2,
+            ways: vec![Way { once_ms: Some(2), ..WAY }],
+            values: vec![Labelled { tags: &[0], fresh_ms: Some(2), ..VALUE }],
+            kinds: vec![Fill, Release, Mark, Flush, Invalidate],
+            depth: Some(8),
+            deeper: Some(10),
             ..base()
         },
     ]

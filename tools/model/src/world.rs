@@ -1,13 +1,15 @@
 //! The server around one node: keys, clients, clock and a replica. What the module's shell does, and no more.
 
+use corral_core::answer::State;
 use corral_core::entry::Entry;
-use corral_core::node::ask::Form;
+use corral_core::error::Error;
 use corral_core::node::event::Event;
 use corral_core::node::name::Name;
 use corral_core::node::outbox::Outcome;
 use corral_core::node::rooms::WaiterId;
 use corral_core::node::turn::Due;
-use corral_core::node::{Becomes, Caller, Effect, Environment, Held, Key, Node, Parking, Reply, Step, Writes};
+use corral_core::node::Form;
+use corral_core::node::{Becomes, Caller, Effect, Environment, Held, Key, Message, Node, Parking, Reply, Step, Writes};
 use corral_core::request::Options;
 use corral_core::settings::Settings;
 use corral_core::time::{Moment, SteadyMs, UnixMs};
@@ -29,6 +31,10 @@ pub struct World {
     pub wall_ms: u64,
     pub steady_ms: u64,
     pub is_paused: bool,
+    /// What the server says of writes, one of [`WRITES`].
+    pub writes: usize,
+    /// What was dumped last.
+    pub dumped: Option<Dumped>,
     /// The timer did not do everything in the last millisecond.
     pub is_late: bool,
     pub replica: Option<Replica>,
@@ -36,6 +42,10 @@ pub struct World {
     pub groups: usize,
     /// Whether it is told from outside who is next.
     pub(crate) knows_the_order: bool,
+    /// The key that the last act put a string into had an entry.
+    pub(crate) was_entry: bool,
+    /// All have fallen silent: the search looks ahead.
+    pub(crate) is_ahead: bool,
     pub(crate) run: &'static Run,
     pub(crate) last_client: u64,
     pub(crate) seen: Seen,
@@ -56,11 +66,30 @@ pub enum Holds {
     Foreign,
 }
 
+/// A payload of DUMP.
+#[derive(Clone, Debug)]
+pub struct Dumped {
+    pub key: usize,
+    pub slot: Slot,
+    /// What was known of the key then.
+    pub known: Known,
+}
+
 /// What a client does. Its connection has a number of its own.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub id: u64,
     pub does: Does,
+    /// Its user may not ask for the key any more that it waits for.
+    pub is_forbidden: bool,
+    /// It waited, and the last act handed it a lease: that may be on its way yet.
+    pub is_handed: bool,
+}
+
+impl Client {
+    pub(crate) const fn new(id: u64) -> Self {
+        Self { id, does: Does::Nothing, is_forbidden: false, is_handed: false }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -70,9 +99,15 @@ pub enum Does {
     Builds(Token),
 }
 
+/// What the server can say of writes: it takes them; it is out of memory; it refuses them (MISCONF, NOREPLICAS).
+pub const WRITES: usize = 3;
+pub const FULL: usize = 1;
+pub const REFUSED: usize = 2;
+
 /// What the server says when it is asked.
 struct Server {
-    writes: Writes,
+    writes: usize,
+    forbidden: Vec<WaiterId>,
 }
 
 impl Environment for Server {
@@ -81,10 +116,14 @@ impl Environment for Server {
         0.5
     }
     fn writes(&mut self) -> Writes {
-        self.writes.clone()
+        match self.writes {
+            FULL => Writes::OutOfMemory((*b"OOM").into()),
+            REFUSED => Writes::Refused((*b"MISCONF").into()),
+            _ => Writes::Allowed,
+        }
     }
-    fn permits(&mut self, _waiter: WaiterId) -> bool {
-        true
+    fn permits(&mut self, waiter: WaiterId) -> bool {
+        !self.forbidden.contains(&waiter)
     }
     fn parking(&mut self, _waiters: u64, _percent: u64) -> Parking {
         Parking::Possible
@@ -111,23 +150,29 @@ impl World {
             pass_ms: run::PASS_MS,
             floor_ms: run::FLOOR_MS,
             max_tags: run.max_tags,
+            max_waiters: run.max_waiters,
+            max_waiters_per_key: run.max_waiters_per_key,
             ..Settings::default()
         };
         let book = Book { keys: vec![Known { source: 1, ..Known::default() }; run.keys], ..Book::default() };
         let mut world = Self {
             node: Node::new(settings),
             keys: vec![Slot { held: Holds::Nothing, expires: UnixMs::NEVER }; run.keys],
-            clients: (1..=run.clients as u64).map(|id| Client { id, does: Does::Nothing }).collect(),
+            clients: (1..=run.clients as u64).map(Client::new).collect(),
             book,
             broken: Broken::default(),
             wall_ms: START_MS,
             steady_ms: START_MS,
             is_paused: false,
+            writes: 0,
+            dumped: None,
             is_late: false,
             replica: None,
             has_failed_over: false,
             groups: 0,
             knows_the_order: run.knows_the_order(),
+            was_entry: false,
+            is_ahead: false,
             run,
             last_client: run.clients as u64,
             seen,
@@ -141,6 +186,9 @@ impl World {
 
     pub fn put(&mut self, act: Act) {
         self.book.now += 1;
+        for client in &mut self.clients {
+            client.is_handed &= matches!(act, Act::Lose { .. });
+        }
         let before = self.book.clone();
         let parked_before: Vec<u64> = self.parked().map(|(client, _)| client).collect();
         self.act(act);
@@ -162,19 +210,36 @@ impl World {
             Act::Renew { client } => self.renew(client),
             Act::Release { client } => self.release(client),
             Act::Crash { client } => self.crash(client),
+            Act::Lose { client } => self.lose_grant(client),
+            Act::Nest { client, key, way } => self.nest(client, key, way),
+            Act::Forbid { client } => {
+                if let Some(client) = self.clients.get_mut(client) {
+                    client.is_forbidden = !client.is_forbidden;
+                }
+            }
             Act::Set { key } => self.set(key),
             Act::Invalidate { key } => self.invalidate(key),
             Act::Outdate { key } => self.outdate(key),
             Act::Mark { tag } => self.mark(tag),
             Act::Delete { key } => self.overwrite(key, Holds::Nothing),
-            Act::Text { key } => self.overwrite(key, Holds::Text),
+            Act::Text { key } => {
+                self.was_entry = self.entry(key).is_some();
+                let waits = self.parked().any(|(_, parked)| parked.key == key);
+                self.seen.note(Situation::AStringWakesWaiters, self.was_entry && waits);
+                self.overwrite(key, Holds::Text);
+            }
             Act::Foreign { key } => self.overwrite(key, Holds::Foreign),
             Act::Flush => self.flush(),
+            Act::Dump { key } => self.dump(key),
+            Act::Restore => self.restore(),
+            Act::Refuse { writes } => self.writes = writes,
+            Act::Restart => self.restart(),
             Act::Configure { groups } => self.configure(groups),
             Act::Pause => self.is_paused = true,
             Act::Unpause => self.is_paused = false,
             Act::Turn => self.turn(),
             Act::Visit => drop(self.visit()),
+            Act::Deliver => drop(self.release_next()),
             Act::Tick => self.tick(1),
             Act::Wait => {
                 let ms = self.next_in_ms().unwrap_or(1).max(1);
@@ -239,15 +304,19 @@ impl World {
     /// Whoever joined a rebuild waits for the key's lease by now, if there is one.
     pub(crate) fn leave(&mut self, token: Token) {
         let now_ms = self.wall_ms;
-        for client in &mut self.clients {
-            if let Does::Waits(_, parked) = &mut client.does {
-                if parked.joined == Some(token) {
-                    let live = self.book.live(parked.key, now_ms).filter(|build| build.token != token);
-                    parked.joined = live.map(|build| build.token);
-                    parked.left_ms = self.steady_ms;
-                }
+        let mut listening = std::mem::take(&mut self.book.listening);
+        let waiting = self.clients.iter_mut().filter_map(|client| match &mut client.does {
+            Does::Waits(_, parked) => Some(parked),
+            _ => None,
+        });
+        for parked in waiting.chain(listening.values_mut()) {
+            if parked.joined == Some(token) {
+                let live = self.book.live(parked.key, now_ms).filter(|build| build.token != token);
+                parked.joined = live.map(|build| build.token);
+                parked.left_ms = self.steady_ms;
             }
         }
+        self.book.listening = listening;
     }
 
     pub fn parked(&self) -> impl Iterator<Item = (u64, &Parked)> {
@@ -262,12 +331,7 @@ impl World {
     }
 
     /// One call on one key, and what follows.
-    pub(crate) fn call(
-        &mut self,
-        at: usize,
-        writes: Writes,
-        decide: impl FnOnce(&mut Node, &mut Key) -> Step,
-    ) -> Called {
+    pub(crate) fn call(&mut self, at: usize, decide: impl FnOnce(&mut Node, &mut Key) -> Step) -> Called {
         self.expire(at);
         let moment = self.moment();
         let none = Called { reply: Reply::Nothing, grants: Vec::new() };
@@ -279,7 +343,12 @@ impl World {
             Holds::Text => (Held::String { value: Some((*b"text").into()) }, Entry::vacant()),
             Holds::Foreign => (Held::Foreign, Entry::vacant()),
         };
-        let mut environment = Server { writes };
+        let forbidden =
+            self.clients.iter().filter(|client| client.is_forbidden).filter_map(|client| match client.does {
+                Does::Waits(waiter, _) => Some(waiter),
+                _ => None,
+            });
+        let mut environment = Server { writes: self.writes, forbidden: forbidden.collect() };
         let mut key = Key {
             db: 0,
             name: &name,
@@ -319,7 +388,7 @@ impl World {
                         grants.push((client, token));
                     }
                 }
-                Effect::Publish(_) => self.seen.note(Situation::AListenerIsTold, true),
+                Effect::Publish(message) => self.published(&message),
                 Effect::Notify(_) | Effect::Expired { .. } | Effect::Built { .. } | Effect::NotParked { .. } => {}
             }
         }
@@ -385,17 +454,29 @@ impl World {
         }
         let Some((_, name)) = self.node.next_visit(self.moment()) else { return false };
         let at = self.slot_of(&name);
-        self.call(at, Writes::Allowed, Node::visit);
+        self.call(at, Node::visit);
         true
     }
 
     pub(crate) fn release_all(&mut self) {
+        if self.run.is_paced && !self.is_ahead {
+            return;
+        }
+        while self.release_next() {}
+    }
+
+    /// One answer goes out. Whether there was one.
+    fn release_next(&mut self) -> bool {
         let moment = self.moment();
         self.node.begin_release(moment, None, true);
-        while let Some((released, _)) = self.node.next_release(moment) {
-            self.told(released.waiter, released.client, &released.outcome);
-        }
+        let next = self.node.next_release(moment);
         self.node.end_release(moment);
+        let Some((released, _)) = next else { return false };
+        let is_forbidden = self.clients.iter().any(|client| client.id == released.client && client.is_forbidden);
+        // Asked again when its answer goes out.
+        let outcome = if is_forbidden { Outcome::Error(Error::NoPermission) } else { released.outcome };
+        self.told(released.waiter, released.client, &outcome);
+        true
     }
 
     pub(crate) fn is_due(&self) -> bool {
@@ -453,6 +534,7 @@ impl World {
             Some((of, place, until_ms)) if *of == key => (self.steady_ms < *until_ms).then_some(*place),
             _ => None,
         };
+        self.seen.note(Situation::APlaceIsKept, place.is_some());
         let place = place.unwrap_or(now);
         if self.book.places.get(&client).is_some_and(|(of, ..)| *of == key) {
             self.book.places.remove(&client);
@@ -460,47 +542,91 @@ impl World {
         let options = options(&way);
         let known = self.book.known_version(key, self.wall_ms);
         // What the call sees is what is there once what is due is done.
-        let called = self
-            .call(key, Writes::Allowed, |node, key| node.get_or_lock(key, &options, Caller { client }, Form::Single));
+        let called = self.call(key, |node, key| node.get_or_lock(key, &options, Caller { client }, Form::Single));
+        let asker = Parked {
+            key,
+            way: number_of_way,
+            asked: now,
+            place,
+            gives_up_ms: None,
+            joined: None,
+            known,
+            left_ms: 0,
+            fills: 0,
+        };
+        let joined = self.book.live(key, self.wall_ms).map(|build| build.token);
         match called.reply {
             Reply::Park { waiter, .. } => {
-                let joined = self.book.live(key, self.wall_ms).map(|build| build.token);
                 let gives_up_ms = way.block_ms.filter(|ms| *ms > 0).map(|ms| self.steady_ms + ms);
-                let parked = Parked {
-                    key,
-                    way: number_of_way,
-                    asked: now,
-                    place,
-                    gives_up_ms,
-                    joined,
-                    known,
-                    left_ms: 0,
-                    fills: 0,
-                };
                 if let Some(client) = self.clients.get_mut(number) {
-                    client.does = Does::Waits(waiter, parked);
+                    client.does = Does::Waits(waiter, Parked { gives_up_ms, joined, ..asker });
                 }
             }
             Reply::Answer(answer) => {
-                let gives_up_ms = None;
-                let asker = Parked {
-                    key,
-                    way: number_of_way,
-                    asked: now,
-                    place,
-                    gives_up_ms,
-                    joined: None,
-                    known,
-                    left_ms: 0,
-                    fills: 0,
-                };
+                let is_turned_away = way.block_ms.is_some() && answer.state() == State::Wait;
+                self.seen.note(Situation::SomebodyIsTurnedAway, is_turned_away);
                 if let Some(token) = self.answered(client, &asker, &answer, false) {
                     if let Some(client) = self.clients.get_mut(number) {
                         client.does = Does::Builds(token);
                     }
                 }
+                if way.notify && answer.state() == State::Wait && self.has_ears_for(key) {
+                    self.book.listening.entry(key).or_insert(Parked { joined, ..asker });
+                }
             }
+            Reply::Error(error) => self.refused(&error),
             _ => {}
+        }
+    }
+
+    /// The server's own error is for when it refuses writes, and no other time.
+    fn refused(&mut self, error: &Error) {
+        if let Error::Server(_) = error {
+            self.seen.note(Situation::AWaiterIsRefused, true);
+            self.broken.note(Rule::NobodyIsRefusedWithoutReason, self.writes != REFUSED);
+        }
+    }
+
+    /// A holder asks on: where the call would have to wait for what the same connection holds, it does not.
+    fn nest(&mut self, number: usize, key: usize, number_of_way: usize) {
+        let Some(way) = self.run.ways.get(number_of_way).copied() else { return };
+        let Some(client) = self.clients.get(number).map(|client| client.id) else { return };
+        let options = options(&way);
+        let called = self.call(key, |node, key| node.get_or_lock(key, &options, Caller { client }, Form::Single));
+        let waits = matches!(called.reply, Reply::Park { .. });
+        self.broken.note(Rule::NobodyWaitsForItself, waits);
+        self.seen.note(Situation::AHolderAsksOn, true);
+        let is_granted = matches!(&called.reply, Reply::Answer(answer) if answer.granted().is_some());
+        self.broken.note(Rule::PermitsNeverExceedTheLimit, is_granted);
+    }
+
+    /// Whether a call of this client would have to wait for what it holds itself.
+    pub fn is_behind_itself(&self, token: Token, key: usize, way: &Way) -> bool {
+        let now_ms = self.wall_ms;
+        let Some(build) = self.book.build(token).filter(|build| build.holds_permit(now_ms)) else { return false };
+        let live = self.book.live(key, now_ms).map(|build| build.token);
+        let max = self.book.groups.get(build.group).map_or(0, |group| group.max);
+        let is_full = max > 0 && self.book.permits(build.group, now_ms) >= max;
+        let is_of_group = GROUPS.get(build.group).is_some_and(|group| *group == way.group);
+        way.block_ms.is_some() && (live == Some(token) || (live.is_none() && is_full && is_of_group))
+    }
+
+    /// Beyond the limit nobody listens.
+    fn has_ears_for(&self, key: usize) -> bool {
+        self.run.max_waiters_per_key > 0 && self.node.audience(0, &[b'a' + key as u8]).listeners > 0
+    }
+
+    /// Who listens to a key is told, once, and a permit is kept for its next ask if it queued.
+    fn published(&mut self, message: &Message) {
+        self.seen.note(Situation::AListenerIsTold, true);
+        let key = self.slot_of(&message.name);
+        let listened = self.book.listening.remove(&key);
+        self.broken.note(Rule::ListenersAreToldOnce, listened.is_none());
+        let Some(listened) = listened else { return };
+        let (group, max) = self.group_of(listened.way);
+        let queued = listened.joined.is_none() && listened.left_ms != self.steady_ms;
+        if message.state == State::Wait && max > 0 && queued {
+            self.book.kept.push((key, group, self.steady_ms + 100));
         }
     }
 
@@ -513,13 +639,25 @@ impl World {
         self.broken.note(Rule::EveryWaiterIsAnsweredOnce, number.is_none());
         let of = self.clients.get_mut(number?)?;
         let Does::Waits(_, parked) = std::mem::replace(&mut of.does, Does::Nothing) else { return None };
-        let Outcome::Answer(answer) = outcome else {
-            self.seen.note(Situation::AWaiterMeetsAnotherType, true);
-            return None;
+        let is_forbidden = std::mem::take(&mut of.is_forbidden);
+        let answer = match outcome {
+            Outcome::Answer(answer) => answer,
+            Outcome::Error(error) => {
+                self.seen.note(Situation::AWaiterMeetsAnotherType, *error == Error::WrongType);
+                self.seen.note(Situation::AWaiterIsForbidden, *error == Error::NoPermission);
+                let is_forbidden = is_forbidden || *error != Error::NoPermission;
+                self.broken.note(Rule::NobodyIsRefusedWithoutReason, !is_forbidden);
+                self.refused(error);
+                return None;
+            }
         };
+        let gets_something = answer.payload().is_some() || answer.granted().is_some();
+        self.broken.note(Rule::WhatTheCallerMayNotItGetsNot, is_forbidden && gets_something);
+        let is_late = parked.gives_up_ms.is_some_and(|at| at <= self.steady_ms);
+        self.broken.note(Rule::NobodyWaitsBeyondItsBlock, is_late && answer.state() != State::Wait);
         let token = self.answered(client, &parked, answer, true);
         if let (Some(token), Some(of)) = (token, self.clients.get_mut(number?)) {
-            of.does = Does::Builds(token);
+            (of.does, of.is_handed) = (Does::Builds(token), true);
         }
         token
     }
@@ -527,7 +665,7 @@ impl World {
     /// The connection of a client closes, and a new one takes its place.
     pub(crate) fn crash(&mut self, number: usize) {
         self.last_client += 1;
-        let new = Client { id: self.last_client, does: Does::Nothing };
+        let new = Client::new(self.last_client);
         let Some(client) = self.clients.get_mut(number) else { return };
         let old = std::mem::replace(client, new);
         let moment = self.moment();
@@ -555,11 +693,30 @@ impl World {
         self.node.event(Event::ClientGone { client: old.id }, moment);
     }
 
+    /// A lease did not reach the client it was handed to: it is none, and handed on.
+    fn lose_grant(&mut self, number: usize) {
+        self.last_client += 1;
+        let new = Client::new(self.last_client);
+        let Some(client) = self.clients.get_mut(number) else { return };
+        let old = std::mem::replace(client, new);
+        let Does::Builds(token) = old.does else { return };
+        let Some(build) = self.book.build(token).cloned() else { return };
+        self.seen.note(Situation::AGrantIsLost, true);
+        self.book.end_without_verdict(build.group, token);
+        if let Some(build) = self.book.build_mut(token) {
+            (build.is_current, build.is_over) = (false, true);
+        }
+        self.leave(token);
+        let (moment, name) = (self.moment(), Name::new(&[b'a' + build.key as u8]));
+        self.node.event(Event::GrantLost { db: 0, name, token }, moment);
+        self.node.event(Event::ClientGone { client: old.id }, moment);
+    }
+
     /// If all fall silent, does everybody have an answer when what is due is done when it is due, and does each group
     /// grant again afterwards?
     pub fn look_ahead(&self) -> Broken {
         let mut ahead = self.clone();
-        ahead.is_paused = false;
+        (ahead.is_paused, ahead.is_ahead) = (false, true);
         let mut rounds = 0;
         loop {
             ahead.settle_late();
@@ -587,6 +744,7 @@ impl World {
 
     /// When nothing is left of before, somebody who asks is granted.
     fn ask_in_each_group(&mut self) {
+        self.writes = 0;
         self.wall_ms += 2000;
         self.steady_ms += 2000;
         self.pass_deadlines();
@@ -596,8 +754,7 @@ impl World {
             self.keys.push(Slot { held: Holds::Nothing, expires: UnixMs::NEVER });
             let options = Options { group: group.map(str::as_bytes), lease_ms: Some(1), ..Options::default() };
             let caller = Caller { client: 1_000_000 + number as u64 };
-            let called =
-                self.call(probe, Writes::Allowed, |node, key| node.get_or_lock(key, &options, caller, Form::Single));
+            let called = self.call(probe, |node, key| node.get_or_lock(key, &options, caller, Form::Single));
             let is_granted = matches!(&called.reply, Reply::Answer(answer) if answer.granted().is_some());
             self.broken.note(Rule::AGroupNeverGetsStuck, !is_granted);
         }
@@ -608,7 +765,8 @@ impl Clone for World {
     fn clone(&self) -> Self {
         let mut node = self.node.clone();
         let mut keys = self.keys.clone();
-        for slot in &mut keys {
+        let mut dumped = self.dumped.clone();
+        for slot in keys.iter_mut().chain(dumped.as_mut().map(|dumped| &mut dumped.slot)) {
             if let Holds::Entry(entry) = &mut slot.held {
                 entry.use_tags_of(&mut node);
             }
@@ -616,6 +774,7 @@ impl Clone for World {
         Self {
             node,
             keys,
+            dumped,
             clients: self.clients.clone(),
             book: self.book.clone(),
             broken: self.broken.clone(),

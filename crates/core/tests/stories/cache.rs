@@ -2,10 +2,10 @@
 
 use corral_core::answer::{until, Answer, Payload};
 use corral_core::error::Error;
-use corral_core::node::ask::Form;
-use corral_core::node::{Caller, Key, Node, Reply as Told, Step, Word};
+use corral_core::node::{Reply as Told, Word};
 use corral_core::request::{
-    self, invalidate_tag as read_tags, message, only_flag, only_option, tag_name, Labelled, Labels, Options,
+    self, invalidate_tag as read_tags, message, only_flag, only_option, tag_name, Caller, Form, Labelled, Labels,
+    Options, Request,
 };
 use corral_core::settings::BACKOFF_LIMIT_MS;
 use corral_core::time::MAX_MS;
@@ -45,9 +45,9 @@ fn answered(stage: &NodeStage, answer: &Answer, place: &Place) -> Reply {
 }
 
 /// A call on one key.
-fn step(stage: &mut NodeStage, call: &Call, decide: impl FnOnce(&mut Node, &mut Key) -> Step) -> Answered {
+fn step(stage: &mut NodeStage, call: &Call, request: &Request) -> Answered {
     let place = call.place();
-    let reply = stage.world.step(&place, decide);
+    let reply = stage.world.step(&place, |node, key| node.request(key, request));
     told(stage, reply, &place)
 }
 
@@ -129,30 +129,30 @@ fn hit(stage: &NodeStage, place: &Place, options: &Options) -> Option<Answer> {
 pub fn fill(stage: &mut NodeStage, call: Call) -> Answered {
     let (token, value) = (token(call.arguments[1])?, call.arguments[2]);
     let labels = Labels::parse(options_from(&call, 3), Labelled::Fill)?;
-    step(stage, &call, |node, key| node.fill(key, token, value, &labels))
+    step(stage, &call, &Request::Fill { token, value, labels })
 }
 
 pub fn touch(stage: &mut NodeStage, call: Call) -> Answered {
     let token = token(call.arguments[1])?;
     let labels = Labels::parse(options_from(&call, 2), Labelled::Fill)?;
-    step(stage, &call, |node, key| node.touch(key, token, &labels))
+    step(stage, &call, &Request::Touch { token, labels })
 }
 
 pub fn fail(stage: &mut NodeStage, call: Call) -> Answered {
     let (token, message) = (token(call.arguments[1])?, message(call.arguments[2])?);
     let backoff_ms = only_option(options_from(&call, 3), "BACKOFF", 0..=BACKOFF_LIMIT_MS)?;
-    step(stage, &call, |node, key| node.fail(key, token, message, backoff_ms))
+    step(stage, &call, &Request::Fail { token, message, backoff_ms })
 }
 
 pub fn pass(stage: &mut NodeStage, call: Call) -> Answered {
     let token = token(call.arguments[1])?;
     let pass_ms = only_option(options_from(&call, 2), "PX", 1..=MAX_MS)?;
-    step(stage, &call, |node, key| node.pass(key, token, pass_ms))
+    step(stage, &call, &Request::Pass { token, pass_ms })
 }
 
 pub fn release(stage: &mut NodeStage, call: Call) -> Answered {
     let token = token(call.arguments[1])?;
-    step(stage, &call, |node, key| node.release(key, token))
+    step(stage, &call, &Request::Release { token })
 }
 
 pub fn renew(stage: &mut NodeStage, call: Call) -> Answered {
@@ -160,18 +160,18 @@ pub fn renew(stage: &mut NodeStage, call: Call) -> Answered {
     let ms = read_number(call.arguments[2], "ms", 1..=MAX_MS, MS)?;
     let is_tied = only_flag(options_from(&call, 3), "TIED")?;
     let caller = Caller { client: call.client };
-    step(stage, &call, |node, key| node.renew(key, token, ms, caller, is_tied))
+    step(stage, &call, &Request::Renew { token, ms, caller, is_tied })
 }
 
 pub fn set(stage: &mut NodeStage, call: Call) -> Answered {
     let labels = Labels::parse(options_from(&call, 2), Labelled::Set)?;
-    step(stage, &call, |node, key| node.set(key, call.arguments[1], &labels))
+    step(stage, &call, &Request::Set { value: call.arguments[1], labels })
 }
 
 pub fn outdate(stage: &mut NodeStage, call: Call) -> Answered {
     let version = request::version(call.arguments[1])?;
     let floor_ms = only_option(options_from(&call, 2), "PX", 1..=MAX_MS)?;
-    step(stage, &call, |node, key| node.outdate(key, version, floor_ms))
+    step(stage, &call, &Request::Outdate { version, floor_ms })
 }
 
 pub fn get(stage: &mut NodeStage, call: Call) -> Answered {
@@ -189,8 +189,9 @@ pub fn mget(stage: &mut NodeStage, call: Call) -> Answered {
 }
 
 pub fn invalidate(stage: &mut NodeStage, call: Call) -> Answered {
-    let held =
-        call.places().filter(|place| stage.world.step(place, |node, key| node.invalidate(key)) == Told::Number(1));
+    let held = call.places().filter(|place| {
+        stage.world.step(place, |node, key| node.request(key, &Request::Invalidate)) == Told::Number(1)
+    });
     Ok(Some(number(held.count() as u64)))
 }
 

@@ -117,7 +117,7 @@ fn set(stage: &mut NodeStage, pairs: &[&[u8]]) -> Result<(), Error> {
         let refused = |why: String| said(&format!("ERR CONFIG SET failed - {why}"));
         settings.check().map_err(refused)?;
         let policies = policy::parse(&config.groups, settings.lease_max_ms).map_err(refused)?;
-        stage.world.node.settings = settings;
+        stage.world.node.configure(settings);
         stage.world.node.configure_groups(&policies);
         stage.world.policies = policies;
     }

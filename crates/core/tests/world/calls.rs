@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use corral_core::answer::{until, Answer, Payload};
 use corral_core::error::Error;
-use corral_core::node::ask::Form;
-use corral_core::node::{Caller, Key, Node, Reply, Step};
+use corral_core::node::{Caller, Form, Key, Node, Reply, Step};
 use corral_core::request::{only_option, Labelled, Labels, Options};
 use corral_core::time::MAX_MS;
 use corral_core::token::Token;
