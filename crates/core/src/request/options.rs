@@ -4,7 +4,7 @@ use super::group_name;
 use crate::decision::Class;
 use crate::error::Error;
 use crate::time::MAX_MS;
-use crate::words::{beta, Once, Words, MS};
+use crate::words::{beta, packed, Words, MS};
 
 /// The options of GETORLOCK and its batch form. What is left out comes from the group's policy, then the settings.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
@@ -31,41 +31,45 @@ impl<'a> Options<'a> {
             false => "LEASE, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
         };
         let mut words = Words::new(words, allowed);
-        let (mut lease, mut block, mut early) = (Once::new("LEASE"), Once::new("BLOCK"), Once::new("EARLY"));
-        let (mut no_stale, mut force, mut tied) = (Once::new("NOSTALE"), Once::new("FORCE"), Once::new("TIED"));
-        let (mut notify, mut group, mut once) = (Once::new("NOTIFY"), Once::new("GROUP"), Once::new("ONCE"));
+        let mut options = Self::default();
         while let Some(word) = words.option() {
-            if lease.is(word) {
-                lease.set(words.number("LEASE", 1..=lease_max_ms, MS)?)?;
-            } else if block.is(word) && may_block {
-                block.set(words.number("BLOCK", 0..=MAX_MS, MS)?)?;
-            } else if group.is(word) {
-                group.set(group_name(words.value("GROUP")?)?)?;
-            } else if early.is(word) {
-                early.set(beta(words.value("EARLY")?)?)?;
-            } else if no_stale.is(word) {
-                no_stale.set(())?;
-            } else if force.is(word) {
-                force.set(())?;
-            } else if tied.is(word) {
-                tied.set(())?;
-            } else if notify.is(word) {
-                notify.set(())?;
-            } else if once.is(word) {
-                once.set(words.number("ONCE", 0..=MAX_MS, MS)?)?;
-            } else {
-                return Err(words.unknown(word));
+            match packed(word) {
+                LEASE => once("LEASE", &mut options.lease_ms, words.number("LEASE", 1..=lease_max_ms, MS)?)?,
+                BLOCK if may_block => once("BLOCK", &mut options.block_ms, words.number("BLOCK", 0..=MAX_MS, MS)?)?,
+                GROUP => once("GROUP", &mut options.group, group_name(words.value("GROUP")?)?)?,
+                EARLY => once("EARLY", &mut options.early_beta, beta(words.value("EARLY")?)?)?,
+                ONCE => once("ONCE", &mut options.once_ms, words.number("ONCE", 0..=MAX_MS, MS)?)?,
+                NOSTALE => flag("NOSTALE", &mut options.class.no_stale)?,
+                FORCE => flag("FORCE", &mut options.class.force)?,
+                TIED => flag("TIED", &mut options.is_tied)?,
+                NOTIFY => flag("NOTIFY", &mut options.notify)?,
+                _ => return Err(words.unknown(word)),
             }
         }
-        Ok(Self {
-            lease_ms: lease.get(),
-            block_ms: block.get(),
-            class: Class { no_stale: no_stale.is_given(), force: force.is_given() },
-            early_beta: early.get(),
-            is_tied: tied.is_given(),
-            notify: notify.is_given(),
-            group: group.get(),
-            once_ms: once.get(),
-        })
+        Ok(options)
     }
 }
+
+fn once<T>(option: &'static str, place: &mut Option<T>, value: T) -> Result<(), Error> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::Doubled { option }),
+    }
+}
+
+fn flag(option: &'static str, place: &mut bool) -> Result<(), Error> {
+    match core::mem::replace(place, true) {
+        false => Ok(()),
+        true => Err(Error::Doubled { option }),
+    }
+}
+
+const LEASE: u64 = packed(b"LEASE");
+const BLOCK: u64 = packed(b"BLOCK");
+const GROUP: u64 = packed(b"GROUP");
+const EARLY: u64 = packed(b"EARLY");
+const ONCE: u64 = packed(b"ONCE");
+const NOSTALE: u64 = packed(b"NOSTALE");
+const FORCE: u64 = packed(b"FORCE");
+const TIED: u64 = packed(b"TIED");
+const NOTIFY: u64 = packed(b"NOTIFY");
