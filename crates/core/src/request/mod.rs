@@ -20,6 +20,32 @@ pub use labels::{Labelled, Labels};
 pub use listing::{Cost, LeasesWanted, TopWanted};
 pub use options::Options;
 
+/// What can be asked for since the second version, by command and option, in lower case: CACHE.VERSION lists them.
+pub const OPTIONS: [&str; 22] = [
+    "states bulk",
+    "cache.getorlock notify",
+    "cache.getorlock group",
+    "cache.getorlock once",
+    "cache.mgetorlock notify",
+    "cache.mgetorlock group",
+    "cache.mgetorlock once",
+    "cache.fill tags",
+    "cache.fill version",
+    "cache.set tags",
+    "cache.set version",
+    "cache.set nx",
+    "cache.touch tags",
+    "cache.touch version",
+    "cache.renew tied",
+    "cache.invalidatetag swr",
+    "cache.outdate px",
+    "cache.leases group",
+    "cache.mget",
+    "cache.tags",
+    "cache.top",
+    "corral.groups",
+];
+
 /// The longest failure message, in bytes.
 pub const MESSAGE_LIMIT: usize = 1024;
 
