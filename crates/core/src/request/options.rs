@@ -50,18 +50,22 @@ impl<'a> Options<'a> {
     }
 }
 
+#[inline(always)]
 fn once<T>(option: &'static str, place: &mut Option<T>, value: T) -> Result<(), Error> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(Error::Doubled { option }),
+    if place.is_some() {
+        return Err(Error::Doubled { option });
     }
+    *place = Some(value);
+    Ok(())
 }
 
+#[inline(always)]
 fn flag(option: &'static str, place: &mut bool) -> Result<(), Error> {
-    match core::mem::replace(place, true) {
-        false => Ok(()),
-        true => Err(Error::Doubled { option }),
+    if *place {
+        return Err(Error::Doubled { option });
     }
+    *place = true;
+    Ok(())
 }
 
 const LEASE: u64 = packed(b"LEASE");
