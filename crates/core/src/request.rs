@@ -2,16 +2,19 @@
 
 use alloc::format;
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 use crate::decision::Class;
 use crate::error::Error;
 use crate::freshness::{Freshness, SoftDeadline};
+use crate::options::{
+    self, CommandOption, Takes, BLOCK, BY, EARLY, FORCE, GROUP, JITTER, LEASE, NOSTALE, NOTIFY, NX, ONCE,
+};
+use crate::options::{COUNT, EX, EXAT, MINAGE, PX, PXAT, SIE, SWR, TAGS, TIED, TOP_COUNT, VERSION};
 use crate::policy::is_group_name;
-use crate::tag::{TAGS_LIMIT, TAG_LIMIT};
-use crate::time::{UnixMs, MAX_MS};
+use crate::tag::TAG_LIMIT;
+use crate::time::UnixMs;
 use crate::token::Token;
-use crate::words::{beta, digits, number, Once, Words, MS};
+use crate::words::{beta, digits, number, Once, Words};
 
 /// The longest failure message, in bytes.
 pub const MESSAGE_LIMIT: usize = 1024;
@@ -76,23 +79,23 @@ pub enum Cost {
 impl<'a> Options<'a> {
     /// Reads the options after the key; `may_block` for GETORLOCK, whose batch form has no BLOCK.
     pub fn parse(words: impl Iterator<Item = &'a [u8]>, may_block: bool, lease_max_ms: u64) -> Result<Self, Error> {
-        let allowed = match may_block {
-            true => "LEASE, BLOCK, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
-            false => "LEASE, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
+        let allowed: &'static [CommandOption] = match may_block {
+            true => &options::GET_OR_LOCK,
+            false => &options::MGET_OR_LOCK,
         };
         let mut words = Words::new(words, allowed);
-        let (mut lease, mut block, mut early) = (Once::new("LEASE"), Once::new("BLOCK"), Once::new("EARLY"));
-        let (mut no_stale, mut force, mut tied) = (Once::new("NOSTALE"), Once::new("FORCE"), Once::new("TIED"));
-        let (mut notify, mut group, mut once) = (Once::new("NOTIFY"), Once::new("GROUP"), Once::new("ONCE"));
+        let (mut lease, mut block, mut early) = (Once::new(&LEASE), Once::new(&BLOCK), Once::new(&EARLY));
+        let (mut no_stale, mut force, mut tied) = (Once::new(&NOSTALE), Once::new(&FORCE), Once::new(&TIED));
+        let (mut notify, mut group, mut once) = (Once::new(&NOTIFY), Once::new(&GROUP), Once::new(&ONCE));
         while let Some(word) = words.option() {
             if lease.is(word) {
-                lease.set(words.number("LEASE", 1..=lease_max_ms, MS)?)?;
+                lease.set(words.number_up_to(&LEASE, lease_max_ms)?)?;
             } else if block.is(word) && may_block {
-                block.set(words.number("BLOCK", 0..=MAX_MS, MS)?)?;
+                block.set(words.number(&BLOCK)?)?;
             } else if group.is(word) {
-                group.set(group_name(words.value("GROUP")?)?)?;
+                group.set(group_name(words.value(&GROUP)?)?)?;
             } else if early.is(word) {
-                early.set(beta(words.value("EARLY")?)?)?;
+                early.set(beta(words.value(&EARLY)?)?)?;
             } else if no_stale.is(word) {
                 no_stale.set(())?;
             } else if force.is(word) {
@@ -102,7 +105,7 @@ impl<'a> Options<'a> {
             } else if notify.is(word) {
                 notify.set(())?;
             } else if once.is(word) {
-                once.set(words.number("ONCE", 0..=MAX_MS, MS)?)?;
+                once.set(words.number(&ONCE)?)?;
             } else {
                 return Err(words.unknown(word));
             }
@@ -128,34 +131,33 @@ fn group_name(word: &[u8]) -> Result<&[u8], Error> {
 }
 
 const SOFT: &str = "EX, PX, EXAT or PXAT";
-const MAX_S: u64 = MAX_MS / 1000;
 
 impl<'a> Labels<'a> {
     pub fn parse(words: impl Iterator<Item = &'a [u8]>, of: Labelled) -> Result<Self, Error> {
-        let allowed = match of {
-            Labelled::Fill => "EX, PX, EXAT, PXAT, SWR, SIE, JITTER, TAGS, VERSION",
-            Labelled::Set => "EX, PX, EXAT, PXAT, SWR, SIE, JITTER, TAGS, VERSION, NX",
+        let allowed: &'static [CommandOption] = match of {
+            Labelled::Fill => &options::LABELS,
+            Labelled::Set => &options::SET,
         };
         let mut words = Words::new(words, allowed);
-        let mut soft = Once::new(SOFT);
-        let (mut swr, mut sie, mut jitter) = (Once::new("SWR"), Once::new("SIE"), Once::new("JITTER"));
-        let (mut tags, mut version, mut nx) = (Once::new("TAGS"), Once::new("VERSION"), Once::new("NX"));
+        let mut soft = Once::of(SOFT);
+        let (mut swr, mut sie, mut jitter) = (Once::new(&SWR), Once::new(&SIE), Once::new(&JITTER));
+        let (mut tags, mut version, mut nx) = (Once::new(&TAGS), Once::new(&VERSION), Once::new(&NX));
         while let Some(word) = words.option() {
             if let Some(unit) = SoftOption::named(word) {
-                let value = words.value(unit.name())?;
+                let value = words.value(&unit.option())?;
                 soft.set(unit.parse(value)?)?;
             } else if swr.is(word) {
-                swr.set(words.number("SWR", 0..=MAX_MS, MS)?)?;
+                swr.set(words.number(&SWR)?)?;
             } else if sie.is(word) {
-                sie.set(words.number("SIE", 0..=MAX_MS, MS)?)?;
+                sie.set(words.number(&SIE)?)?;
             } else if jitter.is(word) {
-                let percent = words.number("JITTER", 0..=100, " percent")?;
+                let percent = words.number(&JITTER)?;
                 jitter.set(u8::try_from(percent).unwrap_or(100))?;
             } else if tags.is(word) {
-                let count = words.number("TAGS", 1..=TAGS_LIMIT as u64, "")?;
-                tags.set(read_tags(&mut words, "TAGS", count)?)?;
+                let count = words.number(&TAGS)?;
+                tags.set(read_tags(&mut words, TAGS.word, count)?)?;
             } else if version.is(word) {
-                version.set(words.number("VERSION", 0..=MAX_MS, "")?)?;
+                version.set(words.number(&VERSION)?)?;
             } else if nx.is(word) && of == Labelled::Set {
                 nx.set(())?;
             } else {
@@ -164,7 +166,8 @@ impl<'a> Labels<'a> {
         }
         if !soft.is_given() {
             // A window or a spread around a deadline that never comes says nothing, and was surely not meant.
-            for (is_given, option) in [(swr.is_given(), "SWR"), (sie.is_given(), "SIE"), (jitter.is_given(), "JITTER")]
+            for (is_given, option) in
+                [(swr.is_given(), swr.name()), (sie.is_given(), sie.name()), (jitter.is_given(), jitter.name())]
             {
                 if is_given {
                     return Err(Error::Needs { option, needed: SOFT });
@@ -213,31 +216,32 @@ pub fn invalidate_tag<'a>(words: &[&'a [u8]]) -> Result<(Vec<&'a [u8]>, Option<u
     let given = number(given, "n", 1..=i32::MAX as u64, "")?;
     let found = rest.len();
     let count = usize::try_from(given).unwrap_or(usize::MAX);
-    let (tags, options) = rest.split_at_checked(count).ok_or(Error::Count { name: "n", of: "tags", given, found })?;
-    let swr_ms = only_option(options.iter().copied(), "SWR", 0..=MAX_MS)?;
+    let (tags, rest) = rest.split_at_checked(count).ok_or(Error::Count { name: "n", of: "tags", given, found })?;
+    let swr_ms = only_option(rest.iter().copied(), &options::INVALIDATE_TAG)?;
     Ok((tags.iter().map(|tag| tag_name(tag)).collect::<Result<_, _>>()?, swr_ms))
 }
 
 /// `[OPTION ms]` as all that is left of a call.
 pub fn only_option<'a>(
     words: impl Iterator<Item = &'a [u8]>,
-    option: &'static str,
-    range: RangeInclusive<u64>,
+    options: &'static [CommandOption; 1],
 ) -> Result<Option<u64>, Error> {
-    let mut words = Words::new(words, option);
+    let [option] = options;
+    let mut words = Words::new(words, options);
     let mut given = Once::new(option);
     while let Some(word) = words.option() {
         if !given.is(word) {
             return Err(words.unknown(word));
         }
-        given.set(words.number(option, range.clone(), MS)?)?;
+        given.set(words.number(option)?)?;
     }
     Ok(given.get())
 }
 
 /// `[FLAG]` as all that is left of a call.
-pub fn only_flag<'a>(words: impl Iterator<Item = &'a [u8]>, flag: &'static str) -> Result<bool, Error> {
-    let mut words = Words::new(words, flag);
+pub fn only_flag<'a>(words: impl Iterator<Item = &'a [u8]>, flags: &'static [CommandOption; 1]) -> Result<bool, Error> {
+    let [flag] = flags;
+    let mut words = Words::new(words, flags);
     let mut given = Once::new(flag);
     while let Some(word) = words.option() {
         if !given.is(word) {
@@ -263,15 +267,15 @@ pub fn message(word: &[u8]) -> Result<&[u8], Error> {
 
 impl<'a> LeasesWanted<'a> {
     pub fn parse(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
-        let mut words = Words::new(words, "COUNT, MINAGE, GROUP");
-        let (mut count, mut min_age, mut group) = (Once::new("COUNT"), Once::new("MINAGE"), Once::new("GROUP"));
+        let mut words = Words::new(words, &options::LEASES);
+        let (mut count, mut min_age, mut group) = (Once::new(&COUNT), Once::new(&MINAGE), Once::new(&GROUP));
         while let Some(word) = words.option() {
             if count.is(word) {
-                count.set(words.number("COUNT", 1..=u64::from(u32::MAX), "")?)?;
+                count.set(words.number(&COUNT)?)?;
             } else if min_age.is(word) {
-                min_age.set(words.number("MINAGE", 0..=MAX_MS, MS)?)?;
+                min_age.set(words.number(&MINAGE)?)?;
             } else if group.is(word) {
-                let name = words.value("GROUP")?;
+                let name = words.value(&GROUP)?;
                 // `other` gathers the names beyond the first thousand: to be looked at, not to be named by callers.
                 group.set(if name == b"other" { name } else { group_name(name)? })?;
             } else {
@@ -285,13 +289,13 @@ impl<'a> LeasesWanted<'a> {
 
 impl TopWanted {
     pub fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
-        let mut words = Words::new(words, "COUNT, BY");
-        let (mut count, mut by) = (Once::new("COUNT"), Once::new("BY"));
+        let mut words = Words::new(words, &options::TOP);
+        let (mut count, mut by) = (Once::new(&TOP_COUNT), Once::new(&BY));
         while let Some(word) = words.option() {
             if count.is(word) {
-                count.set(words.number("COUNT", 1..=1000, "")?)?;
+                count.set(words.number(&TOP_COUNT)?)?;
             } else if by.is(word) {
-                by.set(Cost::named(words.value("BY")?)?)?;
+                by.set(Cost::named(words.value(&BY)?)?)?;
             } else {
                 return Err(words.unknown(word));
             }
@@ -302,9 +306,10 @@ impl TopWanted {
 
 impl Cost {
     fn named(word: &[u8]) -> Result<Self, Error> {
-        let all = [(Cost::Wait, "wait"), (Cost::Build, "build"), (Cost::Grants, "grants"), (Cost::Saved, "saved")];
-        let found = all.into_iter().find(|(_, name)| word.eq_ignore_ascii_case(name.as_bytes()));
-        let range = || Error::Range { name: "BY", range: "wait, build, grants or saved".into() };
+        let Takes::OneOf(words) = BY.takes else { return Err(Error::Internal) };
+        let all = [Cost::Wait, Cost::Build, Cost::Grants, Cost::Saved];
+        let found = all.into_iter().zip(words).find(|(_, known)| word.eq_ignore_ascii_case(known.name.to_bytes()));
+        let range = || Error::Range { name: BY.word, range: "wait, build, grants or saved".into() };
         found.map(|(cost, _)| cost).ok_or_else(range)
     }
 }
@@ -321,27 +326,25 @@ enum SoftOption {
 impl SoftOption {
     fn named(word: &[u8]) -> Option<Self> {
         let all = [SoftOption::Ex, SoftOption::Px, SoftOption::ExAt, SoftOption::PxAt];
-        all.into_iter().find(|option| word.eq_ignore_ascii_case(option.name().as_bytes()))
+        all.into_iter().find(|option| word.eq_ignore_ascii_case(option.option().word.as_bytes()))
     }
 
-    const fn name(self) -> &'static str {
+    const fn option(self) -> CommandOption {
         match self {
-            SoftOption::Ex => "EX",
-            SoftOption::Px => "PX",
-            SoftOption::ExAt => "EXAT",
-            SoftOption::PxAt => "PXAT",
+            SoftOption::Ex => EX,
+            SoftOption::Px => PX,
+            SoftOption::ExAt => EXAT,
+            SoftOption::PxAt => PXAT,
         }
     }
 
     fn parse(self, word: &[u8]) -> Result<SoftDeadline, Error> {
-        let (most, unit) = match self {
-            SoftOption::Ex | SoftOption::ExAt => (MAX_S, " seconds"),
-            SoftOption::Px | SoftOption::PxAt => (MAX_MS, MS),
-        };
-        let given = digits(word).filter(|given| (1..=most).contains(given)).ok_or_else(|| Error::Range {
-            name: self.name(),
+        let option = self.option();
+        let (least, most, unit) = option.range();
+        let given = digits(word).filter(|given| (least..=most).contains(given)).ok_or_else(|| Error::Range {
+            name: option.word,
             range: format!(
-                "a whole number from 1 to {most}{unit} (PXAT 1 gives the value to those who wait and stores nothing)"
+                "a whole number from {least} to {most}{unit} (PXAT 1 gives the value to those who wait and stores nothing)"
             ),
         })?;
         Ok(match self {
