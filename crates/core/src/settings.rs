@@ -82,7 +82,7 @@ pub static SETTINGS: [Setting; 17] = [
     number("jitter-percent", 0..=100, 0, "percent").means(
         "Shortens every fresh time by a random part of it, up to so much, when neither the fill nor the group says.",
     ),
-    Setting::new("early-beta", Kind::Decimal { most: 100 }, "beta of XFetch").means(
+    Setting::new("early-beta", Kind::Decimal { most: 100 }, "").means(
         "How eagerly a value is refreshed before it is stale, when the call says no EARLY: 0 is never, 1 the usual \
          choice, more is earlier.",
     ),

@@ -235,7 +235,11 @@ fn wrapped_brackets(text: &str) -> Vec<String> {
                 ']' => depth -= 1,
                 _ => {}
             }
-            if letter == ' ' && depth > 0 { GLUE } else { letter }
+            if letter == ' ' && depth > 0 {
+                GLUE
+            } else {
+                letter
+            }
         })
         .collect();
     wrapped(&glued, WIDTH).iter().map(|line| line.replace(GLUE, " ")).collect()

@@ -19,6 +19,8 @@
 
 mod commands; // what the server says of each
 mod figures; // what was measured
+mod picture; // README's
+mod session; // the same session, as it happens
 mod tables; // what the core defines
 
 use std::path::{Path, PathBuf};
@@ -40,7 +42,7 @@ const FILES: [&str; 7] = [
     "docs/settings.md",
 ];
 
-/// Every file with markers, as it should be.
+/// Every file with markers, and every picture, as it should be.
 pub fn written(root: &Path, client: &mut Client) -> Result<Vec<(PathBuf, String)>> {
     let commands = Commands::ask(client);
     let figures = Figures::read(&root.join("docs/figures.txt"))?;
@@ -50,7 +52,15 @@ pub fn written(root: &Path, client: &mut Client) -> Result<Vec<(PathBuf, String)
         let filled = filled(&text, |block| content(block, &commands, &figures)).with_context(|| name.to_string())?;
         Ok((path, filled))
     };
-    FILES.iter().map(file).collect()
+    let texts = FILES.iter().map(file);
+    let demo = figures.section("Demo")?;
+    let pictures = [("docs/stampede-light.svg", picture::LIGHT), ("docs/stampede-dark.svg", picture::DARK)];
+    let pictures = pictures.iter().map(|(name, theme)| Ok((root.join(name), picture::draw(&demo, theme)?)));
+    let recording = std::iter::once_with(|| {
+        let readme = std::fs::read_to_string(root.join("README.md"))?;
+        Ok((root.join("docs/session.svg"), session::record(&readme)?))
+    });
+    texts.chain(pictures).chain(recording).collect()
 }
 
 fn content(block: &str, commands: &Commands, figures: &Figures) -> Result<String> {
@@ -113,7 +123,10 @@ mod tests {
     fn what_is_between_the_markers_is_replaced_and_nothing_else() {
         let text = "a\n<!-- make docs: x -->\nold\n<!-- /make docs -->\nb\n# make docs: y 1\n# /make docs\n";
         let filled = filled(text, |block| Ok(format!("[{block}]\n"))).unwrap();
-        assert_eq!(filled, "a\n<!-- make docs: x -->\n[x]\n<!-- /make docs -->\nb\n# make docs: y 1\n[y 1]\n# /make docs\n");
+        assert_eq!(
+            filled,
+            "a\n<!-- make docs: x -->\n[x]\n<!-- /make docs -->\nb\n# make docs: y 1\n[y 1]\n# /make docs\n"
+        );
     }
 
     #[test]

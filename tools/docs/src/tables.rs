@@ -39,12 +39,17 @@ pub(crate) fn settings_conf() -> String {
 
 fn default(defaults: &Settings, setting: &Setting) -> String {
     let text = defaults.text(setting);
-    if text.is_empty() { "\"\"".to_owned() } else { text }
+    if text.is_empty() {
+        "\"\"".to_owned()
+    } else {
+        text
+    }
 }
 
 fn range(setting: &Setting) -> String {
     match setting.kind {
-        Kind::Number { .. } | Kind::Decimal { .. } => format!("{} {}", setting.allowed(), setting.unit),
+        Kind::Number { .. } => format!("{} {}", setting.allowed(), setting.unit),
+        Kind::Decimal { .. } => format!("{}, decimals", setting.allowed()),
         Kind::Flag { .. } => setting.allowed(),
         Kind::Groups => setting.unit.to_owned(),
     }

@@ -67,6 +67,10 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "FILE", default_value = "demo-report.html")]
     pub(crate) out: PathBuf,
 
+    /// Also put the figures into this file, which the documents are written from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) figures: Option<PathBuf>,
+
     /// A small herd and a small database: over in a few seconds, to see that everything works
     #[arg(long, conflicts_with_all = ["clients", "expiries", "ttl_ms", "query_ms", "max_seconds"])]
     pub(crate) quick: bool,
@@ -90,13 +94,9 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE", default_value = "bench-report.html")]
     pub(crate) out: PathBuf,
 
-    /// Also write the tables as Markdown
+    /// Also put the tables into this file, which the documents are written from
     #[arg(long, value_name = "FILE")]
-    pub(crate) markdown: Option<PathBuf>,
-
-    /// Also write the picture of the stampede as an SVG file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) picture: Option<PathBuf>,
+    pub(crate) figures: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
