@@ -121,7 +121,8 @@ fn the_arguments_of_loadmodule_and_the_file_that_loads_it_set_them() {
     let path = directory.path().join("given.conf");
     std::fs::write(&path, format!("save \"\"\nloadmodule {} lease-ms 1234\ncorral.swr-ms 77\n", module().display()))
         .unwrap();
-    let mut client = Server::with_file(&path).client();
+    let server = Server::with_file(&path);
+    let mut client = server.client();
     for (name, value) in [("corral.lease-ms", "1234"), ("corral.swr-ms", "77")] {
         assert_eq!(client.run(&format!("CONFIG GET {name}")).field(name).text(), value);
     }

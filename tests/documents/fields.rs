@@ -105,7 +105,8 @@ fn the_lines_of_the_log_are_those_that_the_server_writes() {
     let server = Server::start();
     let mut client = server.client();
     client.run("CONFIG SET corral.max-waiters 0");
-    client.ask("CACHE.GETORLOCK page LEASE 100").token();
+    client.ask("CACHE.GETORLOCK left LEASE 100").token();
+    client.ask("CACHE.GETORLOCK page LEASE 60000").token();
     server.client().ask("CACHE.GETORLOCK page BLOCK 10");
     let rows = table(&file(DOCUMENT), "| line | level |");
     let pattern = |begin: &str| -> String {

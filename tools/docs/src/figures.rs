@@ -35,6 +35,11 @@ impl Section<'_> {
         Ok(format!("{}, {}, {}", self.fact("server")?, self.fact("date")?, self.fact("machine")?))
     }
 
+    /// The same in short, for a picture.
+    pub(crate) fn when(&self) -> Result<String> {
+        Ok(format!("A run of {} on {}, linear axes", self.fact("date")?, self.fact("server")?))
+    }
+
     /// The cells of the table's rows.
     pub(crate) fn rows(&self) -> Vec<Vec<&str>> {
         let rows = self.0.lines().filter(|line| line.starts_with('|')).skip(2);

@@ -32,7 +32,7 @@ pub(crate) fn draw(demo: &Section<'_>, theme: &Theme) -> Result<String> {
         Ok(Shown { name, queries: queries.replace(',', "").parse()?, slowest })
     });
     let shown: Vec<Shown> = shown.collect::<Result<_>>()?;
-    let title = format!("A cached report expires, {} clients ask for it", demo.note_number()?);
+    let title = format!("A cached report expires, {} clients ask", demo.note_number()?);
     let mut svg = String::new();
     let height = TOP + 2 * (PANEL + shown.len() as u32 * ROW) + BELOW;
     writeln!(
@@ -40,14 +40,14 @@ pub(crate) fn draw(demo: &Section<'_>, theme: &Theme) -> Result<String> {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"system-ui, -apple-system, \
          'Segoe UI', Roboto, 'DejaVu Sans', sans-serif\" font-size=\"15\" role=\"img\">\n<title>{title}</title>"
     )?;
-    text(&mut svg, 0, 22, theme.ink, "font-size=\"19\" font-weight=\"700\"", &title)?;
+    text(&mut svg, 0, 22, theme.ink, "font-size=\"18\" font-weight=\"700\"", &title)?;
     let queries = |shown: &Shown| (shown.queries, count(shown.queries));
     let slowest = |shown: &Shown| Ok::<_, anyhow::Error>((seconds(shown.slowest)?, shown.slowest.to_owned()));
     let bars: Vec<(f64, String)> = shown.iter().map(queries).collect();
-    let top = panel(&mut svg, TOP, "Queries against the database, each time it expires", &shown, &bars, theme)?;
+    let top = panel(&mut svg, TOP, "Queries against the database, per expiry", &shown, &bars, theme)?;
     let bars: Vec<(f64, String)> = shown.iter().map(slowest).collect::<Result<_>>()?;
-    let top = panel(&mut svg, top, "The slowest request", &shown, &bars, theme)?;
-    text(&mut svg, 0, top + 14, theme.faint, "font-size=\"13\"", &demo.run()?)?;
+    let top = panel(&mut svg, top, "Slowest request", &shown, &bars, theme)?;
+    text(&mut svg, 0, top + 14, theme.faint, "font-size=\"13\"", &demo.when()?)?;
     svg += "</svg>\n";
     Ok(svg)
 }

@@ -30,7 +30,7 @@ pub(crate) fn record(readme: &str) -> Result<String> {
     writeln!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"ui-monospace, Menlo, \
-         Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"13\" role=\"img\">\n<title>Two terminals: one builds, the \
+         Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"11.5\" role=\"img\">\n<title>Two terminals: one builds, the \
          other is parked until the value is there</title>\n<style>"
     )?;
     for (number, line) in lines.iter().enumerate() {
