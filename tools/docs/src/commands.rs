@@ -61,12 +61,13 @@ impl Commands {
         head(&["command", "what it does"]) + &rows.collect::<String>()
     }
 
+    /// Every command in one line: its section says what it does.
     pub(crate) fn links(&self) -> String {
-        let rows = self.0.iter().map(|command| {
+        let links = self.0.iter().map(|command| {
             let anchor = command.name.replace('.', "").to_lowercase();
-            row([&format!("[`{}`](#{anchor})", command.name), &command.summary])
+            format!("[`{}`](#{anchor})", command.name)
         });
-        head(&["command", "does"]) + &rows.collect::<String>()
+        format!("\n{}\n\n", links.collect::<Vec<_>>().join(" ·\n"))
     }
 
     /// What FILL, SET and TOUCH say of a value.

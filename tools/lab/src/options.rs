@@ -41,7 +41,7 @@ pub(crate) struct Demo {
     pub(crate) clients: u32,
 
     /// How often the cache entry expires in each run
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) expiries: u32,
 
     /// How long the cached report lives, in milliseconds
@@ -49,7 +49,7 @@ pub(crate) struct Demo {
     pub(crate) ttl_ms: u64,
 
     /// How long the report's query should take on its own, in milliseconds: the database is filled until it does
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(5..=5000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(5..=5000))]
     pub(crate) query_ms: u64,
 
     /// No request begins after this many seconds of one run: without protection it can take minutes
