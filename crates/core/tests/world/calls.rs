@@ -132,7 +132,7 @@ impl World {
     }
 
     pub fn outdate_at(&mut self, place: &Place, version: u64, options: &str) -> String {
-        let floor_ms = only_option(words(options), "PX", 1..=MAX_MS).unwrap();
+        let floor_ms = only_option(words(options), &corral_core::options::OUTDATE).unwrap();
         reply_line(&self.step(place, |node, key| node.outdate(key, version, floor_ms)))
     }
 
