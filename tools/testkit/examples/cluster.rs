@@ -66,8 +66,10 @@ fn move_a_slot(cluster: &Cluster) {
         if names.is_empty() {
             break;
         }
-        let port = cluster.nodes[1].port;
-        let moved = source.run(&format!("MIGRATE 127.0.0.1 {port} \"\" 0 60000 KEYS {}", names.join(" ")));
+        let port = cluster.nodes[1].port.to_string();
+        let call = ["MIGRATE", "127.0.0.1", &port, "", "0", "60000", "KEYS"];
+        let words: Vec<&[u8]> = call.into_iter().chain(names.iter().map(String::as_str)).map(str::as_bytes).collect();
+        let moved = source.call(&words);
         assert!(moved.is_ok(), "{moved:?}");
     }
     for node in [1, 0, 2] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use corral_core::node::ask::Form;
 use corral_core::node::{Caller, Key, Node, Reply, Step};
 use corral_core::request::{only_option, Labelled, Labels, Options};
-use corral_core::time::{Clock, MAX_MS};
+use corral_core::time::Clock;
 use corral_core::token::Token;
 
 use super::{line, place, reply_line, Client, Parked, Place, Value, World};
