@@ -2,7 +2,7 @@
 
 use corral_core::error::Error;
 use corral_core::options;
-use corral_core::request::{message, only_option};
+use corral_core::request::{message, only_option, Request};
 use corral_core::words::token;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg, Kind};
@@ -40,7 +40,7 @@ impl Command for Fail {
         if !context.flags().is_master() {
             return Err(read_only(context, name));
         }
-        let told = keyspace::step(context, name, |node, key| node.fail(key, token, message, backoff_ms));
+        let told = keyspace::step(context, name, &Request::Fail { token, message, backoff_ms });
         reply::reply(context, told, name)
     }
 }
