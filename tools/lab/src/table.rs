@@ -36,11 +36,16 @@ impl Table {
     }
 
     pub(crate) fn markdown(&self) -> String {
+        format!("### {}\n\n{}", self.title, self.rows_as_markdown())
+    }
+
+    /// The table and its note, without the title.
+    pub(crate) fn rows_as_markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let rule = vec!["---:"; self.header.len().saturating_sub(1)].join("|");
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         let note = if self.note.is_empty() { String::new() } else { format!("\n{}\n", self.note) };
-        format!("### {}\n\n{}|---|{rule}|\n{rows}{note}", self.title, line(&self.header))
+        format!("{}|---|{rule}|\n{rows}{note}", line(&self.header))
     }
 
     pub(crate) fn html(&self) -> String {
