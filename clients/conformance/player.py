@@ -29,7 +29,7 @@ def words_of(command: list[str], verbose: bool) -> list[str]:
     """What the driver's library and language have."""
     driver = Driver(command, Builds(), verbose)
     call = driver.send({"do": "hello"})
-    if not call.answered.wait(60) or "error" in call.answer:
+    if not call.answered.wait(START_DEADLINE) or "error" in call.answer:
         raise Mismatch(f"the driver does not answer hello: {call.answer}\n{driver.end()}")
     driver.end()
     has: list[str] = call.answer["value"]["has"]
@@ -232,8 +232,11 @@ class Player:
             self._kept[step["keep"]] = got
 
     def _do_waiters(self, step: dict[str, Any]) -> None:
+        fields = ["corral_waiters"] if step.get("parked") else ["corral_waiters", "corral_listeners"]
+
         def count() -> int:
-            return sum(int(node.info("corral")["corral_waiters"]) for node in self.servers.nodes)
+            infos = [node.info("corral") for node in self.servers.nodes]
+            return sum(int(info.get(field, 0)) for info in infos for field in fields)
 
         if "at_most" in step:
             if count() > step["at_most"]:
@@ -264,9 +267,10 @@ class Player:
                 continue
             for line in node.call("CLIENT", "LIST").splitlines():
                 client = dict(field.split("=", 1) for field in line.split() if "=" in field)
-                if "b" in client["flags"]:
-                    command = ("UNBLOCK", client["id"], "ERROR") if who == "unblock" else ("KILL", "ID", client["id"])
-                    node.call("CLIENT", *command)
+                if who == "unblock" and "b" in client["flags"]:
+                    node.call("CLIENT", "UNBLOCK", client["id"], "ERROR")
+                if who == "waiters" and set("bP") & set(client["flags"]):
+                    node.call("CLIENT", "KILL", "ID", client["id"])
 
     def _do_server(self, step: dict[str, Any]) -> None:
         node, action = self.servers.nodes[step.get("node", 0)], step["action"]

@@ -34,6 +34,11 @@ export function withPrefix(prefix: string, key: Argument): Argument {
   return typeof key === 'string' ? prefix + key : Buffer.concat([Buffer.from(prefix), key])
 }
 
+/** The key's channel is named like it. Both libraries take channels as texts only. */
+export function channelOf(key: Argument): string | undefined {
+  return Buffer.isBuffer(key) && !Buffer.from(key.toString()).equals(key) ? undefined : key.toString()
+}
+
 /** The same text for the same bytes, whether they were given as text or not. */
 export function idOf(key: Argument): string {
   if (typeof key === 'string') return key

@@ -1,8 +1,8 @@
 // The object that applications use: getOrBuild and what goes with it.
 import { Claim } from './claim.js'
-import { checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
+import { channelOf, checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
 import { Builder, enclosing, refuseRecursion, type Build, type Built, type Job } from './build.js'
-import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, Unsupported, WaitTimeout } from './errors.js'
+import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, Unsupported, WaitTimeout, type ServerError } from './errors.js'
 import { Flight, type Parking, type Question } from './flight.js'
 import { cachedFunction, type CachedFunction, type KeyOf } from './functions.js'
 import type { Lease } from './lease.js'
@@ -33,6 +33,7 @@ export class Corral {
   #present: Servers | undefined
   #module: Module | undefined
   #asking: Promise<Module> | undefined
+  #deaf = false
 
   /** Talks to no server yet. The client's settings are used, its connections are not. */
   constructor(client: Client, defaults: Defaults = {}) {
@@ -229,7 +230,8 @@ export class Corral {
     if (!flight || flight.over) {
       flight = new Flight(servers, {
         key: full, options: words, leaseMs, readTimeoutMs: servers.settings.readTimeoutMs, force,
-        movesTies: has?.has('cache.renew tied') ?? true, ...(this.#near && this.#keeping(this.#near, id, options, servers.library.tracks)),
+        movesTies: has?.has('cache.renew tied') ?? true, channel: this.#deaf || !has?.has('cache.getorlock notify') ? undefined : channelOf(full),
+        deaf: (error) => this.#park(error), ...(this.#near && this.#keeping(this.#near, id, options, servers.library.tracks)),
       }, this.#parking, this.#flights, name)
     }
     return { id, flight }
@@ -245,6 +247,11 @@ export class Corral {
         near.answer(id, ticket, bytes, Math.min(freshMs < 0 ? Infinity : freshMs, mostMs))
       },
     }
+  }
+
+  #park(error: ServerError): void {
+    if (!this.#deaf) this.#log('waiting calls take a connection each: the server tells this user nothing on channels', error)
+    this.#deaf = true
   }
 
   #refreshBehind<T>(job: Job<T> & { lease: Lease }): void {

@@ -1,9 +1,10 @@
 // One flight for each key and process: callers of one key share one request, and so at most one parked connection.
 // Who is granted the lease is one of the callers, and builds with its own function.
+import type { Listening } from './ear.js'
 import { explained, isMoving, isOutage, Lost, ServerError } from './errors.js'
 import { Lease, type Held } from './lease.js'
 import type { Argument } from './link.js'
-import { pause, type Servers } from './servers.js'
+import { pause, type Server, type Servers } from './servers.js'
 
 /** What a flight tells a caller. */
 export type Outcome =
@@ -26,6 +27,10 @@ export interface Question {
   force: boolean
   /** Whether a tie can be moved (CACHE.RENEW … TIED). If not, every question takes a connection of its own. */
   movesTies: boolean
+  /** The channel on which the server tells what became of the key; without one, who waits is parked. */
+  channel: string | undefined
+  /** Why the server does not tell: a user without the channel, a database other than 0. */
+  deaf(error: ServerError): void
   /** Look by CACHE.GET first: CLIENT TRACKING tells only of what was read, and on the shared connection. */
   tracked?: boolean
   /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes; or that there was none. */
@@ -85,6 +90,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 export class Flight {
   #members = new Set<Member>()
   #parked: Held | undefined
+  #heard: { by: Server; listening: Listening } | undefined
   #building = false
   #limited = false
   over = false
@@ -141,6 +147,7 @@ export class Flight {
     if (this.#building) return
     this.#finish()
     this.#parked?.connection.close()
+    this.#heard?.listening.end()
   }
 
   #finish(): void {
@@ -160,6 +167,8 @@ export class Flight {
     } catch (error) {
       if (isOutage(error)) this.#give({ kind: 'build', outage: error })
       else this.settle({ kind: 'error', error: explained(error) })
+    } finally {
+      this.#heard?.listening.end()
     }
   }
 
@@ -170,37 +179,62 @@ export class Flight {
       if (seen.state === 'HIT') return this.#hit(seen.value!, seen.number, true)
     }
     let losses = 0
-    let park = false
+    let wait = false
     // An answer that came when all had left is looked at still: a grant in it has to be released.
     while (!this.over || first !== undefined) {
       let answer: Answer
       const began = performance.now()
       try {
         if (first !== undefined) answer = parsed(first)
-        else answer = await (park || !this.question.movesTies ? this.#askAlone(park) : this.#askShared())
+        else if (wait && this.question.channel) answer = await this.#listen(this.question.channel).catch((error) => this.#park(error))
+        else answer = await (wait || !this.question.movesTies ? this.#askAlone(wait) : this.#askShared())
         first = undefined
-        if (park) losses = 0
+        if (wait) losses = 0
       } catch (error) {
         if (this.over) return
-        if (error instanceof Lost && losses++ === 0) park = false
+        if (error instanceof Lost && losses++ === 0) wait = false
         else if (isMoving(error)) {
           if (error.code === 'MOVED') this.servers.refreshSlots(0)
-          park = false
+          wait = false
           await pause()
         } else throw error
         continue
       }
       if (answer.state === 'WAIT') {
         // Not parked although asked to be: the room is full. In step with others one would ask in vain.
-        if (park && performance.now() - began < SLICE_MS / 2) await pause()
-        park = this.waited = true
+        if (wait && !this.question.channel && performance.now() - began < SLICE_MS / 2) await pause()
+        wait = this.waited = true
       } else return await this.#take(answer)
     }
   }
 
-  async #askShared(): Promise<Answer> {
+  async #askShared(...more: string[]): Promise<Answer> {
     const { key, options } = this.question
-    return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...options]))
+    return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...options, ...more]))
+  }
+
+  // Asks over the shared connection when the server has told that there is an answer. A message may be lost with a
+  // connection, a slot, a failover, so the question is repeated now and then; the mark for the message stays meanwhile.
+  async #listen(channel: string): Promise<Answer> {
+    const by = await this.servers.of(this.question.key)
+    if (this.#heard?.by !== by || !this.#heard.listening.open) {
+      this.#heard?.listening.end()
+      this.#heard = { by, listening: await by.ear.listen(channel) }
+    }
+    const { listening } = this.#heard
+    await listening.hear(SLICE_MS)
+    if (this.over) throw new Lost('nobody waits any more')
+    if (listening.marked) return await this.#askShared()
+    listening.marked = true // a message may come before the answer
+    return await this.#askShared('NOTIFY')
+  }
+
+  async #park(error: unknown): Promise<Answer> {
+    if (!(error instanceof ServerError) || isOutage(error) || isMoving(error)) throw error
+    this.question.channel = undefined
+    const answer = await this.#askAlone(true)
+    this.question.deaf(error)
+    return answer
   }
 
   async #askAlone(park: boolean): Promise<Answer> {
