@@ -67,8 +67,8 @@ fuzz: build ## Feed arbitrary bytes to codec, arguments and a server, TIME=60 se
 deny: ## Check the dependencies: licences, sources, versions and, with a network, advisories
 	@tools/scripts/deny
 
-test-clients: build ## Try the package of each language against a server (FILTER=python; needs their toolchains)
-	@tools/scripts/test-clients $(FILTER)
+test-clients: build ## Try the package of each language against a server (FILTER=python; ARGS=quick; needs their toolchains)
+	@tools/scripts/test-clients $(FILTER) $(ARGS)
 
 demo: build ## Show a cache stampede, and what ends it
 	cargo run --profile demo -p corral-lab -- demo $(ARGS)
