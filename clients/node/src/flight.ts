@@ -3,7 +3,8 @@
 import type { Listening } from './ear.js'
 import { explained, isMoving, isOutage, Lost, ServerError } from './errors.js'
 import { Lease, type Held } from './lease.js'
-import type { Argument } from './link.js'
+import { isText, type Argument } from './link.js'
+import type { Plan } from './plan.js'
 import { pause, type Server, type Servers } from './servers.js'
 
 /** What a flight tells a caller. */
@@ -18,29 +19,26 @@ export type Outcome =
   | { kind: 'error'; error: unknown }
   | { kind: 'late' }
 
-/** How this flight asks. */
-export interface Question {
-  key: Argument
-  options: string[]
-  leaseMs: number
-  readTimeoutMs: number
-  force: boolean
+/** What all flights of a Corral have in common. */
+export interface Common {
+  readonly servers: Servers
+  readonly flights: Map<string, Flight>
+  /** How many connections of this process are parked, and may be. */
+  parked: number
+  readonly mostParked: number
   /** Whether a tie can be moved (CACHE.RENEW … TIED). If not, every question takes a connection of its own. */
   movesTies: boolean
-  /** The channel on which the server tells what became of the key; without one, who waits is parked. */
-  channel: string | undefined
-  /** Why the server does not tell: a user without the channel, a database other than 0. */
-  deaf(error: ServerError): void
-  /** Look by CACHE.GET first: CLIENT TRACKING tells only of what was read, and on the shared connection. */
-  tracked?: boolean
-  /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes; or that there was none. */
-  keep?: (bytes?: Buffer, freshMs?: number, tracked?: boolean) => void
+  /** Whether who waits can be told (GETORLOCK … NOTIFY). If not, he is parked. */
+  notifies: boolean
+  log(message: string, error?: unknown): void
 }
 
-/** How many connections of this process are parked, of all flights. */
-export interface Parking {
-  now: number
-  readonly most: number
+/** How a hit becomes a copy in this process. */
+export interface Keeping {
+  /** Look by CACHE.GET first: CLIENT TRACKING tells only of what was read, and on the shared connection. */
+  tracked: boolean
+  /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes; or that there was none. */
+  keep(bytes?: Buffer, freshMs?: number, tracked?: boolean): void
 }
 
 class Member {
@@ -98,17 +96,12 @@ export class Flight {
   waited = false
 
   /** The first member joins in the same turn, before there can be an answer. */
-  constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly flights: Map<string, Flight>, readonly name: string) {
-    flights.set(name, this)
-    const { key, options, movesTies, tracked } = question
-    const answer = movesTies && !tracked ? servers.tryCall(key, ['CACHE.GETORLOCK', key, ...options]) : undefined
-    if (answer) answer.then((reply) => this.#begin(reply), (error: unknown) => this.#beginAfter(error))
-    else queueMicrotask(() => this.#begin())
-  }
-
-  #beginAfter(error: unknown): void {
-    this.servers.report(this.question.key, error)
-    this.#begin()
+  constructor(readonly common: Common, readonly key: Argument, readonly plan: Plan, readonly name: string, readonly keeping?: Keeping) {
+    common.flights.set(name, this)
+    const begin = (reply?: unknown) => this.#begin(reply)
+    const asked = common.movesTies && !keeping?.tracked
+      && common.servers.tryAsk(key, ['CACHE.GETORLOCK', key, ...plan.words], begin, () => begin())
+    if (!asked) queueMicrotask(begin)
   }
 
   // A hit ends here: no timer was set for it, and no other promise made.
@@ -152,12 +145,13 @@ export class Flight {
 
   #finish(): void {
     this.over = true
-    this.question.keep?.()
-    if (this.flights.get(this.name) === this) this.flights.delete(this.name)
+    this.keeping?.keep()
+    const { flights } = this.common
+    if (flights.get(this.name) === this) flights.delete(this.name)
   }
 
   #hit(bytes: Buffer, freshMs: number, tracked: boolean): void {
-    this.question.keep?.(bytes, freshMs, tracked)
+    this.keeping?.keep(bytes, freshMs, tracked)
     this.settle({ kind: 'value', bytes, stale: false })
   }
 
@@ -173,9 +167,8 @@ export class Flight {
   }
 
   async #ask(first: unknown): Promise<void> {
-    const { key, tracked, force } = this.question
-    if (tracked && !force) {
-      const seen = parsed(await this.servers.call(key, ['CACHE.GET', key]))
+    if (this.keeping?.tracked && !this.plan.force) {
+      const seen = parsed(await this.common.servers.call(this.key, ['CACHE.GET', this.key]))
       if (seen.state === 'HIT') return this.#hit(seen.value!, seen.number, true)
     }
     let losses = 0
@@ -186,15 +179,15 @@ export class Flight {
       const began = performance.now()
       try {
         if (first !== undefined) answer = parsed(first)
-        else if (wait && this.question.channel) answer = await this.#listen(this.question.channel).catch((error) => this.#park(error))
-        else answer = await (wait || !this.question.movesTies ? this.#askAlone(wait) : this.#askShared())
+        else if (wait && this.#channel) answer = await this.#listen(this.#channel).catch((error) => this.#park(error))
+        else answer = await (wait || !this.common.movesTies ? this.#askAlone(wait) : this.#askShared())
         first = undefined
         if (wait) losses = 0
       } catch (error) {
         if (this.over) return
         if (error instanceof Lost && losses++ === 0) wait = false
         else if (isMoving(error)) {
-          if (error.code === 'MOVED') this.servers.refreshSlots(0)
+          if (error.code === 'MOVED') this.common.servers.refreshSlots(0)
           wait = false
           await pause()
         } else throw error
@@ -202,21 +195,26 @@ export class Flight {
       }
       if (answer.state === 'WAIT') {
         // Not parked although asked to be: the room is full. In step with others one would ask in vain.
-        if (wait && !this.question.channel && performance.now() - began < SLICE_MS / 2) await pause()
+        if (wait && !this.#channel && performance.now() - began < SLICE_MS / 2) await pause()
         wait = this.waited = true
       } else return await this.#take(answer)
     }
   }
 
   async #askShared(...more: string[]): Promise<Answer> {
-    const { key, options } = this.question
-    return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...options, ...more]))
+    const { key, plan, common } = this
+    return parsed(await common.servers.call(key, ['CACHE.GETORLOCK', key, ...plan.words, ...more]))
+  }
+
+  // The key's own channel; both libraries take channels as texts only.
+  get #channel(): string | undefined {
+    return this.common.notifies && isText(this.key) ? this.key.toString() : undefined
   }
 
   // Asks over the shared connection when the server has told that there is an answer. A message may be lost with a
   // connection, a slot, a failover, so the question is repeated now and then; the mark for the message stays meanwhile.
   async #listen(channel: string): Promise<Answer> {
-    const by = await this.servers.of(this.question.key)
+    const by = await this.common.servers.of(this.key)
     if (this.#heard?.by !== by || !this.#heard.listening.open) {
       this.#heard?.listening.end()
       this.#heard = { by, listening: await by.ear.listen(channel) }
@@ -231,51 +229,51 @@ export class Flight {
 
   async #park(error: unknown): Promise<Answer> {
     if (!(error instanceof ServerError) || isOutage(error) || isMoving(error)) throw error
-    this.question.channel = undefined
     const answer = await this.#askAlone(true)
-    this.question.deaf(error)
+    if (this.common.notifies) this.common.log('waiting calls take a connection each: the server tells this user nothing on channels', error)
+    this.common.notifies = false
     return answer
   }
 
   async #askAlone(park: boolean): Promise<Answer> {
-    const { key, options, readTimeoutMs } = this.question
-    if (park && this.parking.now >= this.parking.most) {
+    const { key, plan, common } = this
+    if (park && common.parked >= common.mostParked) {
       await pause()
       return await this.#askShared()
     }
-    this.parking.now++
+    common.parked++
     let held: Held | undefined
     let granted = false
     try {
-      const server = await this.servers.of(key)
+      const server = await common.servers.of(key)
       held = this.#parked = { server, connection: await server.borrow() }
       if (this.over) throw new Lost('nobody waits any more')
       const blocking = park ? ['BLOCK', String(SLICE_MS)] : []
       const answer = parsed(await held.connection.call(
-        ['CACHE.GETORLOCK', key, ...options, 'TIED', ...blocking], park ? SLICE_MS + 2000 : readTimeoutMs))
+        ['CACHE.GETORLOCK', key, ...plan.words, 'TIED', ...blocking], park ? SLICE_MS + 2000 : common.servers.settings.readTimeoutMs))
       granted = answer.state === 'LOCK' || answer.state === 'REFRESH'
       return granted ? { ...answer, held } : answer
     } catch (error) {
       if (!this.over) held?.server.report(error)
       throw error
     } finally {
-      this.parking.now--
+      common.parked--
       this.#parked = undefined
       if (held && !granted) held.server.giveBack(held.connection)
     }
   }
 
   async #take(answer: Answer): Promise<void> {
-    const { key, leaseMs, readTimeoutMs } = this.question
+    const { key, plan, common } = this
     const lease = (answer.state === 'LOCK' || answer.state === 'REFRESH')
-      ? new Lease(this.servers, key, answer.number, leaseMs, readTimeoutMs, answer.held) : undefined
+      ? new Lease(common.servers, key, answer.number, plan.leaseMs, answer.held) : undefined
     switch (answer.state) {
       case 'HIT':
         return this.#hit(answer.value!, answer.number, false)
       case 'STALE':
         return this.settle({ kind: 'value', bytes: answer.value!, stale: true })
       case 'REFRESH':
-        if (this.question.force) return await this.#grant(lease!)
+        if (plan.force) return await this.#grant(lease!)
         return this.#refresh(lease!, answer.value!)
       case 'LOCK':
         return await this.#grant(lease!)

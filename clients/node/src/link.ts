@@ -5,6 +5,11 @@ import { Lost, type ServerError } from './errors.js'
 
 export type Argument = string | Buffer
 
+/** Whether it is the same as a text. */
+export function isText(argument: Argument): boolean {
+  return typeof argument === 'string' || Buffer.from(argument.toString()).equals(argument)
+}
+
 /** A single connection as a library gives it. */
 export interface Link {
   /** Resolves once commands can be sent; rejects with a Lost or a ServerError. */
@@ -77,20 +82,21 @@ export class Connection {
   }
 
   call(args: Argument[], limitMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => this.ask(args, limitMs, resolve, reject))
+  }
+
+  /** As `call`, by callbacks: each promise on the way costs a hit. */
+  ask(args: Argument[], limitMs: number, answered: (reply: unknown) => void, refused: (error: unknown) => void): void {
     this.#pending++
     if (!this.#timer) this.#watch(limitMs)
-    return this.link.send(args).then(this.#answered, this.#refused)
-  }
-
-  readonly #answered = (reply: unknown): unknown => {
-    this.#pending--
-    this.#silentTicks = 0
-    return reply
-  }
-
-  readonly #refused = (error: unknown): never => {
-    this.#answered(undefined)
-    throw this.#hung ? new Silent(`${this.where} does not answer`) : this.link.errorOf(error)
+    this.link.send(args).then((reply) => {
+      this.#pending--
+      this.#silentTicks = 0
+      answered(reply)
+    }, (error: unknown) => {
+      this.#pending--
+      refused(this.#hung ? new Silent(`${this.where} does not answer`) : this.link.errorOf(error))
+    })
   }
 
   close(): void {

@@ -32,9 +32,14 @@ export class Server {
     return this.node ?? this.library.where
   }
 
-  /** Asks over the shared connection if there is one just now, and answers once. For hits, of which there are many. */
-  tryCall(args: Argument[]): Promise<unknown> | undefined {
-    return this.#present?.open && !this.#gone ? this.#present.call(args, this.settings.readTimeoutMs) : undefined
+  /** Asks over the shared connection if there is one just now, and only once. For hits, of which there are many. */
+  tryAsk(args: Argument[], answered: (reply: unknown) => void, refused: (error: unknown) => void): boolean {
+    if (!this.#present?.open || this.#gone) return false
+    this.#present.ask(args, this.settings.readTimeoutMs, answered, (error) => {
+      this.report(error)
+      refused(error)
+    })
+    return true
   }
 
   /** Asks over the shared connection; after a loss once more, over a new one. */
@@ -171,16 +176,10 @@ export class Servers {
   }
 
   /** Asks at once, or not at all: whatever is not usual is for `call`. */
-  tryCall(key: Argument, args: Argument[]): Promise<unknown> | undefined {
+  tryAsk(key: Argument, args: Argument[], answered: (reply: unknown) => void, refused: (error: unknown) => void): boolean {
     const node = this.library.topology ? this.#presentSlots?.[calculateSlot(key as string)] : undefined
-    if (this.library.topology && node === undefined) return undefined
-    return this.#servers.get(node)?.tryCall(args)
-  }
-
-  /** What became of such a call. */
-  report(key: Argument, error: unknown): void {
-    const node = this.library.topology ? this.#presentSlots?.[calculateSlot(key as string)] : undefined
-    this.#servers.get(node)?.report(error)
+    if (this.library.topology && node === undefined) return false
+    return this.#servers.get(node)?.tryAsk(args, answered, refused) ?? false
   }
 
   /** Asks the master of the key, and follows the key where it went. */
