@@ -18,6 +18,7 @@
 //! | [`stored`] | entries on their way to and from files, replicas and digests |
 //! | [`settings`], [`info`], [`latencies`], [`resets`], [`log`] | what operators set and see |
 //! | [`reply`] | answers as they are written |
+//! | `trace` | in a build with that feature: the file that the node's inputs are written to |
 
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -47,6 +48,8 @@ mod resets;
 mod scheduler;
 mod settings;
 mod stored;
+#[cfg(feature = "trace")]
+mod trace;
 
 use corral_core::node::event::Event;
 use corral_server::command::register;

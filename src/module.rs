@@ -113,7 +113,7 @@ impl Module for Corral {
             .unwrap_or((Answer::Wait { left_ms: 0 }, None));
         if let Some(ended) = ended {
             memory::try_with(|memory| {
-                memory.node.counters.waiters_timed_out += 1;
+                memory.node.counters_mut().waiters_timed_out += 1;
                 memory.waits.record(moment.steady_us.saturating_sub(ended.since_us));
             });
         }

@@ -8,6 +8,7 @@
 use corral_core::node::name::Name;
 use corral_core::node::outbox::Outcome;
 use corral_core::node::turn::Due;
+use corral_core::request::Request;
 use corral_core::time::SteadyMs;
 use corral_server::{clock, timer, Context, Ownership};
 
@@ -157,7 +158,7 @@ fn visit(context: &Context, is_master: bool, is_cluster: bool) {
         }
         let string = context.string(&name);
         if !is_master {
-            keyspace::look(context, string.as_key(), |node, key| node.observe(key));
+            keyspace::look(context, string.as_key(), &Request::Observe);
             continue;
         }
         if is_cluster {

@@ -2,6 +2,7 @@
 
 /// A moment, in milliseconds since the Unix epoch, or [`UnixMs::NEVER`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnixMs(u64);
 
 /// The largest number of milliseconds any option or sum may reach: 2^53 - 1, exact in every client's number type,
@@ -76,6 +77,7 @@ impl UnixMs {
 
 /// One reading of the server's two clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Moment {
     /// Microseconds since the Unix epoch, by the clock that deadlines are on and that an operator can set.
     pub wall_us: u64,
@@ -114,6 +116,7 @@ impl Clock {
 
 /// A moment of the clock that is never set, in milliseconds, or [`SteadyMs::NEVER`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct SteadyMs(pub u64);
 
 impl SteadyMs {

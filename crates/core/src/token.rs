@@ -2,6 +2,7 @@
 
 /// A lease's number. 1 to 2^53 - 1, so that every client language's number type holds it exactly.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Token(u64);
 
 impl Token {

@@ -1,12 +1,12 @@
 //! The server around one node: keys, clients, clock and a replica. What the module's shell does, and no more.
 
 use corral_core::entry::Entry;
-use corral_core::node::ask::Form;
 use corral_core::node::event::Event;
 use corral_core::node::name::Name;
 use corral_core::node::outbox::Outcome;
 use corral_core::node::rooms::WaiterId;
 use corral_core::node::turn::Due;
+use corral_core::node::Form;
 use corral_core::node::{Becomes, Caller, Effect, Environment, Held, Key, Node, Parking, Reply, Step, Writes};
 use corral_core::request::Options;
 use corral_core::settings::Settings;

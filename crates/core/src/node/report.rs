@@ -209,7 +209,7 @@ impl Node {
                 queued: group.queued(),
                 granted: group.granted,
                 refused: group.refused,
-                circuit: group.circuit_word(now),
+                circuit: group.circuit.word(now),
             })
             .collect()
     }

@@ -136,7 +136,7 @@ fn a_permit_kept_for_a_listener_that_does_not_come_goes_to_the_next() {
 fn a_listener_where_writes_are_refused_is_told_to_ask_again() {
     let mut w = World::new();
     w.server.writes = corral_core::node::Writes::Refused((*b"MISCONF disk").into());
-    assert_eq!(w.ask_as(1, &place("k"), "NOTIFY", corral_core::node::ask::Form::Batch), "WAIT 0");
+    assert_eq!(w.ask_as(1, &place("k"), "NOTIFY", corral_core::node::Form::Batch), "WAIT 0");
     w.settle();
     assert_eq!(w.take_published(), ["k WAIT 0"]);
 }

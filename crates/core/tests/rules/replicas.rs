@@ -1,6 +1,7 @@
 //! Replicas, failover, loads, swaps: rules 2, 4, 6 and 12.
 
-use corral_core::node::event::{Event, LoadedFrom, LoadedLease};
+use corral_core::node::event::Event;
+use corral_core::node::loading::{LoadedFrom, LoadedLease};
 use corral_core::token::Token;
 
 use crate::world::{name_of, place, Value, World};

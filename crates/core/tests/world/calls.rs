@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corral_core::node::ask::Form;
+use corral_core::node::Form;
 use corral_core::node::{Caller, Key, Node, Reply, Step};
 use corral_core::request::{only_option, Labelled, Labels, Options};
 use corral_core::time::{Clock, MAX_MS};
