@@ -35,7 +35,7 @@ class Flask:
         self.ports = [free_port()]
         environment = os.environ | {
             "REDIS_URL": redis_url,
-            "PYTHONPATH": str(ROOT / "examples/python"),
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "examples/python"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]),
             "SHOP_DATABASE": shop,
             "SHOP_SECONDS": "0.5",
         }
@@ -148,7 +148,10 @@ def main():
     page = {"flask": Flask, "next": Next}[kind](*place, f"redis://127.0.0.1:{server.port}", shop, log)
     try:
         for number in range(len(page.ports)):
-            while Visit(page, number, 0).visit(page.ports[number]) != "ok":
+            deadline = time.monotonic() + 120
+            while (what := Visit(page, number, 0).visit(page.ports[number])) != "ok":
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"the page does not start: {what}, see {directory}/log")
                 time.sleep(0.1)
         database = sqlite3.connect(shop, timeout=30)
 
