@@ -49,7 +49,7 @@ class Flask:
 
     def stop(self):
         self._gunicorn.terminate()
-        self._gunicorn.wait(20)
+        self._gunicorn.wait(60)
 
 
 class Next:
@@ -81,7 +81,7 @@ class Next:
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
-            process.wait(20)
+            process.wait(60)
 
 
 def pid_of_port(port):
