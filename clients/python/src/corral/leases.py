@@ -162,7 +162,7 @@ class Leases:
 def fill_options(features: Features, o: Call, made: Any) -> list[Any]:
     """What FILL is told, as far as it depends on the value. What is wrong in it is raised to the build's caller."""
     options: list[Any] = []
-    ttl = o.ttl(made) if callable(o.ttl) else o.ttl
+    ttl: Any = o.ttl(made) if callable(o.ttl) else o.ttl
     if ttl is not None:
         options += ["PX", milliseconds(ttl)] if ttl > 0 else ["PXAT", 1]  # 0: for those who wait, not to be kept
     for name in ("swr", "sie"):
@@ -170,7 +170,7 @@ def fill_options(features: Features, o: Call, made: Any) -> list[Any]:
             options += [name.upper(), milliseconds(getattr(o, name))]
     if o.jitter:
         options += ["JITTER", o.jitter]
-    tags = o.tags(made) if callable(o.tags) else o.tags
+    tags: Any = o.tags(made) if callable(o.tags) else o.tags
     if tags:
         features.need("cache.fill tags")
         options += ["TAGS", len(tags), *(tag.encode() if isinstance(tag, str) else tag for tag in tags)]
