@@ -2,8 +2,8 @@
 import { Lost } from './errors.js'
 import { within, type Connection } from './link.js'
 
-/** The two libraries give and take channels as texts. */
-export type Hears = (channel: string) => void
+/** The two libraries give and take channels as texts. The message is `STATE number`, what who waits would get. */
+export type Hears = (message: string, channel: string) => void
 
 interface Channel {
   all: Set<Listening>
@@ -49,8 +49,8 @@ export class Ear {
     const known = await this.#connection
     if (known?.open) return known
     if (known) this.close()
-    this.#connection ??= this.open((channel) => {
-      for (const listening of this.#channels.get(channel)?.all ?? []) listening.tell()
+    this.#connection ??= this.open((message, channel) => {
+      for (const listening of this.#channels.get(channel)?.all ?? []) listening.tell(message)
     })
     const opening = this.#connection
     try {
@@ -84,6 +84,8 @@ export class Listening {
   open = true
   /** Whether the server was asked to tell, and has not told yet. */
   marked = false
+  /** What it told then. */
+  message = ''
   #wake = () => {}
 
   constructor(readonly ended: (listening: Listening) => void) {}
@@ -100,8 +102,9 @@ export class Listening {
     })
   }
 
-  tell(): void {
+  tell(message: string): void {
     this.marked = false
+    this.message = message
     this.#wake()
   }
 

@@ -201,9 +201,8 @@ export class Flight {
     }
   }
 
-  async #askShared(...more: string[]): Promise<Answer> {
-    const { key, plan, common } = this
-    return parsed(await common.servers.call(key, ['CACHE.GETORLOCK', key, ...plan.words, ...more]))
+  async #askShared(words = this.plan.words): Promise<Answer> {
+    return parsed(await this.common.servers.call(this.key, ['CACHE.GETORLOCK', this.key, ...words]))
   }
 
   // The key's own channel; both libraries take channels as texts only.
@@ -224,7 +223,9 @@ export class Flight {
     if (this.over) throw new Lost('nobody waits any more')
     if (listening.marked) return await this.#askShared()
     listening.marked = true // a message may come before the answer
-    return await this.#askShared('NOTIFY')
+    // Who asked for a new value (FORCE) is content with the one that he waited for.
+    const words = listening.message.startsWith('HIT') ? this.plan.words.filter((word) => word !== 'FORCE') : this.plan.words
+    return await this.#askShared([...words, 'NOTIFY'])
   }
 
   async #park(error: unknown): Promise<Answer> {

@@ -69,7 +69,7 @@ function ofCluster(cluster: any): Library {
 function linkOf(redis: any, { hears }: Messages): Link {
   let failed: unknown
   redis.on('error', (error: unknown) => (failed = error)) // commands report what went wrong, but for the handshake
-  if (hears) redis.on('smessage', hears)
+  if (hears) redis.on('smessage', (channel: string, message: string) => hears(message, channel))
   return {
     ready: redis.connect().then(() => {}, (error: unknown) => {
       redis.disconnect()

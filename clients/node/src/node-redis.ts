@@ -104,7 +104,7 @@ function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, { 
     close() {
       if (client.isOpen) client.destroy()
     },
-    subscribe: (channel) => client.sSubscribe(channel, (_message: string, told: string) => hears?.(told)),
+    subscribe: (channel) => client.sSubscribe(channel, hears),
     unsubscribe: (channel) => client.sUnsubscribe(channel),
     onEnd: (ended) => client.on('error', ended), // of one that does not reconnect
   }
