@@ -195,7 +195,7 @@ export class Corral {
           throw outcome.error
         case 'late':
           if (options.onTimeout === 'build') return await this.#builder.do(job)
-          throw new WaitTimeout(`waited ${options.wait ?? 10} s for somebody else's build of "${id}"${this.#whileBuilding()}`)
+          throw new WaitTimeout(`"${id}" was not there within ${options.wait ?? 10} s${this.#whileBuilding()}`)
         case 'again':
       }
     }
