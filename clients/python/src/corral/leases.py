@@ -131,11 +131,12 @@ class Leases:
                 try:
                     reply = await lease.link.call(command, lease.key, lease.token, *arguments)
                     await lease.node.give(lease.link)
-                    return reply
+                    return self._concluded(lease, command, reply)
                 except Exception as error:
                     if await self._is_final(lease, lease.link, command, error):
                         raise
-            return await self._server.command(command, lease.key, lease.token, *arguments)
+            reply = await self._server.command(command, lease.key, lease.token, *arguments)
+            return self._concluded(lease, command, reply)
         except NoPermission:
             raise
         except Exception as error:
@@ -145,6 +146,11 @@ class Leases:
         finally:
             if alone:
                 lease.speaking.leave()
+
+    def _concluded(self, lease: Lease, command: str, reply: Any) -> Any:
+        if reply is None and command == "CACHE.FILL":  # invalidated or taken over meanwhile
+            self._tell("not_stored", lease.key)
+        return reply
 
     async def _is_final(self, lease: Lease, link: Link, command: str, error: Exception) -> bool:
         """Whether another connection would hear the same."""
