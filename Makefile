@@ -76,8 +76,8 @@ fuzz: build ## Feed arbitrary bytes to codec, arguments and a server, TIME=60 se
 deny: ## Check the dependencies: licences, sources, versions and, with a network, advisories
 	@tools/scripts/deny
 
-test-clients: build ## Try the package of each language against a server (FILTER=python; needs their toolchains)
-	@tools/scripts/test-clients $(FILTER)
+test-clients: build ## Try the package of each language against a server (FILTER=python; ARGS=quick; needs their toolchains)
+	@tools/scripts/test-clients $(FILTER) $(ARGS)
 
 # Not the module as it is installed: link-time optimisation would take longer than everything else here.
 demo: setup ## Show a cache stampede, and what ends it (under two minutes; then half a minute)
