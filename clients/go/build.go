@@ -2,7 +2,6 @@ package corral
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -118,7 +117,7 @@ func (c *Cache) enterDegraded(ctx context.Context, j job) (leave func(), err err
 	case c.degraded <- struct{}{}:
 		return func() { <-c.degraded }, nil
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		err = ctx.Err()
 	case <-timer.C:
 		err = fmt.Errorf("%w: too many builds at once without the server, %q had no turn", ErrWaitTimeout, j.key)
 	}
@@ -206,10 +205,7 @@ func (c *Cache) refreshBehind(ctx context.Context, j job) {
 		defer done()
 		defer c.survive(j)
 		j.lease.tie()
-		_, err := c.do(ctx, j) // logged and told where it happened
-		if errors.Is(err, ErrUsage) {
-			c.settings.log.Error("corral: a refresh was not begun", "key", j.key, "error", err)
-		}
+		_, _ = c.do(ctx, j) // its error is logged and told where it happened
 		c.dropNear(j.key)
 	}
 	if j.plan.background == nil {

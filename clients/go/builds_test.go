@@ -134,6 +134,28 @@ func TestTheLibrarysOwnTimeOutsDoNotBite(t *testing.T) {
 	})
 }
 
+// A group may set a time to block for those who do not say one. Over a connection that others share it would stall them all.
+func TestAGroupsOwnBlockTimeParksNobodyElse(t *testing.T) {
+	eachLibrary(t, func(t *testing.T, s *server, open opener) {
+		s.command(t, "CONFIG", "SET", "corral.groups", "reports block-ms 60000")
+		cache := open(corral.Wait(time.Minute), corral.Degrade(false))
+		token := s.lock(t, "k")
+		waits := begin(func() (string, error) {
+			return corral.GetOrBuild(context.Background(), cache, "k", give("own"), corral.Group("reports"))
+		})
+		s.waiters(t, 1)
+		for range 20 { // more than there are shared connections
+			if _, err := corral.GetOrBuild(context.Background(), cache, "other", give("v")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.command(t, "CACHE.FILL", "k", token, `"theirs"`)
+		if r := answer(t, waits); r.value != "theirs" {
+			t.Errorf("got %v", r)
+		}
+	})
+}
+
 func TestTheServerSeesAKilledConnectionAndTheValueIsStillStored(t *testing.T) {
 	eachLibrary(t, func(t *testing.T, s *server, open opener) {
 		cache := open(corral.Lease(5 * time.Minute))

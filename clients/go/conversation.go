@@ -29,7 +29,11 @@ func parsed(reply any) (answer, error) {
 
 // askOnce is the one question of a hit, over what is shared.
 func (f *flight) askOnce() (any, error) {
-	return f.cache.servers.call(context.Background(), f.key, f.question()...)
+	var more []string
+	if f.plan.group != "" {
+		more = []string{"BLOCK", "1"} // or a block-ms of the group would park everybody's connection
+	}
+	return f.cache.servers.call(context.Background(), f.key, f.question(more...)...)
 }
 
 func (f *flight) question(more ...string) []string {
@@ -121,6 +125,7 @@ func (f *flight) converse(reply any, err error) error {
 				c.servers.forgetSlots(0)
 			}
 			parks = false
+			f.mustWait()
 			_ = pause(context.Background())
 		case err != nil:
 			return err

@@ -111,7 +111,7 @@ func get[T any](ctx context.Context, c *Cache, key string, p *plan, build func(c
 
 func (c *Cache) get(ctx context.Context, key string, p *plan, build func(context.Context) (product, error)) (product, error) {
 	if err := ctx.Err(); err != nil {
-		return product{}, context.Cause(ctx)
+		return product{}, err
 	}
 	for outer := enclosing(ctx); outer != nil; outer = outer.outer {
 		if outer.cache == c && outer.key == key {
@@ -300,6 +300,6 @@ func await[T any](ctx context.Context, f func() (T, error)) (T, error) {
 		return r.value, r.err
 	case <-ctx.Done():
 		var none T
-		return none, context.Cause(ctx)
+		return none, ctx.Err()
 	}
 }

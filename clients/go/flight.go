@@ -159,7 +159,7 @@ func (f *flight) wait(ctx context.Context, m *member, deadline time.Time) outcom
 					f.settle(outcome{kind: askAgain})
 				}
 			}
-			return outcome{kind: hasError, err: context.Cause(ctx)}
+			return outcome{kind: hasError, err: ctx.Err()}
 		}
 	}
 }

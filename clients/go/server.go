@@ -52,7 +52,7 @@ func (s *server) call(args ...string) (any, error) {
 			return reply, err
 		}
 		loss := lostBy(s.where(), err)
-		s.forget(node)
+		s.replace(node)
 		if losses > 0 || loss.silent {
 			return nil, s.begin(loss)
 		}
@@ -101,23 +101,38 @@ func (s *server) borrow() (*held, error) {
 	return nil, s.begin(lostBy(s.where(), err))
 }
 
-// forget closes what is shared if it is still this, and what was idle beside it.
-func (s *server) forget(node Node) {
+// replace has the next call use something new instead of this, and of what was idle beside it. Calls that are under way
+// over it may still be answered.
+func (s *server) replace(node Node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.node == node || node == nil {
+	if s.node == node {
+		time.AfterFunc(s.settings.ReadTimeout, node.Close)
+		s.node = nil
 		s.leave()
 	}
+}
+
+// abandon is for a server that became a replica: with Sentinel, new connections find the new master.
+func (s *server) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leave()
 }
 
 func (s *server) leave() {
 	if s.node != nil {
 		go s.node.Close()
 	}
+	s.node = nil
+	s.dropIdle()
+}
+
+func (s *server) dropIdle() {
 	for _, conn := range s.idle {
 		go conn.Close()
 	}
-	s.node, s.idle = nil, nil
+	s.idle = nil
 }
 
 func (s *server) close() {
@@ -133,7 +148,9 @@ func (s *server) report(err error) {
 	if !errors.As(err, &loss) {
 		return
 	}
-	s.forget(nil)
+	s.mu.Lock()
+	s.dropIdle()
+	s.mu.Unlock()
 	if loss.silent {
 		s.begin(loss)
 	}

@@ -94,7 +94,7 @@ func (s *servers) follow(ctx context.Context, server *server, err error, args []
 			return false, nil, err
 		}
 	case "READONLY": // it became a replica: with Sentinel a new connection finds the new master
-		server.forget(nil)
+		server.abandon()
 		return false, nil, err
 	default:
 		return false, nil, err
@@ -157,7 +157,7 @@ func (s *servers) each(masters []*server, done map[string]bool, args []string) m
 			defer all.Done()
 			_, err := master.call(args...)
 			if said := serverError(err); said != nil && said.Code() == "READONLY" {
-				master.forget(nil)
+				master.abandon()
 			}
 			mu.Lock()
 			defer mu.Unlock()
