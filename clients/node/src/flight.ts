@@ -95,7 +95,7 @@ export class Flight {
   constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly flights: Map<string, Flight>, readonly name: string) {
     flights.set(name, this)
     const { key, options, movesTies, tracked } = question
-    const answer = movesTies && !tracked ? servers.tryCall(key, ['CACHE.GETORLOCK', key, ...options]) : undefined
+    const answer = movesTies && !tracked ? servers.tryCall(key, ['CACHE.GETORLOCK', key, ...briefly(options)]) : undefined
     if (answer) answer.then((reply) => this.#begin(reply), (error: unknown) => this.#beginAfter(error))
     else queueMicrotask(() => this.#begin())
   }
@@ -200,7 +200,7 @@ export class Flight {
 
   async #askShared(): Promise<Answer> {
     const { key, options } = this.question
-    return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...options]))
+    return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...briefly(options)]))
   }
 
   async #askAlone(park: boolean): Promise<Answer> {
@@ -277,6 +277,11 @@ export class Flight {
     first.resolve(outcome)
     return true
   }
+}
+
+// A group may have a time to block of its own, and all others' calls would stand behind it on a shared connection.
+function briefly(options: string[]): string[] {
+  return options.includes('GROUP') ? [...options, 'BLOCK', '1'] : options
 }
 
 interface Answer {
