@@ -31,7 +31,7 @@ type server struct {
 	process       *os.Process
 }
 
-func startServer(t *testing.T) *server {
+func startServer(t *testing.T, settings ...string) *server {
 	t.Helper()
 	module := os.Getenv("CORRAL_MODULE")
 	if module == "" {
@@ -44,8 +44,8 @@ func startServer(t *testing.T) *server {
 	directory := t.TempDir()
 	port := freePort(t)
 	log := filepath.Join(directory, "log")
-	command := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--dir", directory, "--save", "",
-		"--loadmodule", module, "--logfile", log)
+	command := exec.Command(program, append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", directory, "--save", "",
+		"--loadmodule", module, "--logfile", log}, settings...)...)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
