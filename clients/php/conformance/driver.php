@@ -42,6 +42,7 @@ final class Driver
     /** @var array<string, Cached> */
     private array $functions = [];
     private array $seen = [];
+    private array $serializers = [];
     private array $gates = [];
     private array $later = [];
     private array $queue = [];
@@ -75,7 +76,7 @@ final class Driver
     private function answer(array $request): array
     {
         try {
-            return ['id' => $request['id'], 'value' => self::plain($this->do($request))];
+            return ['id' => $request['id'], 'value' => $this->do($request)];
         } catch (Answered $answered) {
             return ['id' => $request['id'], 'error' => $answered->error];
         } catch (Throwable $error) {
@@ -93,7 +94,8 @@ final class Driver
                 'has' => ['cluster', 'sentinel', 'fork', 'background', 'unencodable', 'closures']],
             'open' => $this->open($request),
             'close' => $corral->close(),
-            'get_or_build' => $this->get($request['corral'] ?? 'c', $request['key'], $request['options'] ?? [], $request['build'], $request['id'], $request['mutate'] ?? false),
+            'get_or_build' => $this->bytesOf($request['corral'] ?? 'c', $this->get($request['corral'] ?? 'c', $request['key'],
+                $request['options'] ?? [], $request['build'], $request['id'], $request['mutate'] ?? false)),
             'define' => $this->define($request, $corral),
             'call' => $function(...$arguments),
             'refresh' => $function->refresh(...$arguments),
@@ -114,6 +116,7 @@ final class Driver
     {
         $name = $request['corral'];
         $this->seen[$name] = [];
+        $this->serializers[$name] = $request['options']['serializer'] ?? 'json';
         $this->objects[$name] = new Corral(
             $this->servers($request),
             ...self::options($request['options'] ?? []),
@@ -249,9 +252,9 @@ final class Driver
         return $answer['value'];
     }
 
-    private static function plain(mixed $value): mixed
+    private function bytesOf(string $corral, mixed $value): mixed
     {
-        return is_string($value) && !mb_check_encoding($value, 'UTF-8') ? ['$bytes' => base64_encode($value)] : $value;
+        return $this->serializers[$corral] === 'bytes' ? ['$bytes' => base64_encode($value)] : $value;
     }
 
     private static function described(Throwable $error): array
@@ -259,13 +262,13 @@ final class Driver
         $type = match (true) {
             $error instanceof BuildError => 'Build',
             $error instanceof BuildFailed => 'BuildFailed',
-            $error instanceof Corral\WaitTimeout => 'WaitTimeout',
-            $error instanceof Corral\ModuleMissing => 'ModuleMissing',
-            $error instanceof Corral\NoPermission => 'NoPermission',
-            $error instanceof Corral\NotAllAnswered => 'NotAllAnswered',
-            $error instanceof Corral\RecursiveBuild => 'Recursion',
-            $error instanceof Corral\Unavailable => 'Server',
-            $error instanceof Corral\Usage => 'Usage',
+            $error instanceof \Corral\WaitTimeout => 'WaitTimeout',
+            $error instanceof \Corral\ModuleMissing => 'ModuleMissing',
+            $error instanceof \Corral\NoPermission => 'NoPermission',
+            $error instanceof \Corral\NotAllAnswered => 'NotAllAnswered',
+            $error instanceof \Corral\RecursiveBuild => 'Recursion',
+            $error instanceof \Corral\Unavailable => 'Server',
+            $error instanceof \Corral\Usage => 'Usage',
             $error instanceof JsonException => 'Encoding',
             default => 'Other',
         };
