@@ -106,27 +106,18 @@ final class Corral
     }
 
     /**
-     * For plugs: their own command to the key's master.
-     *
-     * @internal
-     */
-    public function command(string $name, string $key, string|int ...$arguments): mixed
-    {
-        return $this->server->command($name, $key, ...$arguments);
-    }
-
-    /**
      * For frameworks that build by themselves. Null: nobody can say, so build and store as without Corral.
      *
      * @internal
      *
      * @param array<string, mixed> $options
+     * @param bool                 $early   the value is fresh and to be rebuilt all the same, by one of all
      */
-    public function claim(string $key, array $options = [], bool $force = false): ?Claim
+    public function claim(string $key, array $options = [], bool $early = false): ?Claim
     {
         $o = $this->defaults->but($options);
         try {
-            $answer = $this->leases->ask($key, $o, microtime(true) + $o->wait, $force);
+            $answer = $this->leases->ask($key, $o, microtime(true) + $o->wait, $early ? ['FORCE'] : []);
         } catch (Unavailable $outage) {
             $this->sayOut($key, $outage);
             return null;
@@ -141,6 +132,18 @@ final class Corral
         return new Claim($this->leases, $answer->lease, $answer->value, $answer->state === 'PASS' || $answer->state === 'WAIT');
     }
 
+    /** @internal */
+    public function server(): Server
+    {
+        return $this->server;
+    }
+
+    /** @internal */
+    public function settings(): Settings
+    {
+        return $this->settings;
+    }
+
     private function ask(string $key, \Closure $build, Call $o, bool $force): mixed
     {
         if (isset($this->building[$key])) {
@@ -148,7 +151,7 @@ final class Corral
         }
         $deadline = microtime(true) + $o->wait;
         try {
-            $answer = $this->leases->ask($key, $o, $deadline, $force);
+            $answer = $this->leases->ask($key, $o, $deadline, $force ? ['FORCE', 'NOSTALE'] : []);
         } catch (Unavailable $outage) {
             if ($this->settings->degrade === 'raise') {
                 throw $outage;

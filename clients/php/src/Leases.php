@@ -13,11 +13,15 @@ final class Leases
     {
     }
 
-    /** One GETORLOCK for a hit. The connection that asks is the one that is parked, and the one that holds the lease. */
-    public function ask(string $key, Call $o, float $deadline, bool $force = false): Answer
+    /**
+     * One GETORLOCK for a hit. The connection that asks is the one that is parked, and the one that holds the lease.
+     *
+     * @param list<string> $force words for who wants it built although it is fresh
+     */
+    public function ask(string $key, Call $o, float $deadline, array $force = []): Answer
     {
         $began = microtime(true);
-        $words = ['LEASE', Call::milliseconds($o->lease), 'TIED', ...($force ? ['FORCE', 'NOSTALE'] : []), ...($o->group === null ? [] : ['GROUP', $o->group])];
+        $words = ['LEASE', Call::milliseconds($o->lease), 'TIED', ...$force, ...($o->group === null ? [] : ['GROUP', $o->group])];
         $arguments = function () use ($key, $words, $deadline): array {
             $left = $deadline - microtime(true);
             return ['CACHE.GETORLOCK', $key, ...$words, ...($left > 0.001 ? ['BLOCK', Call::milliseconds(min(Link::SLICE, $left))] : [])];

@@ -78,6 +78,27 @@ final class Server
         return $reached->reply;
     }
 
+    /**
+     * CACHE.GET of each: the bytes of those that are fresh.
+     *
+     * @param list<string> $keys
+     *
+     * @return array<string, string>
+     */
+    public function readFresh(array $keys): array
+    {
+        $replies = null;
+        if (count($keys) > 1 && !$this->topology->isCluster()) { // keys of one command must be of one slot
+            try {
+                $replies = array_combine($keys, $this->command('CACHE.MGET', ...$keys));
+            } catch (ModuleMissing) {
+                // the first version of the module: one by one
+            }
+        }
+        $replies ??= array_combine($keys, array_map(fn (string $key) => $this->command('CACHE.GET', $key), $keys));
+        return array_map(fn (array $reply) => (string) $reply[1], array_filter($replies, fn (array $reply) => $reply[0] === 'HIT'));
+    }
+
     public function features(string $key): Features
     {
         $node = $this->topology->node($key);
@@ -135,7 +156,16 @@ final class Server
     /** @param list<string> $tags */
     public function invalidateTags(array $tags, ?float $swr): void
     {
-        $command = ['CACHE.INVALIDATETAG', count($tags), ...$tags, ...($swr === null ? [] : ['SWR', (int) round($swr * 1000)])];
+        $this->everywhere(['CACHE.INVALIDATETAG', count($tags), ...$tags, ...($swr === null ? [] : ['SWR', (int) round($swr * 1000)])]);
+    }
+
+    /**
+     * To every master of a freshly read topology; again to those that did not answer.
+     *
+     * @param list<string|int> $command
+     */
+    public function everywhere(array $command): void
+    {
         $done = $failed = [];
         for ($attempt = 0; $attempt < self::ATTEMPTS_TO_INVALIDATE; ++$attempt) {
             if ($attempt > 0) {
@@ -159,7 +189,7 @@ final class Server
                     $done[$node->name] = true;
                 } catch (Failure $failure) {
                     if ($failure->kind === Kind::Missing) {
-                        throw new Unsupported("{$node->name}: the server's module has no CACHE.INVALIDATETAG", 0, $failure);
+                        throw new Unsupported("{$node->name}: the server's module has no {$command[0]}", 0, $failure);
                     }
                     $this->refuse($node, $failure);
                     $node->dropIdle();
