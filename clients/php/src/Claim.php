@@ -44,4 +44,12 @@ final class Claim
             $this->leases->conclude($this->lease, 'CACHE.PASS');
         }
     }
+
+    /** Nothing was built: whoever waits longest is next. */
+    public function release(): void
+    {
+        if ($this->lease !== null) {
+            $this->leases->conclude($this->lease, 'CACHE.RELEASE');
+        }
+    }
 }

@@ -111,13 +111,13 @@ final class Corral
      * @internal
      *
      * @param array<string, mixed> $options
-     * @param bool                 $early   the value is fresh and to be rebuilt all the same, by one of all
+     * @param list<string>         $force   words for who wants it built although it is fresh
      */
-    public function claim(string $key, array $options = [], bool $early = false): ?Claim
+    public function claim(string $key, array $options = [], array $force = []): ?Claim
     {
         $o = $this->defaults->but($options);
         try {
-            $answer = $this->leases->ask($key, $o, microtime(true) + $o->wait, $early ? ['FORCE'] : []);
+            $answer = $this->leases->ask($key, $o, microtime(true) + $o->wait, $force);
         } catch (Unavailable $outage) {
             $this->sayOut($key, $outage);
             return null;

@@ -51,34 +51,46 @@ final class CorralAdapter extends AbstractAdapter
     private function compute(callable $callback, ItemInterface $item, bool &$save, CacheInterface $pool, \Closure $setMetadata, ?LoggerInterface $logger = null): mixed
     {
         $id = $this->getId($item->getKey());
-        $claim = $this->corral->claim($id, $this->options, early: $item->isHit());
-        if ($claim === null || $claim->private) {
-            $value = $callback($item, $save); // the server is out, or it is not to be shared
-            $save = false;
-            return $value;
-        }
-        if (!$claim->isMine()) {
-            $save = false;
-            return $this->unpacked($id, $claim, $item, $pool) ?? $callback($item, $save);
-        }
-        if ($claim->bytes !== null) {
-            $old = $this->unpacked($id, $claim, $item, $pool);
-            $later = function () use ($id, $claim, $callback, $item, $pool, $setMetadata): void {
-                try {
-                    $save = true;
-                    $item->set($this->build($id, $claim, $callback, $item, $save));
-                    $setMetadata($item);
-                    !$save || $pool->save($item);
-                } catch (\Throwable $error) {
-                    $this->corral->settings()->log('error', "refreshing $id failed", $error);
-                }
-            };
-            if (Refreshes::later($later)) {
-                $save = false;
-                return $old;
+        $claim = $this->corral->claim($id, $this->options, $item->isHit() ? ['FORCE'] : []); // a hit: chance renews it early
+        $found = $this->found($id, $claim, $item, $pool);
+        if ($claim !== null && !$claim->isMine() && !$claim->private && $found === null) {
+            // Fresh for the server, but a pool around this one knows better: its tags are of old.
+            $claim = $this->corral->claim($id, $this->options, ['FORCE', 'NOSTALE']);
+            $found = $this->found($id, $claim, $item, $pool);
+            if ($found !== null) {
+                $claim?->release(); // somebody has just built it
             }
+        } elseif ($claim !== null && $claim->isMine() && $found !== null) {
+            if (Refreshes::later(fn () => $this->buildBehind($id, $claim, $callback, $item, $pool, $setMetadata))) {
+                $save = false;
+                return $found->get();
+            }
+            $found = null;
         }
-        return $this->build($id, $claim, $callback, $item, $save);
+        if ($found !== null) {
+            $save = false;
+            return $found->get();
+        }
+        if ($claim?->isMine()) {
+            return $this->build($id, $claim, $callback, $item, $save);
+        }
+        $value = $callback($item, $save); // the server is out, or it is not to be shared
+        $save = false;
+        return $value;
+    }
+
+    private function buildBehind(string $id, Claim $claim, callable $callback, ItemInterface $item, CacheInterface $pool, \Closure $setMetadata): void
+    {
+        try {
+            $save = true;
+            $item->set($this->build($id, $claim, $callback, $item, $save));
+            $setMetadata($item);
+            if ($save) {
+                $pool->save($item);
+            }
+        } catch (\Throwable $error) {
+            $this->corral->settings()->log('error', "refreshing $id failed", $error);
+        }
     }
 
     /** Symfony saves what it returns: doSave finds the claim. */
@@ -99,12 +111,16 @@ final class CorralAdapter extends AbstractAdapter
         return $value;
     }
 
-    private function unpacked(string $id, Claim $claim, ItemInterface $item, CacheInterface $pool): mixed
+    /** What the answer brought, if the pool takes it for a hit. */
+    private function found(string $id, ?Claim $claim, ItemInterface $item, CacheInterface $pool): ?ItemInterface
     {
-        $this->brought[$id] = (string) $claim->bytes;
+        if ($claim?->bytes === null || $claim->private) {
+            return null;
+        }
+        $this->brought[$id] = $claim->bytes;
         try {
-            $found = $pool->getItem($item->getKey()); // a pool with tags may say that they are of old
-            return $found->isHit() ? $found->get() : null;
+            $found = $pool->getItem($item->getKey());
+            return $found->isHit() ? $found : null;
         } finally {
             unset($this->brought[$id]);
         }
