@@ -86,7 +86,7 @@ final class Call
             array_push($options, ...($ttl > 0 ? ['PX', self::milliseconds($ttl)] : ['PXAT', 1]));
         }
         foreach (['swr', 'sie'] as $name) {
-            if ($this->$name > 0) {
+            if ($ttl !== null && $this->$name > 0) { // what is fresh for ever has no windows after it
                 array_push($options, strtoupper($name), self::milliseconds($this->$name));
             }
         }

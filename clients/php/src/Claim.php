@@ -37,11 +37,12 @@ final class Claim
         }
     }
 
-    /** For its caller alone: for a while everybody builds for himself. */
+    /** For its caller alone: who waits now builds for himself, and the next one may store again. */
     public function pass(): void
     {
         if ($this->lease !== null) {
-            $this->leases->conclude($this->lease, 'CACHE.PASS');
+            $this->leases->conclude($this->lease, 'CACHE.PASS', 'PX', 1);
+            usleep(2000); // so that this process does not meet its own mark
         }
     }
 

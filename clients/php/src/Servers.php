@@ -44,7 +44,7 @@ final class Servers
      */
     public static function at(string $url, ?array $tls = null, ?string $library = null): self
     {
-        $parts = parse_url($url);
+        $parts = parse_url(preg_replace('#^unix:(//)?/#', 'unix://localhost/', $url)); // it takes no URL without a host
         $scheme = $parts['scheme'] ?? '';
         if (!in_array($scheme, ['redis', 'rediss', 'tls', 'tcp', 'unix'], true)) {
             throw new Usage("the URL $url begins with neither redis://, rediss:// nor unix://");

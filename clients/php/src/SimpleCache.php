@@ -38,7 +38,7 @@ final class SimpleCache implements CacheInterface
 
     public function set($key, $value, $ttl = null): bool
     {
-        return $this->setMultiple([$key => $value], $ttl);
+        return $this->write([$this->named($key) => $value], $ttl);
     }
 
     public function delete($key): bool
@@ -68,21 +68,28 @@ final class SimpleCache implements CacheInterface
         if (!is_iterable($values)) {
             throw self::refused('the values are not iterable, but ' . get_debug_type($values));
         }
+        $named = [];
+        foreach ($values as $key => $value) {
+            $named[$this->named(is_int($key) ? (string) $key : $key)] = $value;
+        }
+        return $this->write($named, $ttl);
+    }
+
+    /** @param array<string, mixed> $values */
+    private function write(array $values, mixed $ttl): bool
+    {
         $seconds = match (true) {
             $ttl === null => null,
             is_int($ttl) || $ttl instanceof \DateInterval => is_int($ttl) ? $ttl : (new \DateTimeImmutable('@0'))->add($ttl)->getTimestamp(),
             default => throw self::refused('a ttl is a number of seconds, a DateInterval or null, not ' . get_debug_type($ttl)),
         };
-        $bytes = [];
-        foreach ($values as $key => $value) {
-            $bytes[$this->named(is_int($key) ? (string) $key : $key)] = $this->corral->settings()->serializer->encode($value);
-        }
-        if ($seconds !== null && $seconds <= 0) {
-            array_map(fn ($name) => $this->corral->server()->command('DEL', (string) $name), array_keys($bytes));
-            return true;
-        }
-        foreach ($bytes as $name => $value) {
-            $this->corral->server()->command('CACHE.SET', (string) $name, $value, ...($seconds === null ? [] : ['EX', $seconds]), ...['TAGS', 1, $this->tag()]);
+        foreach ($values as $name => $value) {
+            if ($seconds !== null && $seconds <= 0) {
+                $this->corral->server()->command('DEL', (string) $name);
+                continue;
+            }
+            $bytes = $this->corral->settings()->serializer->encode($value);
+            $this->corral->server()->command('CACHE.SET', (string) $name, $bytes, ...($seconds === null ? [] : ['EX', $seconds]), ...['TAGS', 1, $this->tag()]);
         }
         return true;
     }
