@@ -25,7 +25,7 @@ final class ProcessesTest extends TestCase
         ), ['phpredis', 'predis']);
         until('both wait', fn () => str_contains(server('INFO', 'corral'), 'corral_waiters:2'));
         sleep(5); // longer than a slice and every time-out
-        $this->assertSame('OK', server('CACHE.FILL', 'k', $token, '"theirs"', 'EX', 60));
+        $this->assertTrue(server('CACHE.FILL', 'k', $token, '"theirs"', 'EX', 60));
         foreach ($waiters as $waiter) {
             $this->assertSame('theirs', $waiter->finish());
         }

@@ -34,7 +34,7 @@ final class SymfonyTagsTest extends TagAwareAdapterTest
         $ofFiles = ['testTagEntryIsCreatedForItemWithoutTags', 'testHasItemReturnsFalseWhenPoolDoesNotHaveItemTags',
             'testGetItemReturnsCacheMissWhenPoolDoesNotHaveItemTags', 'testHasItemReturnsFalseWhenPoolDoesNotHaveItemAndOnlyHasTags',
             'testGetItemReturnsCacheMissWhenPoolDoesNotHaveItemAndOnlyHasTags', 'testKnownTagVersionsTtl'];
-        if (in_array($this->getName(), $ofFiles, true)) {
+        if (in_array($this->getName(), $ofFiles, true) || str_starts_with($this->getName(), 'testToleranceForStringsAsTagVersions')) {
             $this->markTestSkipped('looks into a pool of files by itself');
         }
         parent::setUp();
