@@ -5,9 +5,7 @@
 declare(strict_types=1);
 
 require getenv('CORRAL_AUTOLOAD');
-foreach (['Symfony/Component/Cache', 'Illuminate/Cache', 'Illuminate/Container', 'Illuminate/Config', 'Psr/SimpleCache', 'Predis', 'Cache/IntegrationTests'] as $package) {
-    @include_once "$package/autoload.php"; // Debian's, where they are
-}
+require __DIR__ . '/debian.php';
 spl_autoload_register(static function (string $class): void {
     $prefix = 'Symfony\Component\Cache\Tests\\';
     if (str_starts_with($class, $prefix) && getenv('SYMFONY_CACHE_TESTS')) {
