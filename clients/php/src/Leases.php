@@ -21,19 +21,27 @@ final class Leases
     public function ask(string $key, Call $o, float $deadline, array $force = []): Answer
     {
         $began = microtime(true);
-        $words = ['LEASE', Call::milliseconds($o->lease), 'TIED', ...$force, ...($o->group === null ? [] : ['GROUP', $o->group])];
-        $arguments = function () use ($key, $words, $deadline): array {
-            $left = $deadline - microtime(true);
-            return ['CACHE.GETORLOCK', $key, ...$words, ...($left > 0.001 ? ['BLOCK', Call::milliseconds(min(Link::SLICE, $left))] : [])];
+        $words = ['CACHE.GETORLOCK', $key, 'LEASE', Call::milliseconds($o->lease), 'TIED', ...$force, ...($o->group === null ? [] : ['GROUP', $o->group])];
+        $asked = $began;
+        $arguments = static function () use ($words, $deadline, &$asked): array {
+            $asked = microtime(true);
+            $left = $deadline - $asked;
+            if ($left > 0.001) {
+                array_push($words, 'BLOCK', Call::milliseconds(min(Link::SLICE, $left)));
+            }
+            return $words;
         };
         while (true) {
-            $asked = microtime(true);
             try {
                 $reached = $this->server->reach($key, $arguments, $deadline);
             } catch (CorralError $error) {
                 throw $this->tooOld($error, $key, $o->group === null ? [] : ['cache.getorlock group']) ?? $error;
             }
             [$state, $value, $number] = is_array($reached->reply) && count($reached->reply) === 3 ? $reached->reply : [null, null, null];
+            if ($state === 'HIT' && microtime(true) - $began < 0.05) { // nearly all of them
+                $reached->node->give($reached->link);
+                return new Answer($state, $value, $number, null);
+            }
             if ($state === 'LOCK' || $state === 'REFRESH') {
                 return new Answer($state, $value, $number, new Lease($key, $number, $reached->node, $reached->link));
             }

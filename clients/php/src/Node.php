@@ -22,25 +22,25 @@ final class Node
         $this->process = (int) getmypid();
     }
 
-    /** @throws Failure */
-    public function take(): Link
+    /** The last one given back, which is the least likely to have been closed meanwhile. */
+    public function idle(): ?Link
     {
         if ($this->process !== getmypid()) {
             $this->process = (int) getmypid(); // a child that was forked: the sockets are its parent's
             $this->dropIdle();
         }
-        // The last one given back is the least likely to have been closed meanwhile.
-        while (($link = array_pop($this->idle)) !== null) {
-            if ($link->usable) {
-                return $link;
-            }
-        }
-        return $this->servers->open($this->host, $this->port);
+        return array_pop($this->idle);
+    }
+
+    /** @throws Failure */
+    public function take(): Link
+    {
+        return $this->idle() ?? $this->servers->open($this->host, $this->port);
     }
 
     public function give(Link $link): void
     {
-        if (count($this->idle) < self::KEPT_IDLE) {
+        if ($link->usable && count($this->idle) < self::KEPT_IDLE) {
             $this->idle[] = $link;
         } else {
             $link->close();

@@ -15,9 +15,11 @@ final class Outage
     /** @var ?array{error: string, pause: float, again: float} */
     private ?array $state = null;
     private readonly bool $shared;
+    private readonly string $name;
 
-    public function __construct(private readonly string $server)
+    public function __construct(string $server)
     {
+        $this->name = "corral:out:$server";
         $this->shared = function_exists('apcu_enabled') && apcu_enabled();
     }
 
@@ -47,10 +49,10 @@ final class Outage
 
     public function end(): void
     {
-        if ($this->known() !== null) {
+        if ($this->state !== null) {
             $this->state = null;
             if ($this->shared) {
-                apcu_delete($this->name());
+                apcu_delete($this->name);
             }
         }
     }
@@ -59,8 +61,8 @@ final class Outage
     private function known(): ?array
     {
         if ($this->shared) {
-            $kept = apcu_fetch($this->name());
-            return is_array($kept) ? $kept : null;
+            $kept = apcu_fetch($this->name);
+            $this->state = is_array($kept) ? $kept : null;
         }
         return $this->state;
     }
@@ -70,12 +72,7 @@ final class Outage
     {
         $this->state = $state;
         if ($this->shared) {
-            apcu_store($this->name(), $state, self::KEPT_SECONDS);
+            apcu_store($this->name, $state, self::KEPT_SECONDS);
         }
-    }
-
-    private function name(): string
-    {
-        return "corral:out:{$this->server}";
     }
 }

@@ -29,10 +29,11 @@ final class Server
     public function reach(string $key, \Closure $arguments, float $deadline): Reached
     {
         $lost = false;
-        $asking = null;
+        $asking = $made = null;
         while (true) {
             $node = $asking ?? $this->topology->node($key);
-            $link = $this->take($node);
+            // Who has a connection does not ask whether the server is out: the connection says it.
+            $link = $node->idle() ?? $made = $this->take($node);
             try {
                 if ($asking !== null) {
                     $link->call(['ASKING']);
@@ -65,7 +66,9 @@ final class Server
                 }
                 continue;
             }
-            $node->outage->end();
+            if ($made !== null) {
+                $node->outage->end();
+            }
             return new Reached($reply, $node, $link);
         }
     }

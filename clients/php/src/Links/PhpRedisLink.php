@@ -45,25 +45,39 @@ final class PhpRedisLink extends Link
 
     protected function exchange(array $arguments): mixed
     {
-        $this->redis->clearLastError();
         try {
             $reply = $this->redis->rawCommand(...$arguments);
         } catch (\RedisException $error) {
-            // It raises some error replies and returns false for others.
-            $said = $this->redis->getLastError();
-            throw $said === null ? $error : Failure::said($said);
+            throw $this->said() ?? $error; // it raises some error replies and returns false for others
         }
+        if ($reply === false) {
+            $said = $this->said();
+            return $said === null ? null : throw $said;
+        }
+        return is_array($reply) ? self::withNulls($reply) : $reply;
+    }
+
+    private function said(): ?Failure
+    {
         $said = $this->redis->getLastError();
-        if ($said !== null) {
-            throw Failure::said($said);
+        if ($said === null) {
+            return null;
         }
-        return self::withNulls($reply);
+        $this->redis->clearLastError(); // or it is that of the next nil, too
+        return Failure::said($said);
     }
 
     /** The extension says false for a nil. No command of ours has a boolean. */
-    private static function withNulls(mixed $reply): mixed
+    private static function withNulls(array $reply): array
     {
-        return is_array($reply) ? array_map(self::withNulls(...), $reply) : ($reply === false ? null : $reply);
+        foreach ($reply as $index => $element) {
+            if ($element === false) {
+                $reply[$index] = null;
+            } elseif (is_array($element)) {
+                $reply[$index] = self::withNulls($element);
+            }
+        }
+        return $reply;
     }
 
     protected function disconnect(): void
