@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -101,6 +102,7 @@ class Fpm:
     def end(self) -> None:
         self.process.terminate()
         self.process.wait()
+        shutil.rmtree(self.directory)
 
 
 def _record(kind: int, content: bytes) -> bytes:
