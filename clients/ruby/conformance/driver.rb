@@ -213,16 +213,21 @@ class Driver
   end
 
   def act(of, action, call)
-    case action
-    in { "wait_for" => name } then gate(name).wait
-    in { "sleep" => seconds } then sleep(seconds)
-    in { "get_or_build" => inner } then get(of, inner["key"], inner["options"], inner["build"], call)
-    in { "return_unencodable" => _ } then Object.new
-    in { "raise" => text } then raise BuildError, text
-    in { "exit" => _ } then Process.kill(:KILL, Process.pid)
-    in { "fork" => seconds } then fork { sleep(seconds); Process.kill(:KILL, Process.pid) }
-    in { "not_shared" => _, "return" => value } then Corral::NotShared.new(given(value))
-    in { "return" => value } then given(value)
+    word = %w[wait_for sleep get_or_build return_unencodable raise exit fork].find { |name| action.key?(name) }
+    told = action[word]
+    case word
+    when "wait_for" then gate(told).wait
+    when "sleep" then sleep(told)
+    when "get_or_build" then get(of, told["key"], told["options"], told["build"], call)
+    when "return_unencodable" then Object.new
+    when "raise" then raise BuildError, told
+    when "exit" then Process.kill(:KILL, Process.pid)
+    when "fork"
+      fork do
+        sleep(told)
+        Process.kill(:KILL, Process.pid)
+      end
+    else action["not_shared"] ? Corral::NotShared.new(given(action["return"])) : given(action["return"])
     end
   end
 
