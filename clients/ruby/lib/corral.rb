@@ -82,6 +82,10 @@ class Corral
     @engine&.server&.topology&.close if @process == Process.pid
   end
 
+  def inspect
+    "#<Corral #{@servers.inspect}>"
+  end
+
   # A child that was forked makes its own: no socket, thread or lock from before.
   def engine # :nodoc:
     return @engine if @process == Process.pid

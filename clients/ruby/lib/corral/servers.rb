@@ -147,6 +147,11 @@ class Corral
       end
     end
 
+    # Without the password.
+    def inspect
+      "#<#{self.class} #{@service || (@cluster ? "cluster of " : "")}#{@addresses.map { |host, port| "#{host}:#{port}" }.join(" ")}>"
+    end
+
     def cluster?
       @cluster
     end

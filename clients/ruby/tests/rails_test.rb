@@ -1,0 +1,83 @@
+# frozen_string_literal: true
+
+# Rails' own behaviours of cache stores, as its source has them (ACTIVESUPPORT_TESTS names its test directory), with
+# corral_store for the store.
+
+require "minitest/autorun"
+require "active_support"
+require "active_support/test_case"
+require "active_support/testing/method_call_assertions"
+require "active_support/cache"
+require "active_support/core_ext"
+require "securerandom"
+require "active_support/cache/corral_store"
+require File.join(ENV.fetch("ACTIVESUPPORT_TESTS"), "cache/behaviors")
+$LOAD_PATH.unshift ENV.fetch("ACTIVESUPPORT_TESTS")
+
+Encoding.default_internal = Encoding.default_external = Encoding::UTF_8
+ActiveSupport.to_time_preserves_timezone = false
+I18n.enforce_available_locales = false
+ActiveSupport::TestCase.include ActiveSupport::Testing::MethodCallAssertions
+
+class RailsTest < ActiveSupport::TestCase
+  setup do
+    @namespace = "test-#{SecureRandom.hex}"
+    @cache = lookup_store(expires_in: 60)
+    @peek = lookup_store(expires_in: 60)
+  end
+
+  teardown { @cache.clear }
+
+  def lookup_store(options = {})
+    ActiveSupport::Cache.lookup_store(:corral_store, { url: ENV.fetch("REDIS_URL"), namespace: @namespace }.merge(options))
+  end
+end
+
+class CommonBehaviorTest < RailsTest
+  include CacheStoreBehavior
+  include CacheStoreVersionBehavior
+  include CacheStoreCoderBehavior
+  include LocalCacheBehavior
+  include CacheIncrementDecrementBehavior
+  include CacheInstrumentationBehavior
+  include AutoloadingCacheBehavior
+  include EncodedKeyCacheBehavior
+
+  OF_WRITE = "expects a call of write: the value goes with the lease"
+  CLOCK = "moves Ruby's clock: the server has its own"
+  SKIPPED = {
+    "test_fetch_with_forced_cache_miss" => OF_WRITE, "test_fetch_with_cache_miss" => OF_WRITE,
+    "test_race_condition_protection_skipped_if_not_defined" => CLOCK, "test_race_condition_protection_is_limited" => CLOCK,
+    "test_race_condition_protection_is_safe" => CLOCK, "test_race_condition_protection" => CLOCK
+  }.freeze
+
+  setup { skip SKIPPED[name] if SKIPPED.key?(name) }
+
+  test "may be looked up as :corral_store" do
+    assert_kind_of ActiveSupport::Cache::CorralStore, lookup_store
+  end
+end
+
+class FailureSafetyTest < RailsTest
+  include FailureSafetyBehavior
+
+  private
+
+  def emulating_unavailability
+    yield ActiveSupport::Cache::CorralStore.new(url: "redis://127.0.0.1:1", namespace: @namespace, logger: Logger.new(IO::NULL))
+  end
+end
+
+class DeleteMatchedTest < RailsTest
+  test "deletes keys matching glob" do
+    @cache.write("foo", "bar")
+    @cache.write("fu", "baz")
+    @cache.delete_matched("foo*")
+    assert_not @cache.exist?("foo")
+    assert @cache.exist?("fu")
+  end
+
+  test "fails with regexp matchers" do
+    assert_raise(ArgumentError) { @cache.delete_matched(/OO/i) }
+  end
+end
