@@ -46,6 +46,7 @@ class CommonBehaviorTest < RailsTest
   OF_WRITE = "expects a call of write: the value goes with the lease"
   CLOCK = "moves Ruby's clock: the server has its own"
   SKIPPED = {
+    "test_cache_miss_instrumentation" => "the reading, the block and the writing are one request: it ends last, not first",
     "test_fetch_with_forced_cache_miss" => OF_WRITE, "test_fetch_with_cache_miss" => OF_WRITE,
     "test_race_condition_protection_skipped_if_not_defined" => CLOCK, "test_race_condition_protection_is_limited" => CLOCK,
     "test_race_condition_protection_is_safe" => CLOCK, "test_race_condition_protection" => CLOCK
