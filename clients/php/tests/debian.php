@@ -4,6 +4,6 @@
 
 declare(strict_types=1);
 
-foreach (['Symfony/Component/Cache', 'Illuminate/Cache', 'Psr/SimpleCache', 'Predis', 'Cache/IntegrationTests'] as $package) {
+foreach (['Symfony/Component/Cache', 'Illuminate/Cache', 'Illuminate/Container', 'Illuminate/Config', 'Psr/SimpleCache', 'Predis', 'Cache/IntegrationTests'] as $package) {
     @include_once "$package/autoload.php";
 }

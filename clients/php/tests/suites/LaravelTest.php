@@ -7,6 +7,10 @@ use Corral\Corral;
 use Corral\Laravel\CorralRepository;
 use Corral\Laravel\CorralStore;
 use Corral\Laravel\Values;
+use Corral\Laravel\CorralServiceProvider;
+use Illuminate\Cache\CacheManager;
+use Illuminate\Config\Repository as Config;
+use Illuminate\Container\Container;
 use Illuminate\Contracts\Cache\Repository;
 use PHPUnit\Framework\TestCase;
 
@@ -109,6 +113,19 @@ final class LaravelTest extends TestCase
         }
         $this->expectException(BuildFailed::class);
         self::repository()->remember('k', 60, fn () => 'not tried');
+    }
+
+    public function testTheProviderMakesTheDriverOfAnApplication(): void
+    {
+        $app = new Container();
+        $app->instance('config', new Config(['cache' => ['prefix' => 'shop:', 'stores' => [
+            'corral' => ['driver' => 'corral', 'url' => server_url(), 'options' => ['sie' => 60]]]]]));
+        $app->singleton('cache', fn ($app) => new CacheManager($app));
+        (new CorralServiceProvider($app))->boot();
+        $store = $app->make('cache')->store('corral');
+        $this->assertInstanceOf(CorralRepository::class, $store);
+        $this->assertSame('v', $store->remember('k', 60, fn () => 'v'));
+        $this->assertEqualsWithDelta(120000, server('PTTL', 'shop:k'), 5000);
     }
 
     public function testAHerdInEightProcessesBuildsOnce(): void
