@@ -119,6 +119,9 @@ final class Corral
         try {
             $answer = $this->leases->ask($key, $o, microtime(true) + $o->wait, $force);
         } catch (Unavailable $outage) {
+            if ($this->settings->degrade === 'raise') {
+                throw $outage;
+            }
             $this->sayOut($key, $outage);
             return null;
         }

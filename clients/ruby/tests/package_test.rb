@@ -148,6 +148,11 @@ class InterruptionsTest < Minitest::Test
     end
   end
 
+  def test_an_iterator_that_ends_in_a_build_is_a_failed_build
+    assert_raises(StopIteration) { Corral.new(URL).get_or_build("k") { [].each.next } }
+    assert_equal "FAIL", server("CACHE.GET", "k").first
+  end
+
   def test_a_caller_that_times_out_while_it_waits_leaves_no_connection_out_of_step
     _, _, token = server("CACHE.GETORLOCK", "k", "LEASE", "60000")
     cache = Corral.new(URL, wait: 60)

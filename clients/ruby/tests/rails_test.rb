@@ -10,6 +10,7 @@ require "active_support/testing/method_call_assertions"
 require "active_support/cache"
 require "active_support/core_ext"
 require "securerandom"
+require "tempfile"
 require "active_support/cache/corral_store"
 require File.join(ENV.fetch("ACTIVESUPPORT_TESTS"), "cache/behaviors")
 $LOAD_PATH.unshift ENV.fetch("ACTIVESUPPORT_TESTS")
@@ -56,6 +57,69 @@ class CommonBehaviorTest < RailsTest
 
   test "may be looked up as :corral_store" do
     assert_kind_of ActiveSupport::Cache::CorralStore, lookup_store
+  end
+end
+
+class FetchTest < RailsTest
+  test "a herd in four processes builds once" do
+    built = Tempfile.new
+    children = Array.new(4) do |number|
+      fork do
+        values = Array.new(5) do
+          Thread.new do
+            @cache.fetch("herd") do
+              File.write(built.path, "x", mode: "a")
+              sleep(0.5)
+              "value"
+            end
+          end
+        end.map(&:value)
+        exit!(values.uniq == ["value"])
+      end
+    end
+    assert(children.all? { |child| Process.wait2(child).last.success? })
+    assert_equal "x", File.read(built.path)
+  end
+
+  test "within race_condition_ttl the old value is served while one builds behind it" do
+    gate = Queue.new
+    @cache.fetch("k", expires_in: 0.01, race_condition_ttl: 60) { "old" }
+    wait_until { !@cache.exist?("k") }
+    assert_equal("old", @cache.fetch("k", race_condition_ttl: 60) { gate.pop && "new" })
+    assert_equal("old", @peek.fetch("k", race_condition_ttl: 60) { "not built" })
+    gate << true
+    wait_until { @cache.read("k") == "new" }
+  end
+
+  test "sie serves the old value while builds fail, and others are told otherwise" do
+    @cache.fetch("k", expires_in: 0.01, sie: 60) { "old" }
+    wait_until { !@cache.exist?("k") }
+    assert_equal("old", @cache.fetch("k", sie: 60, backoff: 60) { raise "source is down" })
+    assert_raises(RuntimeError) { @cache.fetch("other", backoff: 60) { raise "source is down" } }
+    assert_raises(Corral::BuildFailed) { @peek.fetch("other") { "not tried" } }
+  end
+
+  test "what two processes hold for another version is built once more, not twice" do
+    builds = 0
+    @cache.fetch("k", version: 1) { "one" }
+    [@cache, @peek].map { |cache| Thread.new { cache.fetch("k", version: 2) { builds += 1; sleep(0.2); "two" } } }.each { |thread| assert_equal "two", thread.value }
+    assert_equal 1, builds
+  end
+
+  test "entries of Rails' own Redis store go on to serve, but not longer than they are good" do
+    other = ActiveSupport::Cache.lookup_store(:redis_cache_store, { url: ENV.fetch("REDIS_URL"), namespace: @namespace })
+    other.write("k", "theirs")
+    assert_equal("theirs", @cache.fetch("k") { "built" })
+    other.write("over", "theirs", expires_in: 0.01, race_condition_ttl: 1)
+    sleep(0.05)
+    assert_equal("built", @cache.fetch("over") { "built" })
+    assert_equal("built", @peek.fetch("over") { "again" })
+  end
+
+  def wait_until(seconds = 20)
+    deadline = Corral.now + seconds
+    sleep(0.01) until yield || Corral.now > deadline
+    assert_operator Corral.now, :<=, deadline
   end
 end
 

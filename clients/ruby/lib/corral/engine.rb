@@ -31,7 +31,7 @@ class Corral
         return @codec.load(bytes)
       end
       deadline = Corral.now + o.wait
-      loop do
+      while true # not loop, which takes a build's StopIteration for its own
         flight, leads = board(key, force)
         return in_turn(flight, key, force) { lead(flight, key, o, build, deadline, force, unless_) } if leads
         return impatient(key, o, build) unless flight.wait(deadline - Corral.now)

@@ -34,7 +34,7 @@ class Corral
       began = Corral.now
       words = ["CACHE.GETORLOCK", key, "LEASE", Call.milliseconds(o.lease), "TIED", *force]
       words.push("GROUP", o.group) if o.group
-      loop do
+      while true
         asked = Corral.now
         reply, node, link = parking do |parks|
           @server.reach(key, deadline) do |at|
@@ -161,7 +161,7 @@ class Corral
 
     def work
       Thread.current.name = "corral-renewals"
-      loop do
+      while true
         lease, (_, seconds) = @lock.synchronize { wait_for_one }
         return if lease.nil?
 
@@ -172,7 +172,7 @@ class Corral
 
     # The lease that is due. An idle thread ends after a while; the next lease starts another.
     def wait_for_one
-      loop do
+      while true
         if @due.empty?
           @changed.wait(@lock, 60)
           if @due.empty?

@@ -32,7 +32,7 @@ class Corral
     def reach(key, deadline, checked: true)
       lost = false
       asking = nil
-      loop do
+      while true
         node = asking || @topology.node(key)
         link = take(node, key, checked)
         begin

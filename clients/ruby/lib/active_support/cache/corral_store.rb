@@ -102,27 +102,35 @@ module ActiveSupport
       end
 
       def built(key, version, options)
-        entry = nil
         build = lambda do
           value = yield
-          entry = Entry.new(value, **options.merge(version: version))
-          bytes = serialize_entry(entry)
+          # The server knows when it is over, and all machines by one clock.
+          bytes = serialize_entry(Entry.new(value, **options.except(:expires_in), version: version))
           # Not kept, and the next one may keep his.
           value.nil? && options[:skip_nil] ? Corral::NotShared.new(bytes, seconds: 0.001) : bytes
         end
         call = call_of(options)
         bytes = options[:force] ? @corral.refresh(key, **call, &build) : @corral.get_or_build(key, **call, &build)
         found = deserialize_entry(bytes) || Entry.new(bytes)
-        # A recyclable key: what is there is of another version of the record, though fresh.
-        found = deserialize_entry(renewed(key, version, call, build)) if found.mismatched?(version)
+        # A recyclable key: what is there is of another version of the record, though fresh. Or an entry that another
+        # store wrote, which is kept longer than it is good.
+        found = deserialize_entry(renewed(key, version, call, build)) if outdated?(found, version)
+        if outdated?(found, version) # still: a plain string, which nobody can have a lease of
+          server.command("DEL", key)
+          found = deserialize_entry(@corral.get_or_build(key, **call, &build))
+        end
         local_cache&.write_entry(key, found.dup) unless found.value.nil? && options[:skip_nil]
         found
       end
 
       # Whoever comes second finds that the first has just built it.
       def renewed(key, version, call, build)
-        will_do = ->(bytes) { !deserialize_entry(bytes)&.mismatched?(version) }
+        will_do = ->(bytes) { deserialize_entry(bytes).then { |entry| entry && !outdated?(entry, version) } }
         @corral.engine.get_or_build(key.b, @corral.defaults.but(call), build, force: true, unless_: will_do)
+      end
+
+      def outdated?(entry, version)
+        entry.mismatched?(version) || entry.expired?
       end
 
       def local_entry(key, version)
