@@ -22,6 +22,7 @@ final class Servers
         public readonly int $database = 0,
         public readonly ?array $tls = null,
         public readonly string $library = 'phpredis',
+        #[\SensitiveParameter] private readonly ?string $sentinelPassword = null,
     ) {
     }
 
@@ -74,11 +75,11 @@ final class Servers
      * @param list<string|\RedisSentinel> $sentinels "host:port", or objects of the extension
      * @param ?array<string, mixed>       $tls
      */
-    public static function sentinel(array $sentinels, string $service, ?string $username = null, #[\SensitiveParameter] ?string $password = null, int $database = 0, ?array $tls = null, ?string $library = null): self
+    public static function sentinel(array $sentinels, string $service, ?string $username = null, #[\SensitiveParameter] ?string $password = null, int $database = 0, ?array $tls = null, ?string $library = null, #[\SensitiveParameter] ?string $sentinelPassword = null): self
     {
         [$finders, $texts] = [array_filter($sentinels, 'is_object'), array_filter($sentinels, 'is_string')];
         return new self(array_map(self::address(...), array_values($texts)), service: $service, finders: array_values($finders),
-            username: $username, password: $password, database: $database, tls: $tls, library: self::library($library));
+            username: $username, password: $password, database: $database, tls: $tls, library: self::library($library), sentinelPassword: $sentinelPassword);
     }
 
     /** A new connection, with the user and the database set. */
@@ -102,7 +103,11 @@ final class Servers
         return $link;
     }
 
-    /** The master that the first sentinel to answer names. Sentinels have no user of the servers'. */
+    /**
+     * The master that the first sentinel to answer names. Sentinels do not know the servers' users.
+     *
+     * @return array{string, int}
+     */
     public function master(): array
     {
         $why = null;
@@ -116,7 +121,7 @@ final class Servers
                 $why = $error;
             }
         }
-        $plain = new self($this->addresses, tls: $this->tls, library: $this->library);
+        $plain = new self($this->addresses, password: $this->sentinelPassword, tls: $this->tls, library: $this->library);
         foreach ($this->addresses as [$host, $port]) {
             try {
                 $link = $plain->open($host, $port, 2.0);
@@ -172,6 +177,7 @@ final class Servers
             database: (int) ($rights->database ?? 0),
             tls: in_array($first->scheme, ['tls', 'rediss'], true) ? ['ssl' => $first->ssl ?? []] : null,
             library: 'predis',
+            sentinelPassword: $service === null ? null : $first->password,
         );
     }
 

@@ -149,7 +149,7 @@ class Corral
 
     # Without the password.
     def inspect
-      "#<#{self.class} #{@service || (@cluster ? "cluster of " : "")}#{@addresses.map { |host, port| "#{host}:#{port}" }.join(" ")}>"
+      "#<#{self.class} #{"#{@service} of " if @service}#{"cluster of " if @cluster}#{@addresses.map { |host, port| "#{host}:#{port}" }.join(" ")}>"
     end
 
     def cluster?
