@@ -59,7 +59,7 @@ class Corral
 
   # On every master. swr: so long old values may still serve; 0: not at all; nil: as they were stored.
   def invalidate_tags(*tags, swr: nil)
-    tags = tags.flatten.map(&:to_s)
+    tags = tags.flatten.map { |tag| tag.to_s.b }
     options = swr.nil? ? [] : ["SWR", (Call.seconds(:swr, swr) * 1000).round]
     engine.forgetting(nil) { engine.server.everywhere("CACHE.INVALIDATETAG", tags.size, *tags, *options) } unless tags.empty?
     nil

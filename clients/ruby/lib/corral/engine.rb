@@ -6,6 +6,9 @@ class Corral
     # A failed build. What else ends one (an interrupt, exit, throw) says nothing about the source.
     FAILURES = [StandardError, ScriptError, NoMemoryError, SecurityError, SystemStackError].freeze
 
+    WHEN_WAITING = { Object => :on_blocking }.freeze
+    AT_ONCE = { Object => :immediate }.freeze
+
     attr_reader :server, :leases, :settings
 
     def initialize(servers, settings)
@@ -13,7 +16,7 @@ class Corral
       @codec = settings.serializer
       @server = Server.new(servers)
       @leases = Leases.new(@server, settings)
-      @flights = {}
+      @flights = { false => {}, true => {} } # by whether they are forced, by key
       @lock = Mutex.new
       @places = Places.new(settings.degrade_limit)
       @background = Background.new(settings.background_limit)
@@ -23,7 +26,7 @@ class Corral
 
     # force: build although it is fresh, unless `unless_` says of the bytes there that they will do after all.
     def get_or_build(key, o, build, force: false, unless_: nil)
-      if building.include?([self, key])
+      if Thread.current[:corral_building]&.include?([self, key])
         raise RecursiveBuild, "the build of #{Corral.as_text(key)} asks for #{Corral.as_text(key)}, and would wait for itself"
       end
       if @near && !force && (bytes = @near.get(key))
@@ -58,22 +61,24 @@ class Corral
 
     def board(key, force)
       @lock.synchronize do
-        flight = @flights[[key, force]]
-        flight ? [flight, false] : [@flights[[key, force]] = Flight.new, true]
+        flight = @flights[force][key]
+        flight ? [flight, false] : [@flights[force][key] = Flight.new(@lock), true]
       end
     end
 
     # Interrupts wait for a place where something waits, so that no grant is lost between its arrival and its lease.
     def in_turn(flight, key, force, &lead)
-      Thread.handle_interrupt(Object => :on_blocking, &lead)
+      Thread.handle_interrupt(WHEN_WAITING, &lead)
     ensure
-      @lock.synchronize { @flights.delete([key, force]) if @flights[[key, force]].equal?(flight) }
-      flight.land
+      @lock.synchronize do
+        @flights[force].delete(key) if @flights[force][key].equal?(flight)
+        flight.land
+      end
     end
 
     def forget(keys)
       @near&.drop(keys)
-      @lock.synchronize { @flights.delete_if { |(key, _), _| keys.nil? || keys.include?(key) } }
+      @lock.synchronize { @flights.each_value { |flights| keys ? keys.each { |key| flights.delete(key) } : flights.clear } }
     end
 
     # --- The one that asks ---
@@ -132,7 +137,7 @@ class Corral
       concluded = true
       if shared
         flight.outcome = Value.new(bytes)
-        stored = @leases.conclude(lease, "CACHE.FILL", bytes, *options)
+        stored = @leases.conclude(lease, "CACHE.FILL", bytes.b, *options)
         fresh = o.ttl.nil? ? Float::INFINITY : o.ttl * (1 - o.jitter / 100.0) unless o.ttl.respond_to?(:call)
         @near&.put(lease.key, bytes, fresh, asked_at) if stored && fresh
       else
@@ -153,7 +158,7 @@ class Corral
     def failed(lease, flight, error, o)
       @settings.tell(:failed, lease.key, nil, error)
       message = Corral.text_of(error, with_text: @settings.error_text)
-      reply = @leases.conclude(lease, "CACHE.FAIL", message, *(o.backoff ? ["BACKOFF", Call.milliseconds(o.backoff)] : []))
+      reply = @leases.conclude(lease, "CACHE.FAIL", message.b, *(o.backoff ? ["BACKOFF", Call.milliseconds(o.backoff)] : []))
       if reply.is_a?(Array) && reply.first == "STALE"
         @settings.log(:error, "the build of #{Corral.as_text(lease.key)} failed, and its old value is served", error)
         flight.outcome = Value.new(reply[1])
@@ -178,7 +183,7 @@ class Corral
     def refresh(lease, o, build, asked_at)
       job = lambda do
         before, self.building = building, [] # whoever began it does not wait for it
-        build(lease, Flight.new, o, build, asked_at)
+        build(lease, Flight.new(@lock), o, build, asked_at)
       rescue *FAILURES => error
         @settings.log(:error, "refreshing #{Corral.as_text(lease.key)} failed", error)
       ensure
@@ -223,7 +228,7 @@ class Corral
     # In the caller's own thread, which may be interrupted there at any place.
     def call(key, build)
       self.building = [*building, [self, key]]
-      Thread.handle_interrupt(Object => :immediate) { build.call }
+      Thread.handle_interrupt(AT_ONCE) { build.call }
     ensure
       self.building = building[0...-1]
     end

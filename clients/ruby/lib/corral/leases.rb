@@ -33,7 +33,7 @@ class Corral
     def ask(key, o, deadline, force: [])
       began = Corral.now
       words = ["CACHE.GETORLOCK", key, "LEASE", Call.milliseconds(o.lease), "TIED", *force]
-      words.push("GROUP", o.group) if o.group
+      words.push("GROUP", o.group.b) if o.group
       while true
         asked = Corral.now
         reply, node, link = parking do |parks|
@@ -108,7 +108,7 @@ class Corral
       answered = link.usable?
       if answered && failure.kind == :other && command == "CACHE.FILL"
         # Refused as it stands, and so would be what every next builder brings.
-        link.call("CACHE.FAIL", lease.key, lease.token, Corral.text_of(failure))
+        link.call("CACHE.FAIL", lease.key, lease.token, Corral.text_of(failure).b)
       end
     rescue Failure
       nil # the tie ends it

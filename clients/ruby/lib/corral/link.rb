@@ -32,10 +32,11 @@ class Corral
       Link.register(self)
     end
 
-    # The reply: text, whole number, nil, an array or a hash of these; raises Failure.
+    # The reply: text, whole number, nil, an array or a hash of these; raises Failure. Words are ASCII or binary, for
+    # redis-rb 4 joins them.
     def call(*words)
       answered = false
-      reply = exchange(words.map { |word| word.is_a?(String) && !word.ascii_only? ? word.b : word })
+      reply = exchange(words)
       answered = true
       reply
     rescue Failure => failure

@@ -41,7 +41,7 @@ class Corral
       options.push("SIE", Call.milliseconds(@sie)) if ttl && @sie.positive?
       options.push("JITTER", @jitter) if @jitter.positive?
       tags = Array(of(@tags, made))
-      options.push("TAGS", tags.size, *tags.map(&:to_s)) unless tags.empty?
+      options.push("TAGS", tags.size, *tags.map { |tag| tag.to_s.b }) unless tags.empty?
       version = of(@version, made)
       options.push("VERSION", Integer(version)) if version
       options

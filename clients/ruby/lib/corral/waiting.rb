@@ -5,17 +5,17 @@ class Corral
   class Flight # :nodoc:
     attr_accessor :outcome
 
-    def initialize
-      @lock = Mutex.new
-      @landed = ConditionVariable.new
+    # lock: the engine's. What others wait with is made when there are others: nearly never.
+    def initialize(lock)
+      @lock = lock
+      @landed = nil
       @done = false
     end
 
+    # With the lock held.
     def land
-      @lock.synchronize do
-        @done = true
-        @landed.broadcast
-      end
+      @done = true
+      @landed&.broadcast
     end
 
     # False: not within so many seconds.
@@ -26,7 +26,7 @@ class Corral
           left = deadline - Corral.now
           return false if left <= 0
 
-          @landed.wait(@lock, left)
+          (@landed ||= ConditionVariable.new).wait(@lock, left)
         end
       end
       true

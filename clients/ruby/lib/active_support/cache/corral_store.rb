@@ -72,7 +72,7 @@ module ActiveSupport
       def delete_matched(matcher, options = nil)
         raise ArgumentError, "Only Redis glob strings are supported: #{matcher.inspect}" unless matcher.is_a?(String)
 
-        pattern = namespace_key(matcher, merged_options(options))
+        pattern = namespace_key(matcher, merged_options(options)).b
         instrument(:delete_matched, matcher) { server.topology.masters.each { |node| scan(node, pattern) } }
         true
       end
@@ -170,9 +170,9 @@ module ActiveSupport
         failsafe(:write_entry, returning: false) do
           if raw
             kept = call.ttl ? ["PX", Corral::Call.milliseconds(call.ttl)] : []
-            server.command("SET", key, entry.value.to_s, *kept, *("NX" if unless_exist)) == "OK"
+            server.command("SET", key, entry.value.to_s.b, *kept, *("NX" if unless_exist)) == "OK"
           else
-            server.command("CACHE.SET", key, serialize_entry(entry), *call.fill_options(entry.value), *("NX" if unless_exist)) == "OK"
+            server.command("CACHE.SET", key, serialize_entry(entry).b, *call.fill_options(entry.value), *("NX" if unless_exist)) == "OK"
           end
         end
       end
@@ -209,7 +209,7 @@ module ActiveSupport
         link = node.take
         loop do
           cursor, keys = link.call("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
-          keys.each { |key| link.call("DEL", key) }
+          keys.each { |key| link.call("DEL", key.b) }
           break if cursor == "0"
         end
         node.give(link)

@@ -20,7 +20,7 @@ class Corral
       private
 
       def exchange(words)
-        translated { @client.without_reconnect { @client.call(words) } }
+        translated { @client.call(words) }
       end
 
       def translated
