@@ -39,6 +39,14 @@ public final class ByteCache {
         });
     }
 
+    public CompletableFuture<byte[]> getAsync(byte[] key) {
+        return CompletableFuture.supplyAsync(() -> get(key), engine.threads.async);
+    }
+
+    public CompletableFuture<Void> setAsync(byte[] key, byte[] value, Options options) {
+        return CompletableFuture.runAsync(() -> set(key, value, options), engine.threads.async);
+    }
+
     /** Stores it whatever is there, and gives it to whoever waits. Not at all while the server is out, unless that is to be thrown. */
     public void set(byte[] key, byte[] value, Options options) {
         write(Key.of(key), value, options, false);

@@ -19,7 +19,6 @@ import java.lang.reflect.Field;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -90,13 +89,13 @@ public final class LettuceLibrary implements Library {
 
     @Override
     public Link connect(Address node) throws Lost, ServerError, InterruptedException {
-        return new LettuceLink(open(node), where(node));
+        return new LettuceLink(open(node));
     }
 
     @Override
     public Link connectTracking(Address node, Consumer<byte[]> changed) throws Lost, ServerError, InterruptedException {
         StatefulRedisConnection<byte[], byte[]> connection = open(node);
-        LettuceLink link = new LettuceLink(connection, where(node));
+        LettuceLink link = new LettuceLink(connection);
         connection.addListener(message -> {
             if (!message.getType().equals("invalidate")) return;
             // The keys as bytes, or nil for all of them.
@@ -142,7 +141,7 @@ public final class LettuceLibrary implements Library {
             forget(connecting);
             throw error;
         } catch (ExecutionException | RuntimeException error) {
-            Exception failure = failure(where(node), error);
+            Exception failure = failure(error);
             if (failure instanceof ServerError refused) throw refused;
             throw (Lost) failure;
         }
@@ -156,14 +155,13 @@ public final class LettuceLibrary implements Library {
         return node == null ? where() : node.toString();
     }
 
-    static Exception failure(String where, Throwable error) {
+    static Exception failure(Throwable error) {
         for (Throwable cause = error; cause != null; cause = cause.getCause()) {
             if (cause instanceof RedisCommandExecutionException refused) return new ServerError(String.valueOf(refused.getMessage()), error);
         }
-        Throwable shown = error instanceof ExecutionException || error instanceof CompletionException ? error.getCause() : error;
-        Throwable root = shown;
+        Throwable root = error;
         while (root.getCause() != null) root = root.getCause();
-        return Lost.broken(where + ": " + (root == shown ? shown.getMessage() : shown.getMessage() + ": " + root.getMessage()), error);
+        return Lost.broken(root.getMessage() == null ? root.toString() : root.getMessage(), error);
     }
 
     static byte[] bytes(String word) {

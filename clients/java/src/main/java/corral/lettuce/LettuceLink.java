@@ -1,10 +1,11 @@
 package corral.lettuce;
 
 import corral.Link;
-import io.lettuce.core.RedisFuture;
+import corral.Lost;
+import corral.ServerError;
 import io.lettuce.core.api.StatefulRedisConnection;
 import io.lettuce.core.codec.ByteArrayCodec;
-import io.lettuce.core.output.ObjectOutput;
+import io.lettuce.core.protocol.Command;
 import io.lettuce.core.protocol.CommandArgs;
 import io.lettuce.core.protocol.ProtocolKeyword;
 import java.nio.charset.StandardCharsets;
@@ -12,28 +13,22 @@ import java.util.concurrent.CompletableFuture;
 
 final class LettuceLink implements Link {
     private final StatefulRedisConnection<byte[], byte[]> connection;
-    private final String where;
 
-    LettuceLink(StatefulRedisConnection<byte[], byte[]> connection, String where) {
+    LettuceLink(StatefulRedisConnection<byte[], byte[]> connection) {
         this.connection = connection;
-        this.where = where;
     }
 
     @Override
     public CompletableFuture<Object> send(byte[]... words) {
-        CompletableFuture<Object> reply = new CompletableFuture<>();
         CommandArgs<byte[], byte[]> args = new CommandArgs<>(ByteArrayCodec.INSTANCE);
         for (int at = 1; at < words.length; at++) args.add(words[at]);
+        Sent sent = new Sent(new Name(words[0]), args);
         try {
-            RedisFuture<Object> sent = connection.async().dispatch(new Name(words[0]), new ObjectOutput<>(ByteArrayCodec.INSTANCE), args);
-            sent.whenComplete((value, error) -> {
-                if (error == null) reply.complete(value);
-                else reply.completeExceptionally(LettuceLibrary.failure(where, error));
-            });
+            connection.dispatch(sent);
         } catch (RuntimeException error) {
-            reply.completeExceptionally(LettuceLibrary.failure(where, error));
+            sent.completeExceptionally(error);
         }
-        return reply;
+        return sent.reply;
     }
 
     @Override
@@ -43,7 +38,35 @@ final class LettuceLink implements Link {
 
     @Override
     public void close() {
-        connection.closeAsync();
+        if (connection.isOpen()) connection.closeAsync();
+    }
+
+    /** Lettuce's own futures come with a proxy class, which costs a process that has just started more than all else here. */
+    private static final class Sent extends Command<byte[], byte[], Object> {
+        final CompletableFuture<Object> reply = new CompletableFuture<>();
+
+        Sent(ProtocolKeyword name, CommandArgs<byte[], byte[]> args) {
+            super(name, new ReplyOutput(), args);
+        }
+
+        @Override
+        public void complete() {
+            super.complete();
+            if (getOutput().hasError()) reply.completeExceptionally(new ServerError(getOutput().getError(), null));
+            else reply.complete(getOutput().get());
+        }
+
+        @Override
+        public boolean completeExceptionally(Throwable error) {
+            super.completeExceptionally(error);
+            return reply.completeExceptionally(LettuceLibrary.failure(error));
+        }
+
+        @Override
+        public void cancel() {
+            super.cancel();
+            reply.completeExceptionally(Lost.broken("the connection was closed", null));
+        }
     }
 
     /** A command's name. Lettuce 6 asks for {@code name()}, too. */
