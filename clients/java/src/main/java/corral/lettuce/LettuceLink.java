@@ -10,9 +10,11 @@ import io.lettuce.core.protocol.CommandArgs;
 import io.lettuce.core.protocol.ProtocolKeyword;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 final class LettuceLink implements Link {
     private final StatefulRedisConnection<byte[], byte[]> connection;
+    private final AtomicBoolean closed = new AtomicBoolean();
 
     LettuceLink(StatefulRedisConnection<byte[], byte[]> connection) {
         this.connection = connection;
@@ -33,12 +35,12 @@ final class LettuceLink implements Link {
 
     @Override
     public boolean isOpen() {
-        return connection.isOpen();
+        return !closed.get() && connection.isOpen();
     }
 
     @Override
     public void close() {
-        if (connection.isOpen()) connection.closeAsync();
+        if (closed.compareAndSet(false, true)) connection.closeAsync(); // a second time Lettuce warns of
     }
 
     /** Lettuce's own futures come with a proxy class, which costs a process that has just started more than all else here. */

@@ -4,12 +4,12 @@ import corral.ByteCache;
 import corral.Corral;
 import corral.Options;
 import java.time.Duration;
-import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.springframework.cache.Cache;
+import org.springframework.cache.interceptor.CacheOperationInvoker;
 import org.springframework.data.redis.cache.CacheStatistics;
 import org.springframework.data.redis.cache.CacheStatisticsCollector;
 import org.springframework.data.redis.cache.RedisCacheWriter;
@@ -153,6 +153,7 @@ public final class CorralCacheWriter implements RedisCacheWriter {
     private static final class Loading {
         private final Supplier<byte[]> loader;
         private boolean begun;
+        private @Nullable Exception own;
         private Cache.@Nullable ValueRetrievalException wrapped;
 
         Loading(Supplier<byte[]> loader) {
@@ -164,15 +165,18 @@ public final class CorralCacheWriter implements RedisCacheWriter {
             try {
                 return loader.get();
             } catch (Cache.ValueRetrievalException error) {
+                Throwable cause = error.getCause() instanceof CacheOperationInvoker.ThrowableWrapper checked ? checked.getOriginal() : error.getCause();
+                if (!(cause instanceof Exception exception)) throw error;
+                own = exception;
                 wrapped = error;
-                throw error.getCause() instanceof Exception cause ? cause : error;
+                throw exception;
             }
         }
 
         RuntimeException asSpringHasIt(Exception error) {
-            if (wrapped != null && wrapped.getCause() == error) return wrapped;
+            if (own == error) return wrapped;
             if (error instanceof RuntimeException unchecked) return unchecked;
-            throw new IllegalStateException(Objects.requireNonNull(error.getMessage(), error::toString), error);
+            throw new IllegalStateException(error.toString(), error);
         }
     }
 }
