@@ -5,7 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use redis::{cmd, Cmd, RedisError, RedisResult, Value};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -324,22 +326,39 @@ async fn over_shared(node: &Arc<Node>, command: Cmd, key: &[u8]) -> RedisResult<
     let (tell, told) = oneshot::channel();
     let key = key.to_vec();
     tokio::spawn(async move {
-        let reply: RedisResult<Value> = command.query_async(&mut connection).await;
-        if let Err(Ok(unheard)) = tell.send(reply) {
-            let Some((b"LOCK" | b"REFRESH", _, token)) = triple(&unheard) else { return };
-            let released: RedisResult<Value> = cmd("CACHE.RELEASE").arg(key).arg(token).query_async(&mut connection).await;
-            if let Err(error) = released {
-                log::warn!("a lease that nobody waited for was not released, and ends by itself: {error}");
-            }
-        }
+        let reply = command.query_async(&mut connection).await;
+        drop(tell.send(Heard { reply: Some(reply), connection, key })); // who is not there does not take it
     });
-    let reply = told.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()));
+    let heard = told.await.ok().and_then(|mut heard| heard.reply.take());
+    let reply = heard.unwrap_or_else(|| Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()));
     if let Err(error) = &reply {
         if matches!(kind_of(error), Kind::Lost | Kind::Silent) {
             node.leave_shared(number);
         }
     }
     reply
+}
+
+/// A reply on its way to a caller who may have left, before it was sent or after.
+struct Heard {
+    reply: Option<RedisResult<Value>>,
+    connection: MultiplexedConnection,
+    key: Vec<u8>,
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        let Some(Ok(unheard)) = self.reply.take() else { return };
+        let Some((b"LOCK" | b"REFRESH", _, token)) = triple(&unheard) else { return };
+        let Ok(runtime) = Handle::try_current() else { return }; // it ends by itself
+        let (key, mut connection) = (std::mem::take(&mut self.key), self.connection.clone());
+        runtime.spawn(async move {
+            let released: RedisResult<Value> = cmd("CACHE.RELEASE").arg(key).arg(token).query_async(&mut connection).await;
+            if let Err(error) = released {
+                log::warn!("a lease that nobody waited for was not released, and ends by itself: {error}");
+            }
+        });
+    }
 }
 
 async fn tell(node: &Node, command: &Cmd) -> RedisResult<()> {

@@ -30,6 +30,12 @@ pub enum Target {
     Sentinel(Box<tokio::sync::Mutex<redis::sentinel::SentinelClient>>),
 }
 
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
 impl From<Client> for Target {
     fn from(client: Client) -> Self {
         Target::Server(client)

@@ -244,9 +244,25 @@ fn described_as<E>(error: &Error<E>, text: &str) -> Value {
     json!({"type": kind, "message": text})
 }
 
+/// Warnings are shown when a scenario fails.
+struct Stderr;
+
+impl log::Log for Stderr {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{} {}", record.level(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
 #[tokio::main]
 async fn main() {
-    env_logger::Builder::new().filter_level(log::LevelFilter::Warn).init();
+    log::set_logger(&Stderr).expect("there is no other");
+    log::set_max_level(log::LevelFilter::Warn);
     let driver = Arc::new(Driver::default());
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
