@@ -29,7 +29,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix test-clients test-faults soak simulate model mutants fuzz memcheck deny demo bench top \
+.PHONY: help run test test-matrix test-clients test-faults trace soak simulate model mutants fuzz memcheck deny demo bench top \
     build install uninstall dist check clean setup setup-lints port-free
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
@@ -44,7 +44,7 @@ run: port-free build ## Start redis-server with the module, in the foreground (P
 
 test: build ## Run every test
 	cargo test --workspace --exclude corral-core
-	cargo test -p corral-core --features steps
+	cargo test -p corral-core --features steps,trace
 	MAKE='$(MAKE)' tools/scripts/test-install '$(MODULE)'
 
 test-matrix: build ## Run the integration tests on every supported server (slow; fetches them with pip)
@@ -52,6 +52,14 @@ test-matrix: build ## Run the integration tests on every supported server (slow;
 
 soak: build ## A hundred clients and everything that can go wrong, at once (MINUTES=10)
 	MINUTES=$(MINUTES) cargo test -p corral --test tests in_minutes_of_everything -- --ignored --nocapture
+
+trace: setup ## The soak with a build that writes what its nodes are told, and the same told again (MINUTES=5)
+	@echo 'The module with the feature trace, in a directory of its own: target/trace'
+	cargo build --profile tools -p corral --features trace --target-dir target/trace
+	rm -rf target/traces && mkdir -p target/traces
+	CORRAL_TRACE=$(CURDIR)/target/traces/node CORRAL_MODULE=$(CURDIR)/target/trace/tools/libcorral.so MINUTES=$(MINUTES) \
+	    cargo test -p corral --test tests in_minutes_of_everything -- --ignored --nocapture
+	cargo run --profile tools -p corral-trace -- target/traces/node.*
 
 test-faults: setup ## Have every function that the server calls panic, and see that nobody notices much
 	@echo 'The module with the feature faults, in a directory of its own: target/faults'
@@ -98,6 +106,7 @@ check: setup-lints ## What CI runs besides the tests: formatting, lints, the wal
 	cargo fmt --all --check
 	@echo '==> Lints: clippy and the compiler have nothing to say, tests and demo included; Cargo.lock is up to date'
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p corral --features faults,trace -- -D warnings
 	@echo '==> Purity: what Cargo, no_std and the lints cannot say of the walls between the crates'
 	tools/scripts/purity
 	@echo '==> Purity, self-test: the check catches each violation'

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use corral_core::codec::{self, Header, ValuePart};
 use corral_core::entry::Entry;
 use corral_core::node::name::Name;
-use corral_core::node::{Becomes, Effect, Held, Key, Node, Reply, Step};
+use corral_core::node::{Becomes, Effect, Held, Key, Reply};
+use corral_core::request::Request;
 use corral_core::time::UnixMs;
 use corral_core::token::Token;
 use corral_server::{log as server_log, Context, Holds, KeyName, OpenKey};
@@ -19,8 +20,8 @@ use crate::{log, memory, parked, scheduler};
 pub const APPLY: &std::ffi::CStr = c"CACHE.APPLY";
 
 /// Runs one step on one key of the selected database, and carries out what it says.
-pub fn step(context: &Context, name: KeyName, decide: impl FnOnce(&mut Node, &mut Key) -> Step) -> Reply {
-    let reply = run(context, name, true, decide);
+pub fn step(context: &Context, name: KeyName, request: &Request) -> Reply {
+    let reply = run(context, name, true, request);
     scheduler::release(context, false);
     scheduler::arm(context);
     reply
@@ -28,15 +29,15 @@ pub fn step(context: &Context, name: KeyName, decide: impl FnOnce(&mut Node, &mu
 
 /// Looks at a key where something is due. Answers go out with the turn's others.
 pub fn visit(context: &Context, name: KeyName) {
-    run(context, name, true, Node::visit);
+    run(context, name, true, &Request::Visit);
 }
 
 /// The same where nothing may be written: on a replica.
-pub fn look(context: &Context, name: KeyName, decide: impl FnOnce(&mut Node, &mut Key) -> Step) -> Reply {
-    run(context, name, false, decide)
+pub fn look(context: &Context, name: KeyName, request: &Request) -> Reply {
+    run(context, name, false, request)
 }
 
-fn run(context: &Context, name: KeyName, writes: bool, decide: impl FnOnce(&mut Node, &mut Key) -> Step) -> Reply {
+fn run(context: &Context, name: KeyName, writes: bool, request: &Request) -> Reply {
     let moment = memory::moment();
     let (db, now_ms) = (context.db(), moment.wall_us / 1000);
     let string = awaited_string(context, name, db);
@@ -59,7 +60,7 @@ fn run(context: &Context, name: KeyName, writes: bool, decide: impl FnOnce(&mut 
         let entry = open.entry().unwrap_or(&mut made);
         let mut key =
             Key { db, name: name.bytes(), held, entry, expires, moment, is_paused, environment: &mut environment };
-        memory::with(|memory| decide(&mut memory.node, &mut key))
+        memory::with(|memory| memory.node.request(&mut key, request))
     };
     if writes {
         store(context, name, &mut open, made, before, step.becomes);

@@ -7,6 +7,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+#[cfg(not(feature = "trace"))]
 use corral_core::node::Node;
 use corral_core::settings::Settings;
 use corral_core::time::{Moment, SteadyMs};
@@ -18,6 +19,10 @@ use crate::inbox;
 use crate::latencies::Latencies;
 use crate::log::Throttle;
 use crate::resets::Resets;
+
+/// With the feature `trace`, a node that writes down what it is told.
+#[cfg(feature = "trace")]
+type Node = corral_core::trace::Recorder;
 
 /// Everything the module remembers besides the entries, the handles of parked clients and the inbox.
 pub struct Memory {
@@ -42,7 +47,7 @@ pub struct Memory {
 
 lazy_static! {
     static ref MEMORY: Mutex<Memory> = Mutex::new(Memory {
-        node: Node::new(Settings::default()),
+        node: new_node(),
         alarm: None,
         lead_us: None,
         unanswered: Vec::new(),
@@ -54,6 +59,16 @@ lazy_static! {
         expiry_lines: Throttle::default(),
         refusal_lines: Throttle::default(),
     });
+}
+
+#[cfg(not(feature = "trace"))]
+fn new_node() -> Node {
+    Node::new(Settings::default())
+}
+
+#[cfg(feature = "trace")]
+fn new_node() -> Node {
+    Node::new(Settings::default(), crate::trace::sink())
 }
 
 /// Runs `body` with the module's memory, after what callbacks have posted. `body` must not call what can call back.

@@ -8,8 +8,9 @@
 use corral_core::node::name::Name;
 use corral_core::node::outbox::Outcome;
 use corral_core::node::turn::Due;
+use corral_core::request::Request;
 use corral_core::time::SteadyMs;
-use corral_server::{clock, timer, Context, Ownership};
+use corral_server::{clock, timer, Context, Holds, OpenKey, Ownership};
 
 use crate::environment::is_permitted;
 use crate::keyspace;
@@ -157,12 +158,17 @@ fn visit(context: &Context, is_master: bool, is_cluster: bool) {
         }
         let string = context.string(&name);
         if !is_master {
-            keyspace::look(context, string.as_key(), |node, key| node.observe(key));
+            keyspace::look(context, string.as_key(), &Request::Observe);
             continue;
         }
         if is_cluster {
             match context.owns(crate::commands::get::NAME, string.as_key()) {
                 Ownership::Here => {}
+                // A key that came before its slot: what is due is kept until the slot is here, or the key is not.
+                Ownership::Elsewhere if OpenKey::<Corral>::read(context, string.as_key()).kind() == Holds::Entry => {
+                    memory::with(|memory| memory.node.visit_later(db, name, memory::moment()));
+                    continue;
+                }
                 Ownership::Elsewhere => {
                     memory::with(|memory| memory.node.moved_away(db, &name));
                     continue;

@@ -78,7 +78,7 @@ pub fn check_and_apply() -> Result<(), String> {
     EARLY_BETA.store(wanted.settings.early_beta.to_bits(), Relaxed);
     LEASE_MAX_MS.store(wanted.settings.lease_max_ms, Relaxed);
     memory::with(|memory| {
-        memory.node.settings = wanted.settings.clone();
+        memory.node.configure(wanted.settings.clone());
         memory.node.configure_groups(&policies);
     });
     Ok(())

@@ -1,7 +1,7 @@
 //! `CACHE.FAIL key token message [BACKOFF ms]`
 
 use corral_core::error::Error;
-use corral_core::request::{message, only_option};
+use corral_core::request::{message, only_option, Request};
 use corral_core::settings::BACKOFF_LIMIT_MS;
 use corral_core::words::token;
 use corral_server::command::{Command, Keys, Spec};
@@ -45,7 +45,7 @@ impl Command for Fail {
         if !context.flags().is_master() {
             return Err(read_only(context, name));
         }
-        let told = keyspace::step(context, name, |node, key| node.fail(key, token, message, backoff_ms));
+        let told = keyspace::step(context, name, &Request::Fail { token, message, backoff_ms });
         reply::reply(context, told, name)
     }
 }

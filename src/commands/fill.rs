@@ -2,7 +2,7 @@
 //! [TAGS n tag [tag ...]] [VERSION n]`
 
 use corral_core::error::Error;
-use corral_core::request::{Labelled, Labels};
+use corral_core::request::{Labelled, Labels, Request};
 use corral_core::words::token;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::Access;
@@ -43,7 +43,7 @@ impl Command for Fill {
         if !context.flags().is_master() {
             return Err(read_only(context, name));
         }
-        let told = keyspace::step(context, name, |node, key| node.fill(key, token, value, &labels));
+        let told = keyspace::step(context, name, &Request::Fill { token, value, labels });
         reply::reply(context, told, name)
     }
 }

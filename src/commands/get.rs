@@ -60,7 +60,7 @@ pub fn peek(context: &Context, name: KeyName) -> Result<Answer, Error> {
 pub fn count(answer: &Answer) {
     match answer.state() {
         State::Hit => resets::count_hit(),
-        State::Stale => memory::with(|memory| memory.node.counters.stale_hits += 1),
-        _ => memory::with(|memory| memory.node.counters.misses += 1),
+        State::Stale => memory::with(|memory| memory.node.counters_mut().stale_hits += 1),
+        _ => memory::with(|memory| memory.node.counters_mut().misses += 1),
     }
 }

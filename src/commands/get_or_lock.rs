@@ -5,10 +5,9 @@ use std::ffi::CStr;
 use corral_core::answer::{or_never, until, Answer};
 use corral_core::entry::Entry;
 use corral_core::error::Error;
-use corral_core::node::ask::Form;
 use corral_core::node::rooms::WaiterId;
-use corral_core::node::{Caller, Node, Reply};
-use corral_core::request::Options;
+use corral_core::node::Reply;
+use corral_core::request::{Caller, Form, Options, Request};
 use corral_core::tag::TagFloor;
 use corral_core::time::UnixMs;
 use corral_server::command::{Command, Keys, Spec};
@@ -128,15 +127,15 @@ fn fresh_value(entry: &Entry, now: UnixMs) -> Option<&[u8]> {
 pub fn ask(context: &Context, name: KeyName, options: &Options, form: Form) -> Result<Reply, Error> {
     let client = if context.caller_is_connection() { context.client_id() } else { 0 };
     let caller = Caller { client };
-    let decide = |node: &mut Node, key: &mut corral_core::node::Key| node.get_or_lock(key, options, caller, form);
+    let request = Request::GetOrLock { options: *options, caller, form };
     if !context.flags().is_master() {
         // Nothing is written on a replica, whatever is found.
-        return match keyspace::look(context, name, decide) {
+        return match keyspace::look(context, name, &request) {
             Reply::Error(Error::ReadOnly) => Err(read_only(context, name)),
             told => Ok(told),
         };
     }
-    match keyspace::step(context, name, decide) {
+    match keyspace::step(context, name, &request) {
         Reply::Error(error) => Err(error),
         told => Ok(told),
     }

@@ -2,6 +2,7 @@
 
 use corral_core::error::Error;
 use corral_core::node::Reply;
+use corral_core::request::Request;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg, Kind};
 use corral_server::{Argv, Context};
@@ -29,8 +30,7 @@ impl Command for Invalidate {
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
         let names = (0..args.len()).filter_map(|index| args.key(index).ok());
-        let held =
-            names.filter(|name| keyspace::step(context, *name, |node, key| node.invalidate(key)) == Reply::Number(1));
+        let held = names.filter(|name| keyspace::step(context, *name, &Request::Invalidate) == Reply::Number(1));
         context.reply_count(held.count() as u64);
         Ok(())
     }

@@ -2,9 +2,8 @@
 
 use corral_core::answer::Answer;
 use corral_core::error::Error;
-use corral_core::node::ask::Form;
 use corral_core::node::Reply;
-use corral_core::request::Options;
+use corral_core::request::{Form, Options};
 use corral_core::words::number;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg, Kind};

@@ -1,7 +1,7 @@
 //! `CACHE.OUTDATE key version [PX ms]`
 
 use corral_core::error::Error;
-use corral_core::request::{only_option, version};
+use corral_core::request::{only_option, version, Request};
 use corral_core::time::MAX_MS;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg, Kind};
@@ -32,7 +32,7 @@ impl Command for Outdate {
         let name = args.key(0).map_err(absent)?;
         let version = version(args.word(1).map_err(absent)?)?;
         let floor_ms = only_option(args.from(2), "PX", 1..=MAX_MS)?;
-        let told = keyspace::step(context, name, |node, key| node.outdate(key, version, floor_ms));
+        let told = keyspace::step(context, name, &Request::Outdate { version, floor_ms });
         reply::reply(context, told, name)
     }
 }

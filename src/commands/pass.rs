@@ -1,7 +1,7 @@
 //! `CACHE.PASS key token [PX ms]`
 
 use corral_core::error::Error;
-use corral_core::request::only_option;
+use corral_core::request::{only_option, Request};
 use corral_core::time::MAX_MS;
 use corral_core::words::token;
 use corral_server::command::{Command, Keys, Spec};
@@ -38,7 +38,7 @@ impl Command for Pass {
         if !context.flags().is_master() {
             return Err(read_only(context, name));
         }
-        let told = keyspace::step(context, name, |node, key| node.pass(key, token, pass_ms));
+        let told = keyspace::step(context, name, &Request::Pass { token, pass_ms });
         reply::reply(context, told, name)
     }
 }

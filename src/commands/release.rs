@@ -1,6 +1,7 @@
 //! `CACHE.RELEASE key token`
 
 use corral_core::error::Error;
+use corral_core::request::Request;
 use corral_core::words::token;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::Access;
@@ -35,7 +36,7 @@ impl Command for Release {
         if !context.flags().is_master() {
             return Err(read_only(context, name));
         }
-        let told = keyspace::step(context, name, |node, key| node.release(key, token));
+        let told = keyspace::step(context, name, &Request::Release { token });
         reply::reply(context, told, name)
     }
 }

@@ -1,8 +1,7 @@
 //! `CACHE.RENEW key token ms [TIED]`
 
 use corral_core::error::Error;
-use corral_core::node::Caller;
-use corral_core::request::only_flag;
+use corral_core::request::{only_flag, Caller, Request};
 use corral_core::time::MAX_MS;
 use corral_core::words::{number, token, MS};
 use corral_server::command::{Command, Keys, Spec};
@@ -38,7 +37,7 @@ impl Command for Renew {
         let is_tied = only_flag(args.from(3), "TIED")?;
         let client = if context.caller_is_connection() { context.client_id() } else { 0 };
         let caller = Caller { client };
-        let told = keyspace::step(context, name, |node, key| node.renew(key, token, ms, caller, is_tied));
+        let told = keyspace::step(context, name, &Request::Renew { token, ms, caller, is_tied });
         reply::reply(context, told, name)
     }
 }

@@ -2,7 +2,7 @@
 //! [TAGS n tag [tag ...]] [VERSION n] [NX]`
 
 use corral_core::error::Error;
-use corral_core::request::{Labelled, Labels};
+use corral_core::request::{Labelled, Labels, Request};
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg};
 use corral_server::{Argv, Context};
@@ -46,7 +46,7 @@ impl Command for Set {
         if user.is_some_and(|user| context.is_permitted(&user, super::get::NAME, name) == Some(false)) {
             return Err(Error::NoPermission);
         }
-        let told = keyspace::step(context, name, |node, key| node.set(key, value, &labels));
+        let told = keyspace::step(context, name, &Request::Set { value, labels });
         reply::reply(context, told, name)
     }
 }

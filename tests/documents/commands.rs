@@ -122,7 +122,7 @@ fn the_table_of_states_has_the_words_of_real_replies_and_says_which_have_no_valu
 fn the_keyspace_events_are_those_of_the_code() {
     let rows = table(&file(DOCUMENT), "| event | when |");
     let mut written: Vec<String> = rows.iter().map(|row| row[0].clone()).collect();
-    let source = file("crates/core/src/node/mod.rs");
+    let source = file("crates/core/src/node/step.rs");
     let words = source.split("Word::").skip(1).filter_map(|rest| rest.split_once(" => c\"")?.1.split_once('"'));
     let mut sent: Vec<String> = words.map(|(word, _)| word.to_owned()).collect();
     assert!(sent.len() > 5, "{sent:?}");

@@ -16,6 +16,7 @@ pub struct Ask {
 
 /// Waiters of one class are decided alike.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Class {
     /// Never STALE, never an old value with REFRESH.
     pub no_stale: bool,

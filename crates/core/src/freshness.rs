@@ -4,6 +4,7 @@ use crate::time::UnixMs;
 
 /// What the caller of FILL, SET or TOUCH asked for. Defaults, relative times and chance are not resolved yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Freshness {
     pub soft: SoftDeadline,
     pub swr_ms: Option<u64>,
@@ -22,6 +23,7 @@ pub struct FreshnessDefaults {
 
 /// When the value becomes stale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub enum SoftDeadline {
     Never,
     /// ms from now.

@@ -10,6 +10,7 @@ use crate::token::Token;
 ///
 /// It stays in the entry after its deadline, so that a late holder can still fill until somebody takes over.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Lease {
     pub token: Token,
     pub granted_at: UnixMs,
@@ -24,6 +25,7 @@ pub struct Lease {
 
 /// The terms under which a lease was granted, where they are not the plain ones.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Terms {
     /// The group it counts for; `None` for `default`.
     pub group: Option<Arc<[u8]>>,

@@ -26,6 +26,7 @@
 //! | [`decision`] | what a caller of one key is told, decided step by step |
 //! | [`settings`], [`policy`] | what operators set; groups |
 //! | [`node`] | everything the module remembers on one server besides the entries |
+//! | `trace` | what a node was told, written and replayed |
 
 #![cfg_attr(
     test,
@@ -57,4 +58,6 @@ pub mod steps;
 pub mod tag;
 pub mod time;
 pub mod token;
+#[cfg(feature = "trace")]
+pub mod trace;
 pub mod words;

@@ -11,6 +11,7 @@ use crate::words::digits;
 
 /// What an operator says of one group. `None` leaves it to the settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Policy {
     /// Permits on this node; 0 for no limit.
     pub max: u32,

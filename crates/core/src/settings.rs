@@ -42,6 +42,7 @@ const FLOOR_LIMIT_MS: u64 = 7 * 86_400_000;
 
 /// The values in force.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Settings {
     pub lease_ms: u64,
     pub lease_max_ms: u64,

@@ -80,11 +80,32 @@ impl<T> Once<T> {
 }
 
 /// A whole number in `range`: digits, no sign, no leading zero, as everywhere in Redis.
+#[inline]
 pub fn number(word: &[u8], name: &'static str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, Error> {
-    digits(word).filter(|number| range.contains(number)).ok_or_else(|| Error::Range {
-        name,
-        range: format!("a whole number from {} to {}{unit}", range.start(), range.end()),
-    })
+    match digits(word) {
+        Some(number) if *range.start() <= number && number <= *range.end() => Ok(number),
+        _ => Err(out_of_range(name, &range, unit)),
+    }
+}
+
+#[cold]
+fn out_of_range(name: &'static str, range: &RangeInclusive<u64>, unit: &str) -> Error {
+    Error::Range { name, range: format!("a whole number from {} to {}{unit}", range.start(), range.end()) }
+}
+
+/// A word of at most seven bytes as a number, in capitals: an option is told by one comparison, and a call has up to nine
+/// to be told apart. 0 for any longer word.
+pub const fn packed(word: &[u8]) -> u64 {
+    if word.len() > 7 {
+        return 0;
+    }
+    // A NUL at the beginning is a byte, too.
+    let (mut number, mut rest) = (1, word);
+    while let [first, behind @ ..] = rest {
+        number = number << 8 | first.to_ascii_uppercase() as u64;
+        rest = behind;
+    }
+    number
 }
 
 /// A lease's token.
@@ -114,11 +135,21 @@ pub fn decimal(text: &[u8]) -> Option<f64> {
 }
 
 pub(crate) fn digits(word: &[u8]) -> Option<u64> {
-    let has_leading_zero = word.len() > 1 && word.first() == Some(&b'0');
-    if word.is_empty() || has_leading_zero {
+    // A number of so many digits is no larger than a u64 holds.
+    const SAFE: usize = 19;
+    if word.is_empty() || (word.len() > 1 && word.first() == Some(&b'0')) {
         return None;
     }
-    word.iter().try_fold(0_u64, |number, byte| {
+    let (plain, rest) = word.split_at_checked(SAFE).unwrap_or((word, &[]));
+    let mut number = 0_u64;
+    for byte in plain {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+    }
+    rest.iter().try_fold(number, |number, byte| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     })
@@ -137,6 +168,13 @@ mod tests {
         {
             assert_eq!(digits(bad.as_bytes()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn words_are_told_apart_by_a_number() {
+        assert_eq!(packed(b"lEase"), packed(b"LEASE"));
+        let words: [&[u8]; 6] = [b"LEASF", b"LEAS", b"LEASEE", b"", b"\0LEASE", b"LEASELEASE"];
+        assert!(words.iter().all(|word| packed(word) != packed(b"LEASE")));
     }
 
     #[test]

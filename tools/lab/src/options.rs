@@ -106,6 +106,7 @@ pub(crate) enum Part {
     Memory,
     Fanout,
     Handover,
+    Stalls,
     Cold,
     Stampede,
 }

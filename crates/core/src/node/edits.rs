@@ -1,6 +1,7 @@
 //! What others do to a key, without a token: SET, INVALIDATE, OUTDATE; and marks of tags.
 
-use super::verdicts::is_behind;
+use super::groups::GroupId;
+use super::sieve::is_behind;
 use super::{Change, Held, Key, Node, Reply, Step, Word};
 use crate::answer::{until, Answer, Payload};
 use crate::codec::MarksRecord;
@@ -8,7 +9,7 @@ use crate::entry::{Entry, Floor};
 use crate::error::Error;
 use crate::policy::Policy;
 use crate::request::Labels;
-use crate::time::{Moment, UnixMs};
+use crate::time::{Clock, Moment, UnixMs};
 
 impl Node {
     /// CACHE.SET: stores the value whoever holds the lease, over any type.
@@ -40,8 +41,7 @@ impl Node {
         if matches!(key.held, Held::String { .. } | Held::Foreign) {
             *key.entry = Entry::vacant();
         }
-        let policy =
-            self.groups.get(super::groups::GroupId::DEFAULT).map_or(Policy::NONE, |group| group.policy.clone());
+        let policy = self.groups.get(GroupId::DEFAULT).map_or(Policy::NONE, |group| group.policy.clone());
         let defaults = self.settings.freshness(&policy);
         let times = labels.freshness.resolve(now, defaults, || key.environment.random());
         self.store(key, value.into(), times, labels, birth, &mut step);
@@ -53,7 +53,7 @@ impl Node {
     /// What keeps SET NX from storing: the reply of CACHE.GET.
     fn what_is_there(&mut self, key: &Key) -> Option<Reply> {
         let now = key.moment.now();
-        let clock = crate::time::Clock::at(now);
+        let clock = Clock::at(now);
         match &key.held {
             Held::String { .. } => {
                 let stale_in_ms = until(now, key.expires);
@@ -144,47 +144,13 @@ impl Node {
 
     /// CACHE.INVALIDATETAG: marks tags, whatever entries have them. `None` if tokens have run out.
     pub fn invalidate_tags(&mut self, tags: &[&[u8]], swr_ms: Option<u64>, moment: Moment) -> Option<MarksRecord> {
+        if let Some(youngest) = self.arrivals.youngest() {
+            self.tokens.see(youngest, moment.wall_us);
+        }
         let token = self.tokens.next(moment.wall_us)?;
         self.counters.tag_invalidations += tags.len() as u64;
         self.tags.mark(tags, token, moment.now(), swr_ms, self.settings.max_tags);
         let tags = tags.iter().map(|tag| (*tag).into()).collect();
         Some(MarksRecord { token, at: moment.now(), swr_ms, tags })
-    }
-
-    /// A key as a visit found it: whatever is due there is done.
-    pub fn visit(&mut self, key: &mut Key) -> Step {
-        let mut step = Step::new();
-        let clock = self.clock(key.moment, key.is_paused);
-        if key.is_paused {
-            // Nothing could be written: it is due when the pause ends.
-            self.visit_key(key.db, super::name::Name::new(key.name));
-            return step;
-        }
-        if let Some(room) = self.rooms.find(key.db, key.name) {
-            self.sift_on(key, room, clock, &mut step);
-        }
-        // First: a lease that is void by now is none that came from elsewhere.
-        self.settle(key, clock, &mut step);
-        self.list_arrival(key, clock, &mut step);
-        let name = super::name::Name::new(key.name);
-        while let Some((token, end)) = self.next_orphan(key.db, &name) {
-            self.holder_gone(key, token, end, clock, &mut step);
-        }
-        self.do_what_is_due(key, clock, &mut step);
-        // A key without a value whose time is over goes, whatever end PERSIST or EXPIRE gave it.
-        if key.held == Held::Entry && key.entry.value().is_none() {
-            match key.entry.is_vacant(clock.now) {
-                true => step.raise(Change::Times),
-                false => self.watch_husk(key),
-            }
-        }
-        self.finish(key, step)
-    }
-
-    fn watch_husk(&mut self, key: &Key) {
-        let until = key.entry.kept_until();
-        if !until.is_never() {
-            self.husks.insert((until, key.db, super::name::Name::new(key.name)));
-        }
     }
 }

@@ -3,18 +3,18 @@
 use alloc::vec::Vec;
 
 use super::groups::GroupId;
-use super::leases::RecordState;
+use super::leases::ClientId;
+use super::loading::LoadedLease;
 use super::name::Name;
-use super::slab::NIL;
-use super::{ClientId, Held, Key, Node, Role, Step};
-use crate::codec::MarksRecord;
+use super::{Node, Role};
 use crate::error::Error;
-use crate::lease::{Lease, LeaseEnd};
-use crate::time::{Clock, Moment, UnixMs};
+use crate::lease::LeaseEnd;
+use crate::time::{Moment, UnixMs};
 use crate::token::Token;
 
 /// Something that happened.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub enum Event {
     /// A connection closed.
     ClientGone {
@@ -63,27 +63,6 @@ pub enum Event {
     },
     /// A panic was caught: nobody may depend on what it left half done.
     Poisoned,
-}
-
-/// A lease as it was loaded with its entry.
-#[derive(Clone, PartialEq, Debug)]
-pub struct LoadedLease {
-    pub db: u32,
-    pub name: Name,
-    pub lease: Option<Lease>,
-    /// The youngest token in the entry.
-    pub youngest: Option<Token>,
-    pub from: LoadedFrom,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LoadedFrom {
-    /// A file or a full synchronisation.
-    DataSet,
-    /// The same, beside a data set that serves.
-    DataSetBeside,
-    /// RESTORE or a slot migration: the server may still refuse it.
-    Payload,
 }
 
 impl Node {
@@ -148,7 +127,7 @@ impl Node {
         }
     }
 
-    fn flushed(&mut self, db: Option<u32>, moment: Moment) {
+    pub(super) fn flushed(&mut self, db: Option<u32>, moment: Moment) {
         if self.awaits_first {
             // Valkey 9 empties its databases after it said that it loads: nothing of what comes is meant.
             return;
@@ -163,7 +142,7 @@ impl Node {
                 }
                 // Replicas and an AOF are told of the floor: by their own clocks it would rise above what comes next.
                 let is_judge = self.is_master() && !self.is_loading;
-                if is_judge && (self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.names() > 0) {
+                if is_judge && (self.tags.len() > 0 || self.tags.floor().get() > 0 || self.tags.are_used()) {
                     if let Some(token) = self.tokens.next(moment.wall_us) {
                         self.tags.flush(token, moment.now());
                     }
@@ -177,12 +156,12 @@ impl Node {
     /// A trial that a flush or a swap has voided is none any more: the next caller is.
     fn void_trials(&mut self, moment: Moment) {
         let is_void = |id: &GroupId| {
-            let trial = self.groups.get(*id).and_then(|group| group.trial());
+            let trial = self.groups.get(*id).and_then(|group| group.circuit.trial());
             trial.is_some_and(|token| self.leases.is_token_floored(token))
         };
         let void: Vec<GroupId> = self.tried.iter().copied().filter(is_void).collect();
         for id in void {
-            if let Some(token) = self.groups.get(id).and_then(|group| group.trial()) {
+            if let Some(token) = self.groups.get(id).and_then(|group| group.circuit.trial()) {
                 self.note(id, token, LeaseEnd::Voided, b"", moment.now());
             }
         }
@@ -196,196 +175,6 @@ impl Node {
         }
         if let Some(room) = self.rooms.find(db, name) {
             self.visit_room(room);
-        }
-    }
-
-    fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
-        self.awaits_first = false;
-        if let Some(token) = loaded.youngest {
-            if loaded.from != LoadedFrom::Payload {
-                self.tokens.see(token, moment.wall_us);
-            }
-        }
-        match loaded.from {
-            LoadedFrom::DataSet => self.list(&loaded, moment),
-            LoadedFrom::DataSetBeside => self.staged.push(loaded),
-            // It counts when a visit finds it in its key.
-            LoadedFrom::Payload => self.visit_key(loaded.db, loaded.name),
-        }
-    }
-
-    fn list(&mut self, loaded: &LoadedLease, moment: Moment) {
-        let Some(lease) = &loaded.lease else {
-            self.visit_key(loaded.db, loaded.name.clone());
-            return;
-        };
-        if lease.deadline.plus(u64::from(lease.length_ms)) <= moment.now() {
-            // Its key lives on for other things; a visit at its end has been.
-            return;
-        }
-        if let Some(id) = self.leases.find(loaded.db, &loaded.name, lease.token) {
-            let is_void = self.leases.get(id).is_some_and(|record| record.state == RecordState::Void);
-            if is_void && !lease.is_over(moment.now()) {
-                self.refile(loaded.db, &loaded.name, lease, 0);
-            }
-            return;
-        }
-        let group = self.groups.of(lease.group().map(|group| &**group));
-        let id = self.enter_lease(loaded.db, &loaded.name, lease, group, 0);
-        if id != NIL && lease.is_over(moment.now()) {
-            self.retire(id, RecordState::Late, lease.deadline.plus(u64::from(lease.length_ms)));
-            self.return_late(id, group, lease);
-        }
-    }
-
-    /// A record that was late when it came holds no permit.
-    fn return_late(&mut self, id: super::slab::Id, group: GroupId, lease: &Lease) {
-        let Some(record) = self.leases.get_mut(id) else { return };
-        if core::mem::take(&mut record.has_permit) {
-            if let Some(group) = self.groups.get_mut(group) {
-                group.return_permit(lease.deadline, id);
-            }
-        }
-    }
-
-    /// Another data set takes the place of this one: what is known of its leases goes with it, but for those that
-    /// somebody waits for. They are void until they are found in the new one: their holders build on, and their deadlines
-    /// have the waiters ask again. While a data set is loaded nobody is served, so this is done in one go.
-    fn forget_data_set(&mut self) {
-        self.leases.clear_floors();
-        let mut chunk = 0;
-        loop {
-            let (records, more) = self.leases.sweep(chunk, |_, _| true);
-            for id in records {
-                let Some((state, until, is_awaited)) =
-                    self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited))
-                else {
-                    continue;
-                };
-                match state {
-                    RecordState::Live if is_awaited => self.retire(id, RecordState::Void, until),
-                    RecordState::Void if is_awaited => {}
-                    _ => self.forget_record(id),
-                }
-            }
-            if !more {
-                return;
-            }
-            chunk += 1;
-        }
-    }
-
-    fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
-        let staged = core::mem::take(&mut self.staged);
-        let marks = core::mem::take(&mut self.staged_marks);
-        match beside {
-            true => self.is_loading_beside = false,
-            false => {
-                self.is_loading = false;
-                self.awaits_first = false;
-            }
-        }
-        if beside && succeeded {
-            self.forget_data_set();
-            self.tags.reset();
-            for record in marks {
-                self.applied_marks(&record, moment);
-            }
-            for loaded in staged {
-                self.list(&loaded, moment);
-            }
-        }
-        if succeeded {
-            self.tags.loaded(self.tokens.last());
-            self.groups.close_all();
-            if self.is_master() {
-                self.gone.insert(0);
-            }
-        }
-    }
-
-    /// What a master's step left of a key: obeyed, never judged by this server's clock or settings.
-    pub fn applied(
-        &mut self,
-        db: u32,
-        name: &[u8],
-        before: Option<Token>,
-        lease: Option<&Lease>,
-        youngest: Option<Token>,
-        moment: Moment,
-    ) {
-        self.awaits_first = false;
-        if let Some(token) = youngest {
-            self.tokens.see(token, moment.wall_us);
-        }
-        if let Some(before) = before {
-            if let Some(record) = self.leases.find(db, name, before) {
-                self.forget_record(record);
-            }
-        }
-        if let Some(lease) = lease {
-            let name = Name::new(name);
-            let loaded =
-                LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
-            self.list(&loaded, moment);
-        }
-        if let Some(room) = self.rooms.find(db, name) {
-            self.visit_room(room);
-        }
-    }
-
-    /// A master's marks of tags.
-    pub fn applied_marks(&mut self, marks: &MarksRecord, moment: Moment) {
-        self.tokens.see(marks.token, moment.wall_us);
-        let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
-        match tags.is_empty() {
-            true => self.tags.apply_floor(marks.token, marks.at, marks.swr_ms),
-            // How many are kept is the master's business: it tells the floor.
-            false => self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, u64::MAX),
-        }
-    }
-
-    /// Marks from a file or a full synchronisation.
-    pub fn loaded_marks(&mut self, marks: MarksRecord, moment: Moment) {
-        match self.is_loading_beside {
-            true => self.staged_marks.push(marks),
-            false => self.applied_marks(&marks, moment),
-        }
-    }
-
-    /// A visit on a replica: what came in a payload is listed; nothing is changed.
-    pub fn observe(&mut self, key: &mut Key) -> Step {
-        if let Some(open) = self.rooms.find(key.db, key.name).and_then(|room| self.rooms.get_mut(room)) {
-            open.is_due = false;
-        }
-        if let Some(lease) = key.entry.lease().cloned().filter(|_| key.held == Held::Entry) {
-            let (db, name) = (key.db, Name::new(key.name));
-            self.list(
-                &LoadedLease { db, name, lease: Some(lease), youngest: None, from: LoadedFrom::Payload },
-                key.moment,
-            );
-        }
-        Step::new()
-    }
-
-    /// A lease that a payload brought is listed once it is seen in its key; a tied one has no connection any more.
-    pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
-        if key.held != Held::Entry {
-            return;
-        }
-        let Some(lease) = key.entry.lease().cloned() else { return };
-        let floor = self.leases.floor(key.db);
-        if floor.is_some_and(|floor| lease.token <= floor) {
-            return;
-        }
-        self.tokens.see(lease.token, key.moment.wall_us);
-        let (db, name) = (key.db, Name::new(key.name));
-        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
-        self.list(&loaded, key.moment);
-        let holder =
-            self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
-        if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
-            self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);
         }
     }
 }

@@ -33,7 +33,6 @@ pub struct Record {
     by_age: Pair,
     pub state: RecordState,
     pub is_tied: bool,
-    pub is_once: bool,
     pub has_permit: bool,
     /// Somebody waits for it or listens: its deadline goes before others'.
     pub is_awaited: bool,
@@ -99,7 +98,6 @@ impl Record {
             by_age: Pair::ALONE,
             state: RecordState::Live,
             is_tied: false,
-            is_once: false,
             has_permit: false,
             is_awaited: false,
         }
@@ -107,6 +105,12 @@ impl Record {
 }
 
 impl LeaseTable {
+    /// How many records there are.
+    #[cfg(feature = "trace")]
+    pub(crate) const fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// How many leases are live.
     pub fn live(&self) -> u64 {
         self.live.values().sum()
@@ -333,7 +337,7 @@ impl LeaseTable {
             facts.number(calendar);
             facts.key(record.db, &record.name);
             facts.numbers(&[u64::from(record.group.0), record.state as u64, u64::from(record.length_ms)]);
-            facts.flags(&[record.is_tied, record.is_once, record.has_permit, record.is_awaited]);
+            facts.flags(&[record.is_tied, record.has_permit, record.is_awaited]);
             facts.token(record.token.get());
             facts.wall(record.until);
             facts.client(record.holder);

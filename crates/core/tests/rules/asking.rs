@@ -1,6 +1,6 @@
 //! CACHE.GETORLOCK: the decision.
 
-use corral_core::node::ask::Form;
+use corral_core::node::Form;
 use corral_core::node::{Parking, Writes};
 
 use crate::world::{place, World};

@@ -1,6 +1,7 @@
 //! Replicas, failover, loads, swaps: rules 2, 4, 6 and 12.
 
-use corral_core::node::event::{Event, LoadedFrom, LoadedLease};
+use corral_core::node::event::Event;
+use corral_core::node::loading::{LoadedFrom, LoadedLease};
 use corral_core::token::Token;
 
 use crate::world::{name_of, place, Value, World};
@@ -180,7 +181,8 @@ fn a_restored_lease_is_listed_and_a_tied_one_has_no_connection() {
         let Value::Entry(entry) = &stored.value else { panic!() };
         let (lease, name) = (entry.lease().cloned(), name_of(&place(key)));
         w.keys.insert(place(key), stored);
-        w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest: None, from: LoadedFrom::Payload }));
+        let from = LoadedFrom::Payload { is_settled: false };
+        w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest: None, from }));
     }
     w.settle();
     assert_eq!(w.node.live_leases(), 1);

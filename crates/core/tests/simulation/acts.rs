@@ -1,6 +1,7 @@
 //! What can happen in a schedule.
 
-use corral_core::node::event::{Event, LoadedFrom, LoadedLease};
+use corral_core::node::event::Event;
+use corral_core::node::loading::{LoadedFrom, LoadedLease};
 use corral_core::node::{Parking, Writes};
 use corral_core::token::Token;
 

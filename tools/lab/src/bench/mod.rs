@@ -8,6 +8,7 @@ mod handover; // how soon the next holder has the lease
 mod instructions; // counted by callgrind
 mod memory; // what an entry takes
 mod scale; // how much of everything
+mod stalls; // what everybody else waits
 mod stampede; // strategies against an expiry
 mod throughput; // commands per second
 
@@ -49,6 +50,9 @@ pub(crate) async fn measure(options: &Bench) -> Result<()> {
     }
     if options.runs(Part::Handover) {
         handover::measure(options, &scale, &mut findings).await?;
+    }
+    if options.runs(Part::Stalls) {
+        stalls::measure(options, &mut findings).await?;
     }
     if options.runs(Part::Cold) {
         cold::measure(options, &mut findings).await?;

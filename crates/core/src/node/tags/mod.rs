@@ -13,11 +13,21 @@ use crate::tag::{ByName, Intern, Tag, TagFloor, Tagged};
 use crate::time::UnixMs;
 use crate::token::Token;
 
+#[cfg(feature = "model")]
+mod facts;
+mod mark;
+#[cfg(test)]
+mod tests;
+
+use mark::Mark;
+
 #[derive(Debug)]
 pub struct Tags {
     /// Every tag that an entry or a mark has. Swept of those that nothing has any more, two with each new one.
     names: BTreeSet<ByName>,
     sweep_from: Option<Arc<Tag>>,
+    /// Something had a tag since the start.
+    are_used: bool,
     marks: BTreeMap<ByName, Mark>,
     by_token: BTreeSet<(Token, ByName)>,
     floor: TagFloor,
@@ -39,18 +49,6 @@ pub struct Tags {
 /// Marks by tag, and by the token they were set under.
 type Forgotten = (BTreeMap<ByName, Mark>, BTreeSet<(Token, ByName)>);
 
-#[derive(Clone, Debug)]
-struct Mark {
-    token: Token,
-    at: UnixMs,
-    /// How long entries serve at most: those born up to a token, until a moment. Older births first, which never serve
-    /// longer. All that have passed are one.
-    caps: Vec<(Token, UnixMs)>,
-}
-
-/// Caps of one tag that are told apart; of more, the younger are served as the older are.
-const CAPS: usize = 8;
-
 /// Two nodes' clocks differ: an entry that arrives is judged by marks this much older than its coming, too, in ms.
 const ARRIVAL_MS: u64 = 60_000;
 
@@ -59,6 +57,7 @@ impl Default for Tags {
         Self {
             names: BTreeSet::new(),
             sweep_from: None,
+            are_used: false,
             marks: BTreeMap::new(),
             by_token: BTreeSet::new(),
             floor: TagFloor::default(),
@@ -78,6 +77,7 @@ impl Intern for Tags {
         if let Some(tag) = self.names.get(name) {
             return tag.0.clone();
         }
+        self.are_used = true;
         self.sweep();
         self.sweep();
         let tag = Tag::new(name);
@@ -101,9 +101,9 @@ impl Tags {
         self.marks.len()
     }
 
-    /// Names kept, marked or not.
-    pub fn names(&self) -> usize {
-        self.names.len()
+    /// Whether something has had a tag since the start.
+    pub const fn are_used(&self) -> bool {
+        self.are_used
     }
 
     /// Marks tags. At most `kept` marks are remembered; the oldest goes, and the floor rises to it.
@@ -344,178 +344,5 @@ impl Tags {
             }
         }
         !self.forgotten.is_empty()
-    }
-}
-
-impl Mark {
-    fn cap(&mut self, token: Token, until: UnixMs, now: UnixMs) {
-        // A younger entry that may serve no longer than an older one bounds that one, too.
-        self.caps.retain(|(_, older)| *older < until);
-        self.caps.push((token, until));
-        // What has passed serves nobody, however old.
-        let passed = self.caps.iter().filter(|(_, until)| *until <= now).count();
-        if passed > 1 {
-            self.caps.drain(..passed - 1);
-        }
-        if self.caps.len() > CAPS {
-            let (token, _) = self.caps.pop().unwrap_or((token, until));
-            if let Some(last) = self.caps.last_mut() {
-                last.0 = token;
-            }
-        }
-    }
-
-    /// Its caps as one, that holds for them all.
-    fn whole_cap(&self) -> Option<(Token, UnixMs)> {
-        Some((self.caps.last()?.0, self.caps.first()?.1))
-    }
-
-    fn served_until(&self, birth: Token) -> UnixMs {
-        self.caps.iter().find(|(token, _)| birth <= *token).map_or(UnixMs::NEVER, |(_, until)| *until)
-    }
-}
-
-#[cfg(feature = "model")]
-impl Clone for Tags {
-    /// Shares no mark: entries that have tags of the one are not marked by the other.
-    fn clone(&self) -> Self {
-        let names: BTreeSet<ByName> = self.names.iter().map(|tag| ByName(tag.0.duplicate())).collect();
-        let of = |tag: &ByName| names.get(tag).cloned().unwrap_or_else(|| tag.clone());
-        let marks_of =
-            |marks: &BTreeMap<ByName, Mark>| marks.iter().map(|(tag, mark)| (of(tag), mark.clone())).collect();
-        let tokens_of =
-            |tokens: &BTreeSet<(Token, ByName)>| tokens.iter().map(|(token, tag)| (*token, of(tag))).collect();
-        Self {
-            sweep_from: self.sweep_from.as_ref().map(|tag| of(&ByName(tag.clone())).0),
-            marks: marks_of(&self.marks),
-            by_token: tokens_of(&self.by_token),
-            floor: self.floor.duplicate(),
-            floor_at: self.floor_at,
-            floor_cap: self.floor_cap,
-            floor_is_news: self.floor_is_news,
-            has_caps: self.has_caps,
-            last: self.last,
-            fills_floor: self.fills_floor,
-            forgotten: self.forgotten.iter().map(|(marks, tokens)| (marks_of(marks), tokens_of(tokens))).collect(),
-            names,
-        }
-    }
-}
-
-#[cfg(feature = "model")]
-impl Tags {
-    pub fn facts(&self, facts: &mut super::facts::Facts) {
-        facts.list(&self.marks, |facts, (tag, mark)| {
-            facts.hash(tag.0.name());
-            facts.token(mark.token.get());
-            facts.token(tag.0.mark().map_or(0, Token::get));
-            facts.wall(mark.at);
-            facts.list(&mark.caps, |facts, (token, until)| {
-                facts.token(token.get());
-                facts.wall(*until);
-            });
-        });
-        for token in [self.floor.get(), self.last, self.fills_floor] {
-            facts.token(token);
-        }
-        facts.wall(self.floor_at);
-        facts.list(self.floor_cap, |facts, (token, until)| {
-            facts.token(token.get());
-            facts.wall(until);
-        });
-        facts.flags(&[self.floor_is_news, self.has_caps]);
-        facts.number(self.forgotten.len() as u64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn token(number: u64) -> Token {
-        Token::new(number).unwrap()
-    }
-
-    fn tagged(tags: &mut Tags, birth: u64, names: &[&[u8]]) -> Tagged {
-        Tagged { birth: token(birth), tags: names.iter().map(|name| tags.intern(name)).collect() }
-    }
-
-    #[test]
-    fn a_mark_counts_for_what_was_born_before_it() {
-        let mut tags = Tags::default();
-        let (old, young) = (tagged(&mut tags, 5, &[b"a"]), tagged(&mut tags, 7, &[b"a"]));
-        tags.mark(&[b"a"], token(6), UnixMs::new(60), None, 10);
-        assert!(old.is_marked(tags.floor()) && !young.is_marked(tags.floor()));
-        assert_eq!(tags.judge(&old).map(|judgement| judgement.since), Some(UnixMs::new(60)));
-        assert_eq!(tags.judge(&young), None);
-        assert!(tags.voids(token(6), &[b"a"]) && !tags.voids(token(7), &[b"a"]) && !tags.voids(token(6), &[b"b"]));
-    }
-
-    #[test]
-    fn forgetting_a_mark_invalidates_more() {
-        let mut tags = Tags::default();
-        let (a, b) = (tagged(&mut tags, 5, &[b"a"]), tagged(&mut tags, 5, &[b"b"]));
-        tags.mark(&[b"a"], token(6), UnixMs::new(60), None, 1);
-        assert!(!b.is_marked(tags.floor()));
-        tags.mark(&[b"c"], token(9), UnixMs::new(90), None, 1);
-        assert!(a.is_marked(tags.floor()) && b.is_marked(tags.floor()));
-        assert_eq!((tags.moment(b"a"), tags.moment(b"c"), tags.len()), (UnixMs::new(60), UnixMs::new(90), 1));
-    }
-
-    #[test]
-    fn a_hard_purge_holds_though_its_mark_is_forgotten() {
-        let mut tags = Tags::default();
-        let entry = tagged(&mut tags, 5, &[b"a"]);
-        tags.mark(&[b"a"], token(6), UnixMs::new(60), Some(0), 10);
-        let before = tags.judge(&entry).map(|judgement| judgement.served_until);
-        assert!(!tags.trim(0));
-        assert_eq!(tags.judge(&entry).map(|judgement| judgement.served_until), before);
-        // On another node, too, which was told of the floor after a younger mark.
-        let mut other = Tags::default();
-        let entry = tagged(&mut other, 5, &[b"a"]);
-        other.mark(&[b"a"], token(4), UnixMs::new(40), None, 10);
-        other.mark(&[b"b"], token(7), UnixMs::new(70), None, 10);
-        for record in tags.take_news() {
-            other.apply_floor(record.token, record.at, record.swr_ms);
-        }
-        while other.free_slice() {}
-        assert_eq!(other.judge(&entry).map(|judgement| judgement.served_until), before);
-        assert_eq!((other.len(), other.moment(b"a"), other.has_news()), (1, UnixMs::new(60), false));
-        other.reset();
-        assert!(!entry.is_marked(other.floor()) && other.len() == 0);
-    }
-
-    #[test]
-    fn a_cap_holds_for_what_was_born_before_its_mark_and_for_nothing_else() {
-        let mut tags = Tags::default();
-        let (old, young) = (tagged(&mut tags, 5, &[b"a"]), tagged(&mut tags, 7, &[b"a"]));
-        let served = |tags: &Tags, entry: &Tagged| tags.judge(entry).map(|judgement| judgement.served_until);
-        tags.mark(&[b"a"], token(6), UnixMs::new(60), Some(0), 10);
-        tags.mark(&[b"a"], token(8), UnixMs::new(80), Some(500), 10);
-        assert_eq!(served(&tags, &old), Some(UnixMs::new(60)));
-        assert_eq!(served(&tags, &young), Some(UnixMs::new(580)));
-        tags.mark(&[b"a"], token(9), UnixMs::new(90), None, 10);
-        assert_eq!(served(&tags, &old), Some(UnixMs::new(60)));
-        assert_eq!(served(&tags, &young), Some(UnixMs::new(580)));
-    }
-
-    #[test]
-    fn names_that_nothing_has_are_swept() {
-        let mut tags = Tags::default();
-        for number in 0..1000_u64 {
-            drop(tags.intern(&number.to_le_bytes()));
-        }
-        assert!(tags.names.len() < 10, "{}", tags.names.len());
-    }
-
-    #[test]
-    fn a_flush_forgets_all_marks_and_raises_the_floor() {
-        let mut tags = Tags::default();
-        let entry = tagged(&mut tags, 8, &[b"a"]);
-        tags.mark(&[b"a"], token(6), UnixMs::new(60), None, 10);
-        tags.flush(token(7), UnixMs::new(70));
-        while tags.free_slice() {}
-        assert!(!entry.is_marked(tags.floor()) && tags.voids(token(7), &[b"x"]));
-        assert_eq!((tags.len(), tags.moment(b"a")), (0, UnixMs::new(70)));
     }
 }

@@ -4,14 +4,20 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::calendar::Calendar;
-use super::leases::ClientId;
-use super::slab::Id;
-use crate::decision::{Gate, Refusal};
+use crate::decision::Gate;
 use crate::lease::Verdict;
+use crate::node::calendar::Calendar;
+use crate::node::leases::ClientId;
+use crate::node::slab::Id;
 use crate::policy::{Policies, Policy, DEFAULT, NAMES_LIMIT, OTHER};
 use crate::time::{Clock, UnixMs};
 use crate::token::Token;
+
+mod circuit;
+#[cfg(feature = "model")]
+mod facts;
+
+pub use circuit::{Breaker, Circuit};
 
 /// A group's number on this node.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -43,12 +49,7 @@ pub struct Group {
     /// Who queues, by the order of the asks: cohorts, and rooms with listeners.
     queue: BTreeMap<u64, Id>,
     listeners: BTreeMap<u64, Id>,
-    circuit: Circuit,
-    /// The trial that opened the circuit again by its deadline, and may still speak.
-    last_trial: Option<Token>,
-    /// In a row, while the circuit is closed.
-    failures: u32,
-    last_message: Arc<[u8]>,
+    pub circuit: Breaker,
     /// All its leases, by age.
     pub ages: Calendar,
     /// How many of its leases a connection holds.
@@ -57,33 +58,6 @@ pub struct Group {
     pub granted: u64,
     pub refused: u64,
 }
-
-/// Whether a group's source is being tried.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Circuit {
-    Closed,
-    /// Nobody tries until then; `cool_ms`: how long it was opened for.
-    Open {
-        until: UnixMs,
-        cool_ms: u64,
-    },
-    /// One tries: the holder of this lease, or the next who is granted one. `last`: the last trial's token, which may
-    /// still speak.
-    HalfOpen {
-        trial: Option<Trial>,
-        last: Option<Token>,
-        cool_ms: u64,
-    },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Trial {
-    pub token: Token,
-    pub deadline: UnixMs,
-}
-
-/// However often a trial fails, its circuit stays open for at most so many times its first length.
-const COOL_LIMIT: u64 = 32;
 
 #[derive(Clone, Debug)]
 pub struct Groups {
@@ -143,18 +117,18 @@ impl Groups {
                 group.policy = policy.clone();
                 group.is_configured = true;
                 if policy.fails == 0 {
-                    group.close();
+                    group.circuit.close();
                 }
             }
         }
         for group in self.list.iter_mut().filter(|group| !group.is_configured) {
-            group.close();
+            group.circuit.close();
         }
     }
 
     /// All circuits are closed: at a start and after a promotion.
     pub fn close_all(&mut self) {
-        self.list.iter_mut().for_each(Group::close);
+        self.list.iter_mut().for_each(|group| group.circuit.close());
     }
 
     pub fn reset_counters(&mut self) {
@@ -182,10 +156,7 @@ impl Group {
             reserved: 0,
             queue: BTreeMap::new(),
             listeners: BTreeMap::new(),
-            circuit: Circuit::Closed,
-            last_trial: None,
-            failures: 0,
-            last_message: Arc::from(&b""[..]),
+            circuit: Breaker::default(),
             ages: Calendar::default(),
             holders: BTreeMap::new(),
             live: 0,
@@ -208,25 +179,13 @@ impl Group {
         self.policy.max == 0 && self.policy.fails == 0
     }
 
-    /// The lease that is the trial.
-    pub const fn trial(&self) -> Option<Token> {
-        match self.circuit {
-            Circuit::HalfOpen { trial: Some(trial), .. } => Some(trial.token),
-            _ => None,
-        }
-    }
-
-    pub const fn circuit(&self) -> Circuit {
-        self.circuit
-    }
-
     pub fn queued(&self) -> usize {
         self.queue.len() + self.listeners.len()
     }
 
     /// Whether somebody who asked at `order` may have a lease now.
     pub fn gate(&self, order: u64, clock: Clock) -> Gate {
-        if let Some(refusal) = self.refusal(clock) {
+        if let Some(refusal) = self.circuit.refusal(clock) {
             return Gate::Refused(refusal);
         }
         let is_behind = self.head().is_some_and(|(first, _)| first < order);
@@ -239,24 +198,9 @@ impl Group {
     /// The same of a listener, which cannot be the trial: callers who queue go before it then.
     pub fn gate_of_listener(&self, order: u64, clock: Clock) -> Gate {
         match self.gate(order, clock) {
-            Gate::Open if self.awaits_trial() && !self.queue.is_empty() => Gate::Full { left_ms: 0 },
+            Gate::Open if self.circuit.awaits_trial() && !self.queue.is_empty() => Gate::Full { left_ms: 0 },
             gate => gate,
         }
-    }
-
-    /// The circuit lets one try, and nobody does yet.
-    pub const fn awaits_trial(&self) -> bool {
-        !matches!(self.circuit, Circuit::Closed | Circuit::HalfOpen { trial: Some(_), .. })
-    }
-
-    fn refusal(&self, clock: Clock) -> Option<Refusal> {
-        let until = match self.circuit {
-            Circuit::Open { until, .. } if clock.now < until => until,
-            Circuit::HalfOpen { trial: Some(trial), .. } => trial.deadline.max(clock.now),
-            _ => return None,
-        };
-        let message = [b"circuit open: ", &*self.last_message].concat();
-        Some(Refusal { message: message.into(), until })
     }
 
     pub fn has_permit(&self) -> bool {
@@ -331,7 +275,7 @@ impl Group {
         let caller = self.queue.first_key_value().map(|(order, cohort)| (*order, Queued::Cohort(*cohort)));
         let listener = self.listeners.first_key_value().map(|(order, room)| (*order, Queued::Listeners(*room)));
         match (caller, listener) {
-            (Some(caller), Some(listener)) if listener.0 < caller.0 && !self.awaits_trial() => Some(listener),
+            (Some(caller), Some(listener)) if listener.0 < caller.0 && !self.circuit.awaits_trial() => Some(listener),
             (caller, listener) => caller.or(listener),
         }
     }
@@ -347,152 +291,20 @@ impl Group {
 
     /// When the circuit lets somebody try again, if anybody queues for that.
     pub fn next_moment(&self) -> Option<UnixMs> {
-        match self.circuit {
+        match self.circuit.state() {
             Circuit::Open { until, .. } if self.queued() > 0 => Some(until),
             _ => None,
-        }
-    }
-
-    /// An open circuit whose time is over is half-open, and awaits its trial.
-    pub fn half_open(&mut self, now: UnixMs) {
-        if let Circuit::Open { until, cool_ms } = self.circuit {
-            if until <= now {
-                self.circuit = Circuit::HalfOpen { trial: None, last: self.last_trial, cool_ms };
-            }
         }
     }
 
     /// A lease is granted: the trial, if there is to be one.
     pub fn grant(&mut self, token: Token, deadline: UnixMs, clock: Clock) {
         self.granted += 1;
-        match self.circuit {
-            Circuit::Open { until, cool_ms } if until <= clock.now => {
-                self.circuit = Circuit::HalfOpen { trial: Some(Trial { token, deadline }), last: Some(token), cool_ms };
-            }
-            Circuit::HalfOpen { trial: None, cool_ms, .. } => {
-                self.circuit = Circuit::HalfOpen { trial: Some(Trial { token, deadline }), last: Some(token), cool_ms };
-            }
-            _ => {}
-        }
-    }
-
-    /// The deadline of the trial moved.
-    pub fn renew(&mut self, token: Token, deadline: UnixMs) {
-        if let Circuit::HalfOpen { trial: Some(trial), .. } = &mut self.circuit {
-            if trial.token == token {
-                trial.deadline = deadline;
-            }
-        }
+        self.circuit.grant(token, deadline, clock);
     }
 
     /// A rebuild under `token` ended. `message`: of a failure.
     pub fn note(&mut self, token: Token, verdict: Verdict, message: &[u8], now: UnixMs) {
-        match self.circuit {
-            Circuit::Closed => match verdict {
-                Verdict::Success => self.failures = 0,
-                Verdict::Failure if self.policy.fails > 0 => {
-                    self.failures += 1;
-                    self.last_message = message.into();
-                    if self.failures >= self.policy.fails {
-                        self.open(self.policy.cool_ms, now);
-                    }
-                }
-                Verdict::Failure | Verdict::None => {}
-            },
-            // Only trials count. The last one's word does, late or not, also when its deadline has opened it again.
-            Circuit::HalfOpen { trial, last, cool_ms } if last == Some(token) => match verdict {
-                Verdict::Success => self.close(),
-                Verdict::Failure if trial.is_some() => {
-                    self.last_message = message.into();
-                    self.open_again(cool_ms, last, now);
-                }
-                Verdict::Failure => {}
-                Verdict::None => self.circuit = Circuit::HalfOpen { trial: None, last, cool_ms },
-            },
-            Circuit::Open { .. } if verdict == Verdict::Success && self.last_trial == Some(token) => self.close(),
-            Circuit::Open { .. } | Circuit::HalfOpen { .. } => {}
-        }
-    }
-
-    fn open(&mut self, cool_ms: u64, now: UnixMs) {
-        self.circuit = Circuit::Open { until: now.plus(cool_ms), cool_ms };
-    }
-
-    fn open_again(&mut self, cool_ms: u64, last: Option<Token>, now: UnixMs) {
-        self.last_trial = last;
-        let longest = self.policy.cool_ms.saturating_mul(COOL_LIMIT);
-        self.open(cool_ms.saturating_mul(2).min(longest), now);
-    }
-
-    fn close(&mut self) {
-        self.circuit = Circuit::Closed;
-        self.failures = 0;
-        self.last_trial = None;
-    }
-
-    /// Whether the last trial's word is still to come.
-    pub fn is_trial(&self, token: Token) -> bool {
-        let last = match self.circuit {
-            Circuit::HalfOpen { last, .. } => last,
-            Circuit::Open { .. } => self.last_trial,
-            Circuit::Closed => None,
-        };
-        last == Some(token)
-    }
-
-    /// The word for INFO.
-    pub fn circuit_word(&self, now: UnixMs) -> &'static str {
-        match self.circuit {
-            Circuit::Closed => "closed",
-            Circuit::Open { until, .. } if now < until => "open",
-            Circuit::Open { .. } | Circuit::HalfOpen { .. } => "half-open",
-        }
-    }
-}
-
-#[cfg(feature = "model")]
-impl Groups {
-    pub fn facts(&self, leases: &super::leases::LeaseTable, facts: &mut super::facts::Facts) {
-        for group in &self.list {
-            group.facts(leases, facts);
-        }
-    }
-}
-
-#[cfg(feature = "model")]
-impl Group {
-    fn facts(&self, leases: &super::leases::LeaseTable, facts: &mut super::facts::Facts) {
-        facts.hash(&self.name);
-        facts.hash(&self.policy);
-        facts.numbers(&[u64::from(self.reserved), u64::from(self.failures)]);
-        facts.flag(self.is_configured);
-        for (deadline, lease) in &self.permits {
-            facts.wall(*deadline);
-            facts.token(leases.get(*lease).map_or(0, |record| record.token.get()));
-        }
-        facts.list(&self.queue, |facts, (order, _)| facts.order(*order));
-        facts.list(&self.listeners, |facts, (order, _)| facts.order(*order));
-        facts.list(&self.holders, |facts, (client, count)| {
-            facts.client(*client);
-            facts.number(u64::from(*count));
-        });
-        let token = |token: Option<Token>| token.map_or(0, Token::get);
-        match self.circuit {
-            Circuit::Closed => facts.number(0),
-            Circuit::Open { until, cool_ms } => {
-                facts.numbers(&[1, cool_ms]);
-                facts.wall(until);
-            }
-            Circuit::HalfOpen { trial, last, cool_ms } => {
-                facts.numbers(&[2, cool_ms]);
-                facts.token(token(trial.map(|trial| trial.token)));
-                facts.wall(trial.map_or(UnixMs::EPOCH, |trial| trial.deadline));
-                facts.token(token(last));
-            }
-        }
-        if self.circuit != Circuit::Closed {
-            facts.token(token(self.last_trial));
-            facts.hash(&self.last_message);
-        }
+        self.circuit.note(&self.policy, token, verdict, message, now);
     }
 }

@@ -1,0 +1,226 @@
+//! Leases and marks that come from a file, a master or a payload.
+
+use alloc::vec::Vec;
+
+use super::groups::GroupId;
+use super::leases::RecordState;
+use super::name::Name;
+use super::slab::{Id, NIL};
+use super::step::Change;
+use super::{Held, Key, Node, Step};
+use crate::codec::MarksRecord;
+use crate::lease::{Lease, LeaseEnd};
+use crate::time::{Clock, Moment};
+use crate::token::Token;
+
+/// A lease as it was loaded with its entry.
+#[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
+pub struct LoadedLease {
+    pub db: u32,
+    pub name: Name,
+    pub lease: Option<Lease>,
+    /// The youngest token in the entry.
+    pub youngest: Option<Token>,
+    pub from: LoadedFrom,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
+pub enum LoadedFrom {
+    /// A file or a full synchronisation.
+    DataSet,
+    /// The same, beside a data set that serves.
+    DataSetBeside,
+    /// RESTORE or a slot migration: the server may still refuse it. `is_settled`: what was read is not what the payload
+    /// said, so that replicas and the AOF, which get the payload, are to be told.
+    Payload { is_settled: bool },
+}
+
+impl Node {
+    pub(super) fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
+        self.awaits_first = false;
+        // A payload's counts when a visit finds it in its key.
+        if let Some(token) = loaded.youngest.filter(|_| !matches!(loaded.from, LoadedFrom::Payload { .. })) {
+            self.tokens.see(token, moment.wall_us);
+        }
+        match loaded.from {
+            LoadedFrom::DataSet => self.list(&loaded, moment),
+            LoadedFrom::DataSetBeside => self.staged.push(loaded),
+            LoadedFrom::Payload { is_settled } => {
+                self.arrivals.note(loaded.db, loaded.name.clone(), loaded.youngest, is_settled);
+                self.visit_key(loaded.db, loaded.name);
+            }
+        }
+    }
+
+    pub(super) fn list(&mut self, loaded: &LoadedLease, moment: Moment) {
+        let Some(lease) = &loaded.lease else {
+            self.visit_key(loaded.db, loaded.name.clone());
+            return;
+        };
+        if lease.deadline.plus(u64::from(lease.length_ms)) <= moment.now() {
+            // Its key lives on for other things; a visit at its end has been.
+            return;
+        }
+        if let Some(id) = self.leases.find(loaded.db, &loaded.name, lease.token) {
+            let is_void = self.leases.get(id).is_some_and(|record| record.state == RecordState::Void);
+            if is_void && !lease.is_over(moment.now()) {
+                self.refile(loaded.db, &loaded.name, lease, 0);
+            }
+            return;
+        }
+        let group = self.groups.of(lease.group().map(|group| &**group));
+        let id = self.enter_lease(loaded.db, &loaded.name, lease, group, 0);
+        if id != NIL && lease.is_over(moment.now()) {
+            self.retire(id, RecordState::Late, lease.deadline.plus(u64::from(lease.length_ms)));
+            self.return_late(id, group, lease);
+        }
+    }
+
+    /// A record that was late when it came holds no permit.
+    fn return_late(&mut self, id: Id, group: GroupId, lease: &Lease) {
+        let Some(record) = self.leases.get_mut(id) else { return };
+        if core::mem::take(&mut record.has_permit) {
+            if let Some(group) = self.groups.get_mut(group) {
+                group.return_permit(lease.deadline, id);
+            }
+        }
+    }
+
+    /// What a payload brought counts once it is seen in its key: its tokens, and its lease, which is listed; a tied one
+    /// has no connection any more.
+    pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
+        let is_settled = self.arrivals.take(key.db, &Name::new(key.name));
+        if key.held != Held::Entry {
+            return;
+        }
+        if is_settled {
+            step.raise(Change::Times);
+        }
+        let floor = key.entry.rare().and_then(|rare| rare.floor).map(|floor| floor.raised_by);
+        let birth = key.entry.tagged().map(|tagged| tagged.birth);
+        if let Some(token) = birth.max(floor) {
+            self.tokens.see(token, key.moment.wall_us);
+        }
+        let Some(lease) = key.entry.lease().cloned() else { return };
+        let floor = self.leases.floor(key.db);
+        if floor.is_some_and(|floor| lease.token <= floor) {
+            return;
+        }
+        self.tokens.see(lease.token, key.moment.wall_us);
+        let (db, name) = (key.db, Name::new(key.name));
+        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
+        self.list(&loaded, key.moment);
+        let holder =
+            self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
+        if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
+            self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);
+        }
+    }
+
+    /// Another data set takes the place of this one: what is known of its leases goes with it, but for those that
+    /// somebody waits for. They are void until they are found in the new one: their holders build on, and their deadlines
+    /// have the waiters ask again. While a data set is loaded nobody is served, so this is done in one go.
+    pub(super) fn forget_data_set(&mut self) {
+        self.leases.clear_floors();
+        let mut chunk = 0;
+        loop {
+            let (records, more) = self.leases.sweep(chunk, |_, _| true);
+            for id in records {
+                let Some((state, until, is_awaited)) =
+                    self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited))
+                else {
+                    continue;
+                };
+                match state {
+                    RecordState::Live if is_awaited => self.retire(id, RecordState::Void, until),
+                    RecordState::Void if is_awaited => {}
+                    _ => self.forget_record(id),
+                }
+            }
+            if !more {
+                return;
+            }
+            chunk += 1;
+        }
+    }
+
+    pub(super) fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
+        let staged = core::mem::take(&mut self.staged);
+        let marks = core::mem::take(&mut self.staged_marks);
+        match beside {
+            true => self.is_loading_beside = false,
+            false => {
+                self.is_loading = false;
+                self.awaits_first = false;
+            }
+        }
+        if beside && succeeded {
+            self.forget_data_set();
+            self.tags.reset();
+            for record in marks {
+                self.applied_marks(&record, moment);
+            }
+            for loaded in staged {
+                self.list(&loaded, moment);
+            }
+        }
+        if succeeded {
+            self.tags.loaded(self.tokens.last());
+            self.groups.close_all();
+            if self.is_master() {
+                self.gone.insert(0);
+            }
+        }
+    }
+
+    /// What a master's step left of a key: obeyed, never judged by this server's clock or settings.
+    pub fn applied(
+        &mut self,
+        db: u32,
+        name: &[u8],
+        before: Option<Token>,
+        lease: Option<&Lease>,
+        youngest: Option<Token>,
+        moment: Moment,
+    ) {
+        self.awaits_first = false;
+        if let Some(token) = youngest {
+            self.tokens.see(token, moment.wall_us);
+        }
+        if let Some(before) = before {
+            if let Some(record) = self.leases.find(db, name, before) {
+                self.forget_record(record);
+            }
+        }
+        if let Some(lease) = lease {
+            let name = Name::new(name);
+            let loaded =
+                LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
+            self.list(&loaded, moment);
+        }
+        if let Some(room) = self.rooms.find(db, name) {
+            self.visit_room(room);
+        }
+    }
+
+    /// A master's marks of tags.
+    pub fn applied_marks(&mut self, marks: &MarksRecord, moment: Moment) {
+        self.tokens.see(marks.token, moment.wall_us);
+        let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
+        match tags.is_empty() {
+            true => self.tags.apply_floor(marks.token, marks.at, marks.swr_ms),
+            // How many are kept is the master's business: it tells the floor.
+            false => self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, u64::MAX),
+        }
+    }
+
+    /// Marks from a file or a full synchronisation.
+    pub fn loaded_marks(&mut self, marks: MarksRecord, moment: Moment) {
+        match self.is_loading_beside {
+            true => self.staged_marks.push(marks),
+            false => self.applied_marks(&marks, moment),
+        }
+    }
+}
