@@ -35,10 +35,6 @@ impl Table {
         table.to_string()
     }
 
-    pub(crate) fn markdown(&self) -> String {
-        format!("### {}\n\n{}", self.title, self.rows_as_markdown())
-    }
-
     /// The table and its note, without the title.
     pub(crate) fn rows_as_markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
