@@ -106,6 +106,6 @@ mod tests {
     fn a_table_is_markdown_too() {
         let mut table = Table::new("T", &["a", "b"]);
         table.row(["1", "2"]);
-        assert_eq!(table.markdown(), "### T\n\n| a | b |\n|---|---:|\n| 1 | 2 |\n");
+        assert_eq!(table.rows_as_markdown(), "| a | b |\n|---|---:|\n| 1 | 2 |\n");
     }
 }
