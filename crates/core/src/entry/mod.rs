@@ -11,6 +11,10 @@ use crate::tag::Tagged;
 use crate::time::{Clock, UnixMs};
 use crate::token::Token;
 
+mod changes;
+#[cfg(feature = "model")]
+mod facts;
+
 /// What one key holds: a value or none yet, its times, its lease.
 ///
 /// Kept at 48 bytes, since a site has millions: what most entries do not have lies behind two pointers.
@@ -227,70 +231,6 @@ impl Entry {
         self.kept_until() <= now
     }
 
-    /// Takes the lease out without a word: what RENAME, MOVE, COPY and a load do to it. The value travels, the lease
-    /// does not. With ONCE, whose holder builds on, the outcome is unknown from `now` on.
-    pub fn void_lease(&mut self, clock: Clock) -> Option<Box<Lease>> {
-        let lease = self.lease.take()?;
-        let from = lease.deadline.min(clock.now);
-        if let Some(ms) = lease.once_ms() {
-            let until = if ms == 0 { UnixMs::NEVER } else { from.plus(ms) };
-            let rare = self.rare_or_insert();
-            rare.unknown_until = rare.unknown_until.max(until);
-        }
-        if clock.has_passed(lease.deadline) {
-            self.rare_or_insert().has_failed = true;
-        }
-        Some(lease)
-    }
-
-    /// The same, where nobody saw it happen: after `at`, and before anybody looked. Says the same whenever it is asked,
-    /// on every server; an unknown outcome lasts rather longer than not long enough.
-    pub(crate) fn void_lease_unseen(&mut self, at: UnixMs) -> Option<Box<Lease>> {
-        let lease = self.lease.take()?;
-        if let Some(until) = lease.unknown_until() {
-            let rare = self.rare_or_insert();
-            rare.unknown_until = rare.unknown_until.max(until);
-        }
-        if lease.is_over(at) {
-            self.rare_or_insert().has_failed = true;
-        }
-        Some(lease)
-    }
-
-    /// Brings the entry's own times in line with what its tags say.
-    /// Says whether that changed anything. The lease is the caller's.
-    pub fn judge(&mut self, judgement: Judgement) -> bool {
-        if self.value.is_none() {
-            return false;
-        }
-        let before = self.times();
-        let fresh_until = before.fresh_until.min(judgement.since);
-        let windows = match judgement.served_until.is_never() {
-            true => before.windows,
-            false => before.windows.capped(fresh_until.until(judgement.served_until)),
-        };
-        let after = Times { fresh_until, windows };
-        self.set_times(after);
-        after != before
-    }
-
-    /// The value is stale from `now` on; its windows start now, but for a value already stale.
-    pub(crate) fn outdate(&mut self, now: UnixMs) {
-        if self.value.is_some() {
-            self.fresh_until = self.fresh_until.min(now);
-            self.drop_unservable(now);
-        }
-    }
-
-    /// A value past its windows is of no use to anybody. Says whether there was one.
-    pub(crate) fn drop_unservable(&mut self, now: UnixMs) -> bool {
-        let drops = self.value.is_some() && !self.is_servable(now);
-        if drops {
-            self.drop_value();
-        }
-        drops
-    }
-
     /// Bytes on the heap besides the entry's own size.
     pub fn heap_bytes(&self) -> usize {
         const ARC_COUNTS: usize = 2 * size_of::<usize>();
@@ -304,74 +244,8 @@ impl Entry {
         value.saturating_add(lease + cold + tags + rare + message)
     }
 
-    pub(crate) fn set_times(&mut self, times: Times) {
-        self.fresh_until = times.fresh_until;
-        if self.windows() != times.windows {
-            self.cold.get_or_insert_with(Box::default).windows = times.windows;
-            self.drop_idle();
-        }
-    }
-
-    pub(crate) fn set_tagged(&mut self, tagged: Option<Tagged>) {
-        let tagged = tagged.filter(|tagged| !tagged.tags.is_empty());
-        if tagged.is_some() || self.tagged().is_some() {
-            self.cold.get_or_insert_with(Box::default).tagged = tagged.map(Box::new);
-            self.drop_idle();
-        }
-    }
-
-    pub(crate) fn set_birth(&mut self, birth: Token) {
-        if let Some(tagged) = self.cold.as_mut().and_then(|cold| cold.tagged.as_mut()) {
-            tagged.birth = birth;
-        }
-    }
-
-    pub(crate) fn set_version(&mut self, version: Option<u64>) {
-        if version.is_some() || self.version().is_some() {
-            self.rare_or_insert().version = version;
-            self.drop_idle();
-        }
-    }
-
-    /// Sees to it that the value is of no use from `end` on: its key must live on for a lease, the value must not.
-    pub(crate) fn end_value_at(&mut self, end: UnixMs) {
-        if self.value.is_none() || self.times().servable_until() <= end {
-            return;
-        }
-        let fresh_until = self.fresh_until.min(end);
-        let windows = self.windows().capped(fresh_until.until(end));
-        self.set_times(Times { fresh_until, windows });
-    }
-
-    pub(crate) fn drop_value(&mut self) {
-        self.value = None;
-        self.set_tagged(None);
-        self.set_version(None);
-        self.set_times(Times { fresh_until: UnixMs::EPOCH, windows: Windows::default() });
-    }
-
     pub(crate) fn rare(&self) -> Option<&Rare> {
         self.cold.as_ref()?.rare.as_deref()
-    }
-
-    /// Whoever takes something out of it calls [`Entry::drop_idle`] afterwards.
-    pub(crate) fn rare_mut(&mut self) -> Option<&mut Rare> {
-        self.cold.as_mut()?.rare.as_deref_mut()
-    }
-
-    pub(crate) fn rare_or_insert(&mut self) -> &mut Rare {
-        self.cold.get_or_insert_with(Box::default).rare.get_or_insert_with(|| Box::new(Rare::IDLE))
-    }
-
-    /// Gives back the memory of what has nothing in it any more.
-    pub(crate) fn drop_idle(&mut self) {
-        let Some(cold) = self.cold.as_mut() else { return };
-        if cold.rare.as_deref() == Some(&Rare::IDLE) {
-            cold.rare = None;
-        }
-        if **cold == Cold::default() {
-            self.cold = None;
-        }
     }
 }
 
@@ -389,56 +263,6 @@ impl Rare {
         version: None,
         floor: None,
     };
-}
-
-#[cfg(feature = "model")]
-impl Entry {
-    /// Beside a copied node: points to that one's tags, whose marks are its own.
-    pub fn use_tags_of(&mut self, node: &mut crate::node::Node) {
-        let Some(tagged) = self.cold.as_mut().and_then(|cold| cold.tagged.as_mut()) else { return };
-        for tag in &mut tagged.tags {
-            *tag = crate::tag::Intern::intern(node.tags(), tag.name());
-        }
-    }
-
-    /// What can make a difference later. The value is whoever's who shows it.
-    pub fn facts(&self, facts: &mut crate::node::facts::Facts) {
-        facts.flag(self.value.is_some());
-        facts.wall(self.fresh_until);
-        // Only whether there was a build says something where every draw is an extreme one.
-        facts.numbers(&[self.windows().swr_ms, self.windows().sie_ms, u64::from(self.build_ms.min(1))]);
-        facts.flag(self.lease.is_some());
-        if let Some(lease) = &self.lease {
-            facts.token(lease.token.get());
-            facts.wall(lease.granted_at);
-            facts.wall(lease.deadline);
-            facts.number(u64::from(lease.length_ms));
-            facts.flag(lease.is_tied);
-            facts.hash(&lease.terms);
-        }
-        facts.flag(self.tagged().is_some());
-        if let Some(tagged) = self.tagged() {
-            facts.token(tagged.birth.get());
-            facts.list(&*tagged.tags, |facts, tag| facts.hash(tag.name()));
-        }
-        let Some(rare) = self.rare() else { return };
-        facts.flag(rare.failure.is_some());
-        if let Some(failure) = &rare.failure {
-            facts.hash(&failure.message);
-            facts.wall(failure.until);
-        }
-        // A back-off is at its longest by then.
-        facts.numbers(&[u64::from(rare.failures_in_a_row.min(3)), u64::from(rare.broken_ties)]);
-        facts.flag(rare.has_failed);
-        facts.wall(rare.pass_until);
-        facts.wall(rare.unknown_until);
-        facts.number(rare.version.map_or(0, |version| version + 1));
-        if let Some(floor) = &rare.floor {
-            facts.number(floor.version);
-            facts.token(floor.raised_by.get());
-            facts.wall(floor.until);
-        }
-    }
 }
 
 #[cfg(test)]
