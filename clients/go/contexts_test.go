@@ -63,6 +63,7 @@ func TestAGrantThatArrivesForNobodyIsReleased(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		_ = s.process.Signal(syscall.SIGSTOP) // the question lies in its socket
+		time.Sleep(150 * time.Millisecond)    // before then, a server that has just answered is taken to answer again
 		left := begin(func() (string, error) { return corral.GetOrBuild(ctx, cache, "k", give("own")) })
 		time.Sleep(50 * time.Millisecond) // sooner or later, the lease must go
 		cancel()
@@ -82,6 +83,7 @@ func TestADeadlineIsKeptThoughTheServerHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = s.process.Signal(syscall.SIGSTOP)
+		time.Sleep(150 * time.Millisecond) // before then, a server that has just answered is taken to answer again
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		asked := begin(func() (string, error) { return corral.GetOrBuild(ctx, cache, "k", give("v")) })

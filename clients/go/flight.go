@@ -122,8 +122,9 @@ func (c *Cache) ask(ctx context.Context, key string, p *plan, deadline time.Time
 	f.members = append(f.members, m)
 	s.mu.Unlock()
 	switch {
-	case begins && ctx.Done() == nil && c.module.Load() != nil && c.near == nil:
-		// Nobody can call this caller off: it asks itself, and a hit ends here.
+	case begins && c.module.Load() != nil && c.near == nil && (ctx.Done() == nil || c.servers.isLively(key)):
+		// Either nobody can call this caller off, or the answer will be there before that matters. So it asks itself, and
+		// a hit ends here: another goroutine would cost as much as all the rest.
 		if reply, err := f.askOnce(); err != nil || !f.takeHit(reply) {
 			go f.run(reply, err)
 		}

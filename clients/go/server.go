@@ -22,11 +22,12 @@ type server struct {
 	settings NodeSettings
 	log      *slog.Logger
 
-	gone   atomic.Pointer[outage]
-	mu     sync.Mutex
-	node   Node // what is shared; nil until it is used
-	idle   []Conn
-	closed bool
+	gone     atomic.Pointer[outage]
+	answered atomic.Int64 // when it last did, in Unix milliseconds
+	mu       sync.Mutex
+	node     Node // what is shared; nil until it is used
+	idle     []Conn
+	closed   bool
 }
 
 type outage struct{ error }
@@ -49,6 +50,7 @@ func (s *server) call(args ...string) (any, error) {
 		}
 		reply, err := node.Do(args)
 		if err == nil || serverError(err) != nil {
+			s.answered.Store(time.Now().UnixMilli())
 			return reply, err
 		}
 		loss := lostBy(s.where(), err)

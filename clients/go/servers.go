@@ -12,6 +12,10 @@ import (
 	"time"
 )
 
+// lively: who hangs is noticed after so long, by callers whose contexts end meanwhile. Those that asked before then are
+// answered, or leave with the read time-out.
+const lively = 100 * time.Millisecond
+
 // servers is where questions go: to the master of a key, or to every master there is.
 type servers struct {
 	client   Client
@@ -53,6 +57,12 @@ func (s *servers) of(key string) (*server, error) {
 		return nil, &outage{fmt.Errorf("no node of the cluster serves the slot of %q", key)}
 	}
 	return s.at(address), nil
+}
+
+// isLively: the master of the key has answered just now.
+func (s *servers) isLively(key string) bool {
+	server, err := s.of(key)
+	return err == nil && time.Now().UnixMilli()-server.answered.Load() < lively.Milliseconds()
 }
 
 // call asks the master of the key, and follows the key where it went.
