@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 
 import processes
 from servers import free_port, until
@@ -150,7 +151,7 @@ def killed_builder(pages: Pages, day: str) -> str:
     return f"{queries} queries, {len(served)} answers"
 
 
-def ignored(call) -> None:  # type: ignore[no-untyped-def]
+def ignored(call: Callable[[], object]) -> None:
     try:
         call()
     except OSError:

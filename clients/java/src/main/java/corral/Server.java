@@ -264,7 +264,9 @@ final class Server {
     // --- What the module can ---
 
     private Features askFeatures(Node node, Key key) throws Lost, ServerError, InterruptedException {
-        Link link = node.take();
+        // A first call makes no connection that the next does not need.
+        boolean alone = !topology.library.isShared();
+        Link link = alone ? node.take() : node.shared();
         try {
             Object told = null;
             ServerError refusal = null;
@@ -288,7 +290,7 @@ final class Server {
             FIRST_VERSION.forEach(word -> words.add("cache." + word));
             return new Features("of the first version", Set.copyOf(words), Set.copyOf(missing));
         } finally {
-            node.give(link);
+            if (alone) node.give(link);
         }
     }
 
