@@ -183,7 +183,7 @@ final class Driver
     private function build(string $of, string $key, array $script, int $call): Closure
     {
         return function () use ($of, $key, $script, $call): mixed {
-            self::say(['event' => 'begun', 'key' => $key, 'call' => $call]);
+            self::say(['event' => 'begun', 'key' => $key, 'call' => $call, 'at' => hrtime(true) / 1e9]);
             try {
                 $value = null;
                 foreach ($script as $action) {
@@ -191,7 +191,7 @@ final class Driver
                 }
                 return $value;
             } finally {
-                self::say(['event' => 'ended', 'key' => $key, 'call' => $call]);
+                self::say(['event' => 'ended', 'key' => $key, 'call' => $call, 'at' => hrtime(true) / 1e9]);
             }
         };
     }

@@ -153,7 +153,7 @@ class Driver:
 class Threaded(Driver):
     def build(self, of, key, script, call):
         def run():
-            say({"event": "begun", "key": key, "call": call})
+            say({"event": "begun", "key": key, "call": call, "at": time.monotonic()})
             try:
                 value = None
                 for action in script:
@@ -168,7 +168,7 @@ class Threaded(Driver):
                         value = self.act(action)
                 return value
             finally:
-                say({"event": "ended", "key": key, "call": call})
+                say({"event": "ended", "key": key, "call": call, "at": time.monotonic()})
 
         return run
 
@@ -276,7 +276,7 @@ class Tasked(Threaded):
 
     def build(self, of, key, script, call):
         async def run():
-            say({"event": "begun", "key": key, "call": call})
+            say({"event": "begun", "key": key, "call": call, "at": time.monotonic()})
             try:
                 value = None
                 for action in script:
@@ -291,7 +291,7 @@ class Tasked(Threaded):
                         value = self.act(action)
                 return value
             finally:
-                say({"event": "ended", "key": key, "call": call})
+                say({"event": "ended", "key": key, "call": call, "at": time.monotonic()})
 
         return run
 

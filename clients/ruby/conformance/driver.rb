@@ -205,10 +205,10 @@ class Driver
 
   def build(of, key, script, call)
     lambda do
-      say({ "event" => "begun", "key" => key, "call" => call })
+      say({ "event" => "begun", "key" => key, "call" => call, "at" => Corral.now })
       script.reduce(nil) { |_, action| act(of, action, call) }
     ensure
-      say({ "event" => "ended", "key" => key, "call" => call })
+      say({ "event" => "ended", "key" => key, "call" => call, "at" => Corral.now })
     end
   end
 
