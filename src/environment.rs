@@ -26,19 +26,24 @@ const RESERVE_BYTES: u64 = 1 << 20;
 const FREE_CLIENTS: u64 = 32;
 const FREE_CLIENTS_SHARE: u64 = 20;
 
-/// For how long the number of connected clients is taken to be known, in microseconds, while it is far from its limit.
+/// For how long the number of connected clients is taken to be known, in microseconds, while it is far from its limit:
+/// and no longer than until half of those that may still come can have come, each to be parked.
 const CLIENTS_KNOWN_US: u64 = 10_000;
 
 /// The server's figures, as they were when last asked: asking costs tens of microseconds.
 static MAX_MEMORY: AtomicU64 = AtomicU64::new(UNKNOWN);
+/// Whether the policy looks at keys with a time to live alone.
+static EVICTS_VOLATILE: AtomicU64 = AtomicU64::new(UNKNOWN);
 static MAX_CLIENTS: AtomicU64 = AtomicU64::new(UNKNOWN);
 static CLIENTS: AtomicU64 = AtomicU64::new(0);
 static CLIENTS_AT_US: AtomicU64 = AtomicU64::new(0);
+static ASKED_SINCE: AtomicU64 = AtomicU64::new(0);
 const UNKNOWN: u64 = u64::MAX;
 
 /// A setting of the server's changed: its limits are asked again.
 pub fn limits_changed() {
     MAX_MEMORY.store(UNKNOWN, Relaxed);
+    EVICTS_VOLATILE.store(UNKNOWN, Relaxed);
     MAX_CLIENTS.store(UNKNOWN, Relaxed);
 }
 
@@ -57,7 +62,7 @@ impl<'a> ServerEnvironment<'a> {
         if waiters.saturating_add(1).saturating_mul(BYTES_PER_CLIENT) > limit / 100 * percent {
             return false;
         }
-        if flags.evicts() && self.context.can_evict() {
+        if flags.evicts() && self.can_evict() {
             return true;
         }
         let ratio = f64::from(self.context.used_memory_ratio());
@@ -65,16 +70,25 @@ impl<'a> ServerEnvironment<'a> {
         free >= RESERVE_BYTES + BYTES_PER_CLIENT
     }
 
+    /// Whether the policy finds something: of `volatile-…`, whether any key has a time to live.
+    fn can_evict(&self) -> bool {
+        let is_volatile = || self.context.maxmemory_policy().map(|policy| u64::from(policy.starts_with("volatile")));
+        known(&EVICTS_VOLATILE, is_volatile) == 0 || self.context.volatile_keys() > 0
+    }
+
     /// So that a pool always has connections that can carry a FILL.
     fn has_clients(&self) -> bool {
         let limit = known(&MAX_CLIENTS, || self.context.max_clients());
         let most = limit.saturating_sub(FREE_CLIENTS.max(limit / FREE_CLIENTS_SHARE));
         let now_us = clock::monotonic_us();
-        let is_near = |clients: u64| clients.saturating_mul(10) > most.saturating_mul(9);
-        let known = CLIENTS.load(Relaxed);
-        if is_near(known) || now_us.saturating_sub(CLIENTS_AT_US.load(Relaxed)) > CLIENTS_KNOWN_US {
+        let left = most.saturating_sub(CLIENTS.load(Relaxed));
+        let asked_since = ASKED_SINCE.load(Relaxed);
+        if asked_since >= left / 2 || now_us.saturating_sub(CLIENTS_AT_US.load(Relaxed)) > CLIENTS_KNOWN_US {
             CLIENTS.store(self.context.connected_clients().unwrap_or(0), Relaxed);
             CLIENTS_AT_US.store(now_us, Relaxed);
+            ASKED_SINCE.store(0, Relaxed);
+        } else {
+            ASKED_SINCE.store(asked_since + 1, Relaxed);
         }
         CLIENTS.load(Relaxed) < most
     }

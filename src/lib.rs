@@ -58,20 +58,9 @@ use module::Corral;
 
 // Not in test builds: there is no server whose allocator could be used.
 #[cfg(not(test))]
-redis_module::redis_module! {
-    name: "corral",
-    version: 2,
-    allocator: (redis_module::alloc::RedisAlloc, redis_module::alloc::RedisAlloc),
-    data_types: [],
-    init: on_load,
-}
+corral_server::library! { Corral, name: c"corral", version: 2, start: start }
 
-/// The crate's macro has the server's API and the allocator ready; the rest is registered here, each part where the
-/// server has it. Nothing is left registered if this fails: the server drops a module whose load failed.
-fn on_load(context: &redis_module::Context, arguments: &[redis_module::RedisString]) -> redis_module::Status {
-    corral_server::module::load::<Corral>(context, arguments, start)
-}
-
+/// Nothing is left registered if this fails: the server drops a module whose load failed.
 fn start(context: &Context, arguments: Argv) -> Result<(), String> {
     settings::register(context, arguments)?;
     inbox::post(Event::RoleChanged { is_master: context.flags().is_master() });

@@ -10,7 +10,7 @@ use corral_core::node::outbox::Outcome;
 use corral_server::event::{AsyncLoading, Loading};
 use corral_server::info::Section;
 use corral_server::payload::{Digested, LoadedKey, Payload, Rewritten, Saved};
-use corral_server::{blocked, Context, Event, Handle, Module, Seat};
+use corral_server::{blocked, restores, Context, Event, Handle, Module, Seat};
 
 use crate::parked::Delivery;
 use crate::{environment, inbox, info, keyspace, log, memory, parked, reply, resets, scheduler, settings, stored};
@@ -42,8 +42,12 @@ impl Module for Corral {
             Event::Loading(ended) => {
                 post(NodeEvent::LoadEnded { beside: false, succeeded: ended == Loading::Ended });
             }
-            Event::AsyncLoading(AsyncLoading::Started) => post(NodeEvent::LoadBegan { beside: true }),
+            Event::AsyncLoading(AsyncLoading::Started) => {
+                restores::keep_out::<Self>(context);
+                post(NodeEvent::LoadBegan { beside: true });
+            }
             Event::AsyncLoading(ended) => {
+                restores::admit(context);
                 post(NodeEvent::LoadEnded { beside: true, succeeded: ended == AsyncLoading::Completed });
             }
             Event::ConfigChanged => {

@@ -26,15 +26,20 @@ pub fn load(context: &Context, payload: &mut Payload, from: LoadedKey) -> Result
         ValuePart::Kept => return Err("a header without its value".to_owned()),
     };
     let moment = memory::moment();
-    let is_trusted = from.is_loading || from.is_async || context.flags().is_replicated();
+    // Beside a load, clients' payloads are kept out. A read-only replica has its payloads from its master, whose clock is
+    // another; on a writable one they can be anybody's.
+    let is_trusted =
+        from.is_loading || from.is_async || (!context.flags().is_master() && context.is_read_only_replica());
+    let mut is_settled = false;
     if !is_trusted {
-        distrust(&mut header, moment.now(), moment.wall_us)?;
+        is_settled = distrust(&mut header, moment.now(), moment.wall_us)?;
     }
     let youngest = header.youngest_token();
     let mut entry = memory::try_with(|memory| header.into_entry(value, memory.node.tags()))
         .ok_or_else(|| "the module is busy".to_owned())?;
     if !is_trusted {
-        memory::try_with(|memory| memory.node.judge_arrival(&mut entry, moment.now()));
+        is_settled |=
+            memory::try_with(|memory| memory.node.judge_arrival(&mut entry, moment.now())).unwrap_or_default();
     }
     if let Some(name) = from.key {
         let is_needed = entry.lease().is_some() || entry.tagged().is_some() || entry.value().is_none();
@@ -42,7 +47,7 @@ pub fn load(context: &Context, payload: &mut Payload, from: LoadedKey) -> Result
             let source = match (from.is_async, from.is_loading) {
                 (true, _) => LoadedFrom::DataSetBeside,
                 (_, true) => LoadedFrom::DataSet,
-                _ => LoadedFrom::Payload,
+                _ => LoadedFrom::Payload { is_settled },
             };
             let lease = entry.lease().cloned();
             let loaded = LoadedLease { db: from.db, name: Name::new(name), lease, youngest, from: source };
@@ -55,22 +60,23 @@ pub fn load(context: &Context, payload: &mut Payload, from: LoadedKey) -> Result
 }
 
 /// Anyone may RESTORE a payload of their own making: it must not use up the tokens, nor make a lease or a back-off that
-/// no call could make. Two nodes' clocks may differ all the same: what lies a little ahead is held at now.
-fn distrust(header: &mut codec::Header, now: UnixMs, now_us: u64) -> Result<(), String> {
+/// no call could make. Two nodes' clocks may differ all the same: what lies a little ahead is held at now. Says whether
+/// something was.
+fn distrust(header: &mut codec::Header, now: UnixMs, now_us: u64) -> Result<bool, String> {
     if header.youngest_token().is_some_and(|token| token.get() > now_us.saturating_add(FAR_FUTURE_US)) {
         return Err("a token more than a day ahead of the clock".to_owned());
     }
     if header.backoff_until().is_some_and(|until| until > now.plus(2 * BACKOFF_LIMIT_MS)) {
         return Err(format!("a back-off longer than {BACKOFF_LIMIT_MS} ms"));
     }
-    let Some(lease) = header.lease_mut() else { return Ok(()) };
+    let Some(lease) = header.lease_mut() else { return Ok(false) };
     if lease.deadline > now.plus(2 * LEASE_LIMIT_MS) {
         return Err(format!("a lease longer than {LEASE_LIMIT_MS} ms"));
     }
     // RENEW counts from the grant: one from the future would allow a longer lease.
-    lease.granted_at = lease.granted_at.min(now);
-    lease.deadline = lease.deadline.min(now.plus(LEASE_LIMIT_MS));
-    Ok(())
+    let held = (lease.granted_at.min(now), lease.deadline.min(now.plus(LEASE_LIMIT_MS)));
+    let was = (std::mem::replace(&mut lease.granted_at, held.0), std::mem::replace(&mut lease.deadline, held.1));
+    Ok(was != held)
 }
 
 /// An entry as it is written out: what happened around it is settled. In a fork child, or for DUMP.

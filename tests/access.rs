@@ -163,3 +163,70 @@ fn a_parked_client_whose_user_is_deleted_is_closed_and_forgotten() {
     eventually("nobody waits", || server.info("corral_waiters") == 0);
     assert!(admin.run(&format!("CACHE.FILL page {token} html")).is_ok());
 }
+
+/// What is taken from a user while it is parked, as rules for ACL SETUSER; and the rules it was parked under.
+const TAKEN: [(&str, &str); 4] = [
+    ("+@all ~app:*", "resetkeys ~other:*"),
+    ("+@all ~app:*", "resetkeys %R~app:*"),
+    ("+@all ~*", "-cache.getorlock"),
+    ("+@all ~other:* (+@all ~app:*)", "clearselectors"),
+];
+
+#[test]
+fn a_parked_client_whose_permission_was_taken_gets_no_value() {
+    let server = Server::start();
+    let (mut admin, mut other) = (server.client(), server.client());
+    for (rules, taken) in TAKEN {
+        let token = admin.ask("CACHE.GETORLOCK app:page LEASE 60000").token();
+        let mut bob = user(&server, rules);
+        server.park(&mut bob, "CACHE.GETORLOCK app:page BLOCK 0");
+        server.park(&mut other, "CACHE.GETORLOCK app:page BLOCK 0");
+        assert!(admin.run(&format!("ACL SETUSER bob {taken}")).is_ok(), "{taken}");
+        assert!(admin.run(&format!("CACHE.FILL app:page {token} secret")).is_ok());
+        let told = bob.read();
+        assert!(is_refused(&told), "{taken}: {told:?}");
+        assert!(other.read().triple().is("HIT", Some("secret")), "{taken}");
+        admin.run("FLUSHALL");
+    }
+}
+
+#[test]
+fn a_parked_client_whose_permission_was_taken_is_granted_nothing_and_the_next_is() {
+    let server = Server::start();
+    let (mut admin, mut other) = (server.client(), server.client());
+    for (rules, taken) in TAKEN {
+        for end in ["RELEASE", "deadline"] {
+            let lease = if end == "deadline" { 1500 } else { 60_000 };
+            let token = admin.ask(&format!("CACHE.GETORLOCK app:page LEASE {lease}")).token();
+            let mut bob = user(&server, rules);
+            server.park(&mut bob, "CACHE.GETORLOCK app:page BLOCK 0");
+            server.park(&mut other, "CACHE.GETORLOCK app:page BLOCK 0 LEASE 60000");
+            assert!(admin.run(&format!("ACL SETUSER bob {taken}")).is_ok(), "{taken}");
+            if end == "RELEASE" {
+                assert_eq!(admin.run(&format!("CACHE.RELEASE app:page {token}")).number(), 1);
+            }
+            let told = bob.read();
+            assert!(is_refused(&told), "{taken}, {end}: {told:?}");
+            let lock = other.read().triple();
+            assert!(lock.is("LOCK", None) && lock.token() > token, "{taken}, {end}: {lock:?}");
+            assert_eq!(server.info("corral_live_leases"), 1, "{taken}, {end}");
+            assert!(other.run(&format!("CACHE.FILL app:page {} html", lock.token())).is_ok());
+            admin.run("FLUSHALL");
+        }
+    }
+}
+
+#[test]
+fn who_may_not_any_more_and_waits_alone_leaves_no_lease_behind() {
+    let server = Server::start();
+    let mut admin = server.client();
+    let token = admin.ask("CACHE.GETORLOCK app:page LEASE 60000").token();
+    let mut bob = user(&server, "+@all ~app:*");
+    server.park(&mut bob, "CACHE.GETORLOCK app:page BLOCK 0");
+    assert!(admin.run("ACL SETUSER bob resetkeys ~other:*").is_ok());
+    assert_eq!(admin.run(&format!("CACHE.RELEASE app:page {token}")).number(), 1);
+    let told = bob.read();
+    assert!(is_refused(&told), "{told:?}");
+    eventually("no lease is out", || server.info("corral_live_leases") == 0);
+    assert!(admin.ask("CACHE.GETORLOCK app:page").is("LOCK", None));
+}

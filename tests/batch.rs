@@ -220,3 +220,48 @@ fn a_lease_that_ended_is_not_shown() {
         eventually("no lease is counted", || server.info("corral_live_leases") == 0);
     }
 }
+
+#[test]
+fn leases_name_the_holder_or_say_that_it_is_gone() {
+    let server = Server::start();
+    let (mut client, mut holder) = (server.client(), server.client());
+    assert!(holder.run("CLIENT SETNAME builder").is_ok());
+    holder.ask("CACHE.GETORLOCK page LEASE 60000").token();
+    let id = holder.id();
+    let leases = client.run("CACHE.LEASES");
+    let known = leases.list()[0].field("holder");
+    assert_eq!((known.field("id").number(), known.field("name").text().as_str()), (id, "builder"));
+    assert!(known.field("addr").text().starts_with("127.0.0.1:"));
+    holder.hang_up();
+    crate::harness::eventually("it is gone", || {
+        client.run("CACHE.LEASES").list()[0].field("holder") == &Reply::Text(b"gone".to_vec())
+    });
+    assert_eq!(client.run("CACHE.INFO page").field("lease").field("holder").text(), "gone");
+}
+
+#[test]
+fn top_shows_the_keys_that_cost_most() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut waiters = server.clients(3);
+    for (key, count) in [("dear", 5), ("cheap", 1)] {
+        for _ in 0..count {
+            let token = client.ask(&format!("CACHE.GETORLOCK {key} FORCE LEASE 60000")).token();
+            assert!(client.run(&format!("CACHE.FILL {key} {token} html")).is_ok());
+        }
+    }
+    let token = client.ask("CACHE.GETORLOCK awaited LEASE 60000").token();
+    server.park_all(&mut waiters, "CACHE.GETORLOCK awaited BLOCK 0");
+    assert!(client.run(&format!("CACHE.FILL awaited {token} html")).is_ok());
+    waiters.iter_mut().for_each(|waiter| assert!(waiter.read().triple().is("HIT", Some("html"))));
+    let key = |reply: &Reply, at: usize| reply.list()[at].field("key").text();
+    let by_grants = client.run("CACHE.TOP BY grants");
+    assert_eq!((key(&by_grants, 0).as_str(), by_grants.list()[0].field("grants").number()), ("dear", 5));
+    assert_eq!(by_grants.list().len(), 3);
+    let by_saved = client.run("CACHE.TOP COUNT 1 BY saved");
+    assert_eq!(by_saved.list().len(), 1);
+    assert_eq!((key(&by_saved, 0).as_str(), by_saved.list()[0].field("saved").number()), ("awaited", 3));
+    assert_eq!(by_saved.list()[0].field("db").number(), 0);
+    assert!(client.run("CONFIG RESETSTAT").is_ok());
+    crate::harness::eventually("it begins anew", || client.run("CACHE.TOP").list().is_empty());
+}

@@ -24,7 +24,7 @@ fn ten_thousand_keys_filled_together_expire_over_the_last_tenth_and_none_later()
     const KEYS: usize = 10_000;
     let server = Server::start();
     let mut client = server.client();
-    let locks = run_all(&mut client, &for_all(KEYS, |key| format!("CACHE.GETORLOCK key{key}")));
+    let locks = run_all(&mut client, &for_all(KEYS, |key| format!("CACHE.GETORLOCK key{key} LEASE 290000")));
     let tokens: Vec<i64> = locks.iter().map(|lock| lock.triple().token()).collect();
     let before = now_ms();
     let fills = for_all(KEYS, |key| format!("CACHE.FILL key{key} {} v PX {FRESH_MS} JITTER 10", tokens[key]));

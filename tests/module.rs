@@ -23,8 +23,19 @@ fn a_second_load_is_refused_and_the_first_goes_on() {
     let path = listed(&mut client).remove(0).2;
     let reply = client.run(&format!("MODULE LOAD {path}"));
     assert!(matches!(reply, Reply::Error(_)), "{reply:?}");
+    assert!(server.log().contains("a module of this name is loaded already"), "{}", server.log());
     assert!(client.ask("CACHE.GETORLOCK page").is("HIT", Some("html")));
     assert_eq!(listed(&mut client).len(), 1);
+}
+
+#[test]
+fn a_load_warns_of_nothing() {
+    let server = Server::start();
+    let log = server.log();
+    // `#` is the mark of a warning.
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains(" # ") && line.contains("corral")).collect();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert!(log.contains("loaded"), "{log}");
 }
 
 /// A server does not let go of a module with a data type, whether a key of the type exists or not.

@@ -34,6 +34,21 @@ fn without_block_a_caller_is_told_how_long_the_other_has_left() {
 }
 
 #[test]
+fn a_line_that_is_typed_grants_the_key_that_it_names() {
+    let server = Server::start();
+    let mut client = server.client();
+    for name in ["k", "a-name-of-thirty-bytes-or-about", &"a-name-beyond-a-small-string:".repeat(40)] {
+        // As telnet sends it: the server keeps such arguments with room to spare, and trims them when it can.
+        client.send_raw(format!("CACHE.GETORLOCK {name} LEASE 60000 BLOCK 0 TIED\r\n").as_bytes());
+        let token = client.read().triple().token();
+        let lease = client.run("CACHE.LEASES COUNT 1").list()[0].clone();
+        assert_eq!(lease.field("key").text(), name, "{lease:?}");
+        client.send_raw(format!("CACHE.RELEASE {name} {token}\r\n").as_bytes());
+        assert_eq!(client.read(), Reply::Number(1));
+    }
+}
+
+#[test]
 fn a_missing_key_is_a_miss_and_a_get_grants_nothing() {
     let server = Server::start();
     let mut client = server.client();

@@ -1,6 +1,8 @@
 //! Everything at once: a hundred clients with commands of all kinds, on a master with a replica, while connections are
-//! killed, the server is paused, reloaded and rewritten, and its process is killed. `make soak` does so for minutes.
+//! killed, the server is paused, reloaded and rewritten, its memory is full, its disk takes no snapshot, its replicas are
+//! too few, and its process is killed. `make soak` does so for minutes.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,11 @@ const VISITORS: usize = 100;
 
 /// What the memory of an emptied server may differ from that of a new one.
 const MEMORY_SLACK: i64 = 512 << 10;
+
+const BALLAST_KEYS: usize = 3000;
+const BALLAST_BYTES: usize = 2000;
+/// Room for less ballast than there is.
+const ROOM_BYTES: i64 = 1 << 20;
 
 #[test]
 fn nothing_is_lost_or_left_hanging_or_leaked_in_twenty_seconds_of_everything() {
@@ -34,7 +41,7 @@ fn soak(length: Duration) {
     let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("SEED is a number"));
     eprintln!("seed {seed}");
     // A histogram for every command that was ever used would look like a leak.
-    let no_histograms = ["--latency-tracking", "no"];
+    let no_histograms = ["--latency-tracking", "no", "--rename-command", "UNLINK", ""];
     let options = ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0"];
     let mut master = Server::with(&[options.as_slice(), &no_histograms].concat());
     let replica = master.replica_with(&no_histograms);
@@ -53,6 +60,7 @@ fn soak(length: Duration) {
                 std::mem::forget(curtain);
             });
         }
+        scope.spawn(|| write_ballast(&scene));
         let chance = fastrand::Rng::with_seed(seed);
         let director = Director { scene: &scene, chance, start, served_by_this_process: 0, done: Done::default() };
         director.direct(&mut master, &replica, length);
@@ -61,6 +69,28 @@ fn soak(length: Duration) {
     for log in [master.log(), replica.log()] {
         for sign in ["BUG REPORT", "crashed by signal", "ASSERTION", "panic caught", "panicked", "cannot be read"] {
             assert!(!log.contains(sign), "seed {seed}: the log says {sign}: {log}");
+        }
+    }
+}
+
+/// Strings that fill the memory, for as long as it is to be full.
+fn write_ballast(scene: &Scene) {
+    let (mut client, mut chance) = (None, fastrand::Rng::with_seed(scene.seed));
+    let value = "b".repeat(BALLAST_BYTES);
+    while !scene.is_over() {
+        std::thread::sleep(Duration::from_millis(2));
+        if !scene.is_full() || scene.rests() {
+            client = None;
+            continue;
+        }
+        if client.is_none() {
+            client = Client::try_connect(scene.port()).ok();
+        }
+        for _ in 0..10 {
+            let line = format!("SET ballast{} {value}", chance.usize(0..BALLAST_KEYS));
+            if client.as_mut().is_some_and(|client| client.attempt(&line) == Reply::Closed) {
+                client = None;
+            }
         }
     }
 }
@@ -108,6 +138,9 @@ struct Done {
     reloads: u32,
     links_cut: u32,
     limits: u32,
+    disks_full: u32,
+    replicas_missed: u32,
+    evicted_keys: i64,
     waiters_served: i64,
     keys_compared: usize,
 }
@@ -119,6 +152,9 @@ impl Director<'_> {
         let started = Instant::now();
         while started.elapsed() < length {
             let round_ends = Instant::now() + round;
+            // Rounds with and without a restart, both.
+            self.scene.set_full(matches!(self.done.rounds % 4, 1 | 2));
+            self.fill_memory(master);
             self.disturb_until(round_ends - round / 2, master);
             if self.done.rounds % 2 == 0 {
                 self.count_served(master);
@@ -126,6 +162,7 @@ impl Director<'_> {
                 master.restart();
                 self.served_by_this_process = 0;
                 self.scene.move_to(master.port);
+                self.fill_memory(master);
                 let port = master.port.to_string();
                 // The same port again, unless somebody else was faster.
                 replica.client().run(&format!("REPLICAOF 127.0.0.1 {port}"));
@@ -173,11 +210,47 @@ impl Director<'_> {
                     self.done.links_cut += 1;
                 }
                 // Two limits, for a moment. Nothing is evicted.
-                90..93 => self.limit(master, &mut client, "maxmemory", 1, 0),
-                93..96 => self.limit(master, &mut client, "corral.max-waiters", 5, 10_000),
-                _ => {}
+                // Where nothing is evicted.
+                90..93 if !self.scene.is_full() => self.limit(master, &mut client, "maxmemory", 1, 0),
+                90..95 => self.limit(master, &mut client, "corral.max-waiters", 5, 10_000),
+                95..97 => {
+                    // Two replicas are wanted, and there is one.
+                    self.limit(master, &mut client, "min-replicas-to-write", 2, 0);
+                    self.done.replicas_missed += 1;
+                }
+                97.. => self.refuse_snapshots(master),
             }
         }
+    }
+
+    /// From now on there is little more memory than is used, if that is how it is to be.
+    fn fill_memory(&mut self, master: &Server) {
+        let limit = if self.scene.is_full() { master.info("used_memory") + ROOM_BYTES } else { 0 };
+        let mut client = master.client();
+        tell(master, &mut client, "CONFIG SET corral.waiters-memory-percent 20");
+        let policy = if self.scene.is_full() { "allkeys-lru" } else { "noeviction" };
+        tell(master, &mut client, &format!("CONFIG SET maxmemory-policy {policy}"));
+        tell(master, &mut client, &format!("CONFIG SET maxmemory {limit}"));
+    }
+
+    /// The disk takes no snapshot for a moment: a directory lies where it belongs.
+    fn refuse_snapshots(&mut self, master: &Server) {
+        // Nobody strikes this connection down meanwhile.
+        let _quiet = self.scene.quiet.write().unwrap();
+        let mut client = master.client();
+        let file = PathBuf::from(client.run("CONFIG GET dir").list()[1].text()).join("dump.rdb");
+        if file.is_file() {
+            std::fs::remove_file(&file).unwrap();
+        }
+        std::fs::create_dir_all(file.join("occupied")).unwrap();
+        // As often as not it is told in time that this snapshot has failed.
+        client.call(&[b"CONFIG", b"SET", b"save", b"3600 1"]);
+        client.run("BGSAVE");
+        std::thread::sleep(Duration::from_millis(self.chance.u64(100..800)));
+        let refuses = !client.run("SET ballast0 full").is_ok();
+        self.done.disks_full += u32::from(refuses);
+        client.call(&[b"CONFIG", b"SET", b"save", b""]);
+        std::fs::remove_dir_all(&file).unwrap();
     }
 
     fn limit(&mut self, master: &Server, client: &mut Client, setting: &str, narrow: u32, usual: u32) {
@@ -200,6 +273,8 @@ impl Director<'_> {
         assert_eq!([master, replica].map(|server| server.info("corral_panics_caught")), [0, 0], "seed {seed}");
 
         self.count_served(master);
+        self.done.evicted_keys += master.info("evicted_keys");
+        tell(master, &mut master.client(), "CONFIG SET maxmemory 0");
         self.done.keys_compared += self.compare(master, replica);
 
         assert!(master.client().run("FLUSHALL").is_ok());

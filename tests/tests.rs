@@ -18,6 +18,12 @@ mod rebuild;
 /// How waiting ends otherwise: handover, own limits, disconnects, the operator's hand.
 mod waiting;
 
+/// TIED leases beside kills, promotions, clusters that are down and slots that move.
+mod ties;
+
+/// No lease ends silently.
+mod ends;
+
 /// Rebuilds that were overtaken: invalidated, late, released by an old holder.
 mod void_fill;
 
@@ -69,14 +75,26 @@ mod replication;
 /// Entries as bytes: DUMP, RESTORE, and bytes that are none.
 mod dump;
 
+/// Payloads that somebody made, and payloads from clocks that differ.
+mod forged;
+
 /// Crash after crash, handovers in the log, large values.
 mod endurance;
+
+/// A data set that is loaded beside the one that is served.
+mod loading;
 
 /// Links that break, replicas that come late, masters that are demoted.
 mod resync;
 
 /// Entries under Redis's own commands.
 mod keyspace;
+
+/// Values past their windows, keys without a value.
+mod departed;
+
+/// Servers without the commands that operators take away.
+mod renamed;
 
 /// Tags beside restarts, reloads, replicas that lag.
 mod tags;
@@ -90,8 +108,17 @@ mod refused_writes;
 /// When memory is short.
 mod memory;
 
+/// What is not copied, sent or kept twice.
+mod frugal;
+
+/// Full caches and full pools: who is parked there, and who is not.
+mod pressure;
+
 /// Entries and leases that memory has no room for.
 mod eviction;
+
+/// Errors that need a situation.
+mod situations;
 
 /// What COMMAND says of every command.
 mod documentation;

@@ -202,8 +202,9 @@ class Player:
 
     def _do_gate(self, step: dict[str, Any]) -> None:
         self._gates.append(step["open"])
-        for driver in self._drivers.values():
-            driver.send({"do": "gate", "gate": step["open"]}).answered.wait(ANSWER_DEADLINE)
+        # To all of them first: one that can do one thing at a time may wait for what another one builds.
+        for call in [driver.send({"do": "gate", "gate": step["open"]}) for driver in self._drivers.values()]:
+            call.answered.wait(ANSWER_DEADLINE)
 
     def _do_redis(self, step: dict[str, Any]) -> None:
         if step.get("beside"):

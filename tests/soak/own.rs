@@ -25,15 +25,20 @@ impl OwnKey {
         self.acknowledged = Some(self.attempted);
     }
 
-    /// The server was emptied.
+    /// The server was emptied, or may have evicted the key.
     pub fn forget(&mut self) {
         self.acknowledged = None;
     }
 
-    /// Compares the key with what is known. Says whether there was something to compare.
-    pub fn compare(&mut self, value: Option<&str>, seed: u64) -> bool {
+    /// Compares the key with what is known. Says whether there was something to compare. `evicts`: a key that is not
+    /// there tells nothing; one that is there is never an older one.
+    pub fn compare(&mut self, value: Option<&str>, evicts: bool, seed: u64) -> bool {
         let Some(acknowledged) = self.acknowledged else { return false };
         let found = value.and_then(|value| value.split(':').next()?.parse::<u64>().ok());
+        if found.is_none() && evicts {
+            self.forget();
+            return false;
+        }
         assert!(
             found.is_some_and(|found| (acknowledged..=self.attempted).contains(&found)),
             "seed {seed}: {} was acknowledged with version {acknowledged}, {} was attempted, {found:?} is there",

@@ -8,6 +8,8 @@ pub struct Scene {
     pub seed: u64,
     port: AtomicU16,
     rests: AtomicBool,
+    /// The server's memory is full: it evicts whatever it likes.
+    full: AtomicBool,
     over: AtomicBool,
     /// Visitors that have left until the rest is over.
     pub resting: AtomicUsize,
@@ -20,10 +22,11 @@ pub struct Scene {
     pub compared: AtomicU64,
     /// Calls whose connection ended.
     pub closed: AtomicU64,
-    /// Visitors who unblock or kill others read; whoever pauses the server, flushes or narrows its memory writes.
+    /// Visitors who unblock or kill others read; whoever pauses the server, flushes, narrows its memory or has it refuse
+    /// writes, writes.
     /// Redis, without any module, aborts on CLIENT UNBLOCK of a client that is held back by CLIENT PAUSE (7.0, which
     /// may also answer it twice) or by a FLUSHDB of its own (7.4). And a visitor that is killed just when its fill
-    /// finds memory full cannot know what came of the fill.
+    /// is refused cannot know what came of the fill.
     pub quiet: RwLock<()>,
     answers: Mutex<BTreeMap<String, u64>>,
     errors: Mutex<BTreeMap<String, u64>>,
@@ -35,6 +38,7 @@ impl Scene {
             seed,
             port: AtomicU16::new(port),
             rests: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             over: AtomicBool::new(false),
             resting: AtomicUsize::new(0),
             connections: (0..visitors).map(|_| AtomicI64::new(0)).collect(),
@@ -63,6 +67,14 @@ impl Scene {
     /// Sends everybody home, or has them come back.
     pub fn rest(&self, yes: bool) {
         self.rests.store(yes, Ordering::SeqCst);
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::SeqCst)
+    }
+
+    pub fn set_full(&self, yes: bool) {
+        self.full.store(yes, Ordering::SeqCst);
     }
 
     pub fn is_over(&self) -> bool {

@@ -100,7 +100,7 @@ export class Flight {
     common.flights.set(name, this)
     const begin = (reply?: unknown) => this.#begin(reply)
     const asked = common.movesTies && !keeping?.tracked
-      && common.servers.tryAsk(key, ['CACHE.GETORLOCK', key, ...plan.words], begin, () => begin())
+      && common.servers.tryAsk(key, ['CACHE.GETORLOCK', key, ...briefly(plan.words)], begin, () => begin())
     if (!asked) queueMicrotask(begin)
   }
 
@@ -201,7 +201,7 @@ export class Flight {
     }
   }
 
-  async #askShared(words = this.plan.words): Promise<Answer> {
+  async #askShared(words = briefly(this.plan.words)): Promise<Answer> {
     return parsed(await this.common.servers.call(this.key, ['CACHE.GETORLOCK', this.key, ...words]))
   }
 
@@ -310,6 +310,11 @@ export class Flight {
     first.resolve(outcome)
     return true
   }
+}
+
+// A group may have a time to block of its own, and all others' calls would stand behind it on a shared connection.
+function briefly(words: string[]): string[] {
+  return words.includes('GROUP') ? [...words, 'BLOCK', '1'] : words
 }
 
 interface Answer {

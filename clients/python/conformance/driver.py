@@ -25,7 +25,7 @@ sentinel = importlib.import_module(NAME + (".asyncio" if ASYNC else "") + ".sent
 cluster = importlib.import_module(NAME + (".asyncio" if ASYNC else "") + ".cluster")
 version = importlib.import_module(NAME).__version__
 
-HAS = "cluster sentinel resp3 tls concurrent fork renew background local unencodable closures error_text".split()
+HAS = "cluster sentinel resp3 tls concurrent fork at_fork renew background local unencodable closures error_text".split()
 HAS += ["cancel"] if ASYNC else []
 
 

@@ -34,6 +34,29 @@ macro_rules! guarded {
     };
 }
 
+/// Declares the library's entry, and the server's allocator as its own. Not in test builds: there is no server.
+///
+/// The crate's own macro registers much that is not used here, and has every server but Redis 8 log a warning that it
+/// cannot register a callback which nobody has.
+#[macro_export]
+macro_rules! library {
+    ($module:ty, name: $name:literal, version: $version:literal, start: $start:path) => {
+        #[global_allocator]
+        static ALLOCATOR: $crate::module::Allocator = $crate::module::ALLOCATOR;
+
+        /// What the server looks for. A panic is caught in `load`.
+        #[no_mangle]
+        #[allow(non_snake_case)]
+        unsafe extern "C" fn RedisModule_OnLoad(
+            context: *mut $crate::module::RawContext,
+            arguments: *mut *mut $crate::module::RawString,
+            count: ::std::ffi::c_int,
+        ) -> ::std::ffi::c_int {
+            unsafe { $crate::module::load::<$module>(context, (arguments, count), ($name, $version), $start) }
+        }
+    };
+}
+
 /// Runs `body`; `None` if it panicked.
 pub(crate) fn catch<M: Module, R>(place: &'static str, body: impl FnOnce() -> R) -> Option<R> {
     // Unwind safety: what a panic may leave half done is the module's own memory, and `panicked` is told.

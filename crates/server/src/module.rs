@@ -1,10 +1,10 @@
 //! The module that is built on this crate: what it must be able to do, and how it is loaded.
 
-use std::ffi::CStr;
+use std::ffi::{c_int, CStr};
 
-use redis_module::{raw, RedisString, Status};
+use redis_module::raw;
 
-use crate::api::OK;
+use crate::api::{ERR, OK};
 use crate::event::{self, Event};
 use crate::info::Section;
 use crate::payload::{Digested, LoadedKey, Payload, Rewritten, Saved};
@@ -117,20 +117,40 @@ pub trait Module: Sized + 'static {
     fn info(section: &Section, for_crash_report: bool);
 }
 
-/// From the crate's entry to ours: registers what belongs to the module as a whole, has `start` register commands and
-/// settings, then subscribes to events. The server drops what a failed load has registered.
-pub fn load<M: Module>(
-    context: &redis_module::Context,
-    arguments: &[RedisString],
+/// What [`library!`](crate::library) names.
+pub use redis_module::alloc::RedisAlloc as Allocator;
+pub use redis_module::raw::{RedisModuleCtx as RawContext, RedisModuleString as RawString};
+pub const ALLOCATOR: Allocator = redis_module::alloc::RedisAlloc;
+
+/// The library's entry: takes the server's API, registers what belongs to the module as a whole, has `start` register
+/// commands and settings, then subscribes to events. The server drops what a failed load has registered.
+///
+/// # Safety
+/// Called by [`library!`](crate::library) with what the server gave to RedisModule_OnLoad.
+pub unsafe fn load<M: Module>(
+    context: *mut RawContext,
+    (arguments, count): (*mut *mut RawString, c_int),
+    (name, version): (&'static CStr, c_int),
     start: fn(&Context, Argv) -> Result<(), String>,
-) -> Status {
+) -> c_int {
+    // Before anything allocates: that is done by the server.
+    // SAFETY: the context of RedisModule_OnLoad.
+    let taken =
+        unsafe { raw::Export_RedisModule_Init(context, name.as_ptr(), version, raw::REDISMODULE_APIVER_1 as c_int) };
+    if taken != OK {
+        // The API is there, and the one thing that is asked of it is whether the name is free.
+        log::write(log::WARNING, "cannot be loaded: a module of this name is loaded already, this or an older Corral");
+        return ERR;
+    }
     guard::install_hook();
-    let strings: Vec<*mut raw::RedisModuleString> = arguments.iter().map(|argument| argument.inner).collect();
     let started = guard::catch::<M, _>("load", || {
         // SAFETY: the context of RedisModule_OnLoad.
-        let context = unsafe { Context::new(context.ctx) };
+        let context = unsafe { Context::new(context) };
+        let count = usize::try_from(count).unwrap_or(0);
+        // SAFETY: the server's array of that length; it may be null if it is empty.
+        let strings = if count == 0 { &[][..] } else { unsafe { std::slice::from_raw_parts(arguments, count) } };
         // SAFETY: its arguments, which outlive this call.
-        let arguments = unsafe { Argv::whole(&strings) };
+        let arguments = unsafe { Argv::whole(strings) };
         register_parts::<M>(&context)?;
         start(&context, arguments)?;
         // Last, when nothing can fail any more: 7.0 goes on to call a module that was not loaded.
@@ -138,12 +158,12 @@ pub fn load<M: Module>(
         Ok::<(), String>(())
     });
     match started {
-        Some(Ok(())) => Status::Ok,
+        Some(Ok(())) => OK,
         Some(Err(why)) => {
             log::write(log::WARNING, &format!("cannot be loaded: {why}"));
-            Status::Err
+            ERR
         }
-        None => Status::Err,
+        None => ERR,
     }
 }
 

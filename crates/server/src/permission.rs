@@ -26,12 +26,16 @@ pub struct UserName(OwnedString);
 /// A user of the ACL, freed on drop.
 struct User(*mut raw::RedisModuleUser);
 
+// Our own commands are called with copies of a key's name: when a module's command returns, the server trims those of its
+// arguments that somebody else keeps too, and so can free the bytes of the caller's own argument.
 impl Context {
     /// Whether the server takes writes: has it run a command of ours, flagged `write deny-oom no-monitor no-slowlog`, that
     /// does nothing, by the rules that scripts are under. The error is the server's own line: MISCONF, NOREPLICAS, OOM.
-    /// About a microsecond.
+    /// About a microsecond. In a cluster the key's slot counts too.
     pub fn probe(&self, command: &CStr, key: KeyName) -> Result<(), Vec<u8>> {
-        let reply = call!(RedisModule_Call(self.raw, command.as_ptr(), c"SMEs".as_ptr(), key.string));
+        let name = if self.flags().is_cluster() { key.bytes() } else { b"" };
+        let (start, length) = (name.as_ptr(), name.len());
+        let reply = call!(RedisModule_Call(self.raw, command.as_ptr(), c"SMEb".as_ptr(), start, length));
         let Some(reply) = CallReply::new(self, reply) else {
             return Err(b"ERR the server does not say whether it takes writes".to_vec());
         };
@@ -44,7 +48,8 @@ impl Context {
         const EPERM: i32 = 1;
         const EROFS: i32 = 30;
         const ENETDOWN: i32 = 100;
-        let reply = call!(RedisModule_Call(self.raw, command.as_ptr(), c"s".as_ptr(), key.string));
+        let (start, length) = (key.bytes().as_ptr(), key.bytes().len());
+        let reply = call!(RedisModule_Call(self.raw, command.as_ptr(), c"b".as_ptr(), start, length));
         let errno = std::io::Error::last_os_error().raw_os_error();
         if CallReply::new(self, reply).is_some() {
             return Ownership::Here;

@@ -37,6 +37,20 @@ pub enum Act {
     Crash {
         client: usize,
     },
+    /// The same of one that was just handed a lease, and has not had it yet.
+    Lose {
+        client: usize,
+    },
+    /// A holder asks on, for its own key or another of its group, which is full.
+    Nest {
+        client: usize,
+        key: usize,
+        way: usize,
+    },
+    /// A client that waits may not ask for its key any more.
+    Forbid {
+        client: usize,
+    },
     /// CACHE.SET, by anybody.
     Set {
         key: usize,
@@ -67,10 +81,21 @@ pub enum Act {
     },
     /// FLUSHALL.
     Flush,
+    /// DUMP, and RESTORE REPLACE of what was dumped last: a key that moves to another server and comes back.
+    Dump {
+        key: usize,
+    },
+    Restore,
     /// CONFIG SET corral.groups, to one of the run's.
     Configure {
         groups: usize,
     },
+    /// What the server says of writes from now on, one of [`crate::world::WRITES`].
+    Refuse {
+        writes: usize,
+    },
+    /// The server is started again, from what it wrote out.
+    Restart,
     /// CLIENT PAUSE, and its end.
     Pause,
     Unpause,
@@ -78,6 +103,8 @@ pub enum Act {
     Turn,
     /// The timer looks at the next key.
     Visit,
+    /// One answer goes out, where answers are paced.
+    Deliver,
     /// One millisecond passes.
     Tick,
     /// So much time passes that the node is due next.
@@ -108,4 +135,10 @@ pub enum Kind {
     Flush,
     Configure,
     Pause,
+    Lose,
+    Nest,
+    Forbid,
+    Migrate,
+    Refuse,
+    Restart,
 }

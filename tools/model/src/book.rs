@@ -56,6 +56,31 @@ named! {
         AGroupNeverGetsStuck = "a_group_never_gets_stuck",
         /// ONCE.
         AnUnknownOutcomeIsNeverRunAgain = "an_unknown_outcome_is_never_run_again",
+        /// Tags: nobody waits for a rebuild that was voided before the question, or that is over.
+        NobodyWaitsForWhatCannotCount = "nobody_waits_for_what_cannot_count",
+        /// Tags: a mark that there was no room for counts on.
+        ForgettingOnlyInvalidatesMore = "forgetting_only_invalidates_more",
+        /// Whatever becomes of the rebuild.
+        WhoSaidNostaleGetsNoOldValue = "who_said_nostale_gets_no_old_value",
+        /// While the server refuses writes.
+        NobodyIsGrantedWhileWritesAreRefused = "nobody_is_granted_while_writes_are_refused",
+        NothingIsStoredWhileWritesAreRefused = "nothing_is_stored_while_writes_are_refused",
+        /// Rule 13.
+        WhatTheCallerMayNotItGetsNot = "what_the_caller_may_not_it_gets_not",
+        /// Rule 6: over the entry of a key with waiters.
+        APlainSetWakesThoseWhoWait = "a_plain_set_wakes_those_who_wait",
+        /// Rule 11.
+        NobodyIsParkedBeyondTheLimits = "nobody_is_parked_beyond_the_limits",
+        /// An error of the server's, NOPERM, an unknown outcome and an open circuit are only told where there is one.
+        NobodyIsRefusedWithoutReason = "nobody_is_refused_without_reason",
+        /// A connection behind its own lease, or in the queue of a group that it fills, is told to wait at once.
+        NobodyWaitsForItself = "nobody_waits_for_itself",
+        /// Whatever else is on its way.
+        AnAnswerIsOfItsOwnKey = "an_answer_is_of_its_own_key",
+        /// NOTIFY: as soon as there is an answer, by one message, and nobody else is.
+        ListenersAreToldOnce = "listeners_are_told_once",
+        /// NOTIFY: who queued has its turn, for 100 ms.
+        AListenersPermitIsKept = "a_listeners_permit_is_kept",
     }
 }
 
@@ -103,6 +128,8 @@ pub struct Build {
     pub is_over: bool,
     /// Its deadline was seen to pass.
     pub is_late: bool,
+    /// The act that voided it; 0 if none has.
+    pub voided: u64,
     /// The source's version when it was granted.
     pub source: u64,
     /// What the source was said to have, then.
@@ -112,6 +139,7 @@ pub struct Build {
 /// Where a value came from.
 #[derive(Clone, Debug)]
 pub struct Built {
+    pub key: usize,
     pub began: u64,
     pub tags: &'static [usize],
     pub version: Option<u64>,
@@ -130,8 +158,9 @@ pub struct Parked {
     pub joined: Option<Token>,
     /// What the source was known to have when it asked; 0 for nothing.
     pub known: u64,
-    /// When it last stopped waiting for one; 0 for never.
+    /// When it last stopped waiting for one, and by which act; 0 for never.
     pub left_ms: u64,
+    pub left: u64,
     /// Fills of its key that it saw and waits on after.
     pub fills: u32,
 }
@@ -185,6 +214,10 @@ pub struct Book {
     pub groups: Vec<Group>,
     /// Places of connections whose BLOCK ran out in a queue: key, place, and until when.
     pub places: BTreeMap<u64, (usize, u64, u64)>,
+    /// Who asked first of those that listen to each key.
+    pub listening: BTreeMap<usize, Parked>,
+    /// Permits kept for the next ask of a key: of which group, until when.
+    pub kept: Vec<(usize, usize, u64)>,
 }
 
 impl Build {
@@ -217,9 +250,9 @@ impl Book {
 
     /// The key's lease, whatever it is, is none any more. `from_ms`: a ONCE lease's outcome is unknown from there.
     pub fn void(&mut self, key: usize, from_ms: Option<u64>) {
-        let mut noted = Vec::new();
+        let (mut noted, now) = (Vec::new(), self.now);
         for build in self.builds.iter_mut().filter(|build| build.key == key && build.is_current) {
-            build.is_current = false;
+            (build.is_current, build.voided) = (false, now);
             if let (Some(now_ms), Some(ms)) = (from_ms, build.once_ms.filter(|_| !build.is_over)) {
                 let end_ms = now_ms.min(build.deadline_ms);
                 let until = if ms == 0 { u64::MAX } else { end_ms + ms };
@@ -233,6 +266,10 @@ impl Book {
         }
         for (group, token) in noted {
             self.end_without_verdict(group, token);
+        }
+        // Who listens joins no rebuild: it is decided again.
+        for listens in self.listening.values_mut().filter(|listens| listens.key == key && listens.joined.is_some()) {
+            (listens.joined, listens.left) = (None, now);
         }
     }
 

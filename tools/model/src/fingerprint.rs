@@ -25,6 +25,10 @@ impl World {
         let mut facts = Facts::default();
         self.node.facts(pauses, &mut facts);
         slots(&self.keys, &mut facts);
+        if let Some(dumped) = &self.dumped {
+            facts.number(dumped.key as u64);
+            slots(core::slice::from_ref(&dumped.slot), &mut facts);
+        }
         if let Some(replica) = &self.replica {
             replica.node.facts(false, &mut facts);
             slots(&replica.keys, &mut facts);
@@ -79,12 +83,14 @@ impl World {
     fn book_facts(&self, facts: &mut Facts) {
         let book = &self.book;
         let mut acts: Vec<u64> = Vec::new();
-        acts.extend(book.builds.iter().map(|build| build.began));
+        acts.extend(book.builds.iter().flat_map(|build| [build.began, build.voided]));
+        let keys = book.keys.iter().chain(self.dumped.iter().map(|dumped| &dumped.known));
+        acts.extend(book.listening.values().flat_map(|parked| [parked.asked, parked.place]));
         acts.extend(book.values.values().map(|built| built.began));
         acts.extend(self.parked().flat_map(|(_, parked)| [parked.asked, parked.place]));
         acts.extend(book.places.values().map(|(_, place, _)| *place));
         acts.extend(book.marks.iter().chain(&book.marked));
-        acts.extend(book.keys.iter().flat_map(|known| [known.invalidated, known.floor_at]));
+        acts.extend(keys.clone().flat_map(|known| [known.invalidated, known.floor_at]));
         acts.push(0);
         acts.sort_unstable();
         acts.dedup();
@@ -96,18 +102,21 @@ impl World {
             facts.token(build.token.get());
             facts.client(build.client);
             facts.numbers(&[build.key as u64, build.group as u64, act(build.began), build.length_ms]);
-            facts.numbers(&[build.source, build.known, build.once_ms.map_or(0, |ms| ms + 1)]);
+            facts.numbers(&[act(build.voided), build.source, build.known, build.once_ms.map_or(0, |ms| ms + 1)]);
             facts.wall(UnixMs::new(build.deadline_ms));
             facts.flags(&[build.is_tied, build.is_current, build.is_over, build.is_late]);
         });
         // In the order of their connections' first appearance: those who do nothing come nowhere else.
-        let mut clients: Vec<(u64, &Does)> = self.clients.iter().map(|client| (client.id, &client.does)).collect();
-        clients.sort_by_key(|(_, does)| match does {
+        let loses = self.run.kinds.contains(&crate::act::Kind::Lose);
+        let mut clients: Vec<(u64, bool, &Does)> = Vec::new();
+        clients.extend(self.clients.iter().map(|of| (of.id, of.is_forbidden || loses && of.is_handed, &of.does)));
+        clients.sort_by_key(|(_, _, does)| match does {
             Does::Nothing => (0, 0),
             Does::Waits(_, parked) => (1, parked.asked),
             Does::Builds(token) => (2, token.get()),
         });
-        for (id, does) in clients {
+        for (id, is_marked, does) in clients {
+            facts.flag(is_marked);
             match does {
                 Does::Nothing => facts.number(0),
                 Does::Waits(_, parked) => {
@@ -125,7 +134,16 @@ impl World {
                 }
             }
         }
-        for known in &book.keys {
+        facts.list(&book.listening, |facts, (key, parked)| {
+            facts.numbers(&[*key as u64, parked.way as u64, act(parked.asked)]);
+            facts.flag(parked.left_ms == self.steady_ms);
+            facts.token(token(parked.joined));
+        });
+        facts.list(&book.kept, |facts, (key, group, until_ms)| {
+            facts.numbers(&[*key as u64, *group as u64]);
+            facts.steady(SteadyMs(*until_ms));
+        });
+        for known in keys {
             facts.numbers(&[act(known.invalidated), known.source, known.floor, act(known.floor_at)]);
             facts.wall(UnixMs::new(known.floor_until_ms));
             facts.wall(ms(known.unknown_until_ms));
@@ -161,7 +179,7 @@ impl World {
             facts.steady(SteadyMs(*until_ms));
         });
         facts.flags(&[self.is_paused, self.is_late, self.has_failed_over]);
-        facts.numbers(&[self.groups as u64]);
+        facts.numbers(&[self.groups as u64, self.writes as u64]);
         facts.hash(&self.broken);
     }
 }

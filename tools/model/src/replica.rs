@@ -1,4 +1,5 @@
-//! A replica that is sent what the master's steps say, as bytes, and applies it at once or when it catches up.
+//! A replica that is sent what the master's steps say, as bytes, and applies it at once or when it catches up; and the
+//! server started again from what it wrote out.
 
 use std::sync::Arc;
 
@@ -6,12 +7,14 @@ use corral_core::codec::{self, Effect, MarksRecord, ValuePart};
 use corral_core::entry::Entry;
 use corral_core::lease::Lease;
 use corral_core::node::event::Event;
+use corral_core::node::loading::{LoadedFrom, LoadedLease};
+use corral_core::node::name::Name;
 use corral_core::node::Node;
 use corral_core::time::{Moment, UnixMs};
 
 use crate::book::{Build, Circuit, Rule, GROUPS};
 use crate::search::Situation;
-use crate::world::{Does, Holds, Slot, World};
+use crate::world::{Client, Does, Holds, Slot, World};
 
 /// One effect: the key it is of, its header, its value.
 type Sent = (usize, Vec<u8>, Option<Arc<[u8]>>);
@@ -129,38 +132,13 @@ impl World {
         // It takes a while: two masters give out no tokens in the same microsecond.
         (self.wall_ms, self.steady_ms) = (self.wall_ms + 1, self.steady_ms + 1);
         self.wall_ms -= self.run.failover.map_or(0, |failover| failover.behind_ms);
-        let now_ms = self.wall_ms;
-        for number in 0..self.clients.len() {
-            self.last_client += 1;
-            let id = self.last_client;
-            let Some(client) = self.clients.get_mut(number) else { continue };
-            client.id = id;
-            if matches!(client.does, Does::Waits(..)) {
-                client.does = Does::Nothing;
-            }
-        }
-        self.book.places.clear();
-        for build in &mut self.book.builds {
-            // Void, or unknown here: it holds no permit that this server knows of.
-            (build.is_current, build.is_over) = (false, true);
-        }
-        for at in 0..self.keys.len() {
-            let value = self.entry(at).and_then(|entry| entry.value().cloned());
-            let lease = self.entry(at).and_then(Entry::lease).cloned();
-            if let Some(known) = self.book.keys.get_mut(at) {
-                known.value = value.and_then(|bytes| Some(u64::from_le_bytes((*bytes).try_into().ok()?)));
-                // INVALIDATE is kept as a moment of the old master's clock; and it may not have come here yet.
-                known.invalidated = 0;
-            }
-            if let Some(lease) = lease {
-                self.find_again(at, &lease, now_ms);
-            }
+        self.book_what_is_kept();
+        for known in &mut self.book.keys {
+            // INVALIDATE is kept as a moment of the old master's clock; and it may not have come here yet.
+            known.invalidated = 0;
         }
         if is_behind {
             self.book.marked = [0; 2];
-        }
-        for group in &mut self.book.groups {
-            group.circuit = Circuit::Closed { failures: 0 };
         }
         let held = |token| self.clients.iter().any(|of| matches!(of.does, Does::Builds(held) if held == token));
         let is_lost = self.book.builds.iter().any(|build| build.is_over && !build.is_tied && held(build.token));
@@ -174,8 +152,74 @@ impl World {
         self.broken.note(Rule::EverybodyIsAnsweredIfTimeRunsOn, !self.node.is_master());
     }
 
+    /// The server is started again, and loads what it wrote out, as bytes. Connections are gone, holders come back.
+    pub(crate) fn restart(&mut self) {
+        (self.wall_ms, self.steady_ms) = (self.wall_ms + 1, self.steady_ms + 1);
+        let moment = self.moment();
+        let mut node = Node::new(self.node.settings.clone());
+        node.event(Event::LoadBegan { beside: false }, moment);
+        for record in self.node.marks() {
+            if let Ok(Effect::Marks(record)) = codec::decode_effect(&codec::encode_marks(&record)) {
+                node.loaded_marks(record, moment);
+            }
+        }
+        for (at, slot) in self.keys.iter_mut().enumerate() {
+            let Holds::Entry(entry) = &slot.held else { continue };
+            let seen = self.node.seen(0, entry);
+            let part = if seen.value().is_some() { ValuePart::Carried } else { ValuePart::Absent };
+            let Ok(header) = codec::decode(&codec::encode(&seen, part, None)) else { continue };
+            let youngest = header.youngest_token();
+            let entry = header.into_entry(seen.value().cloned(), node.tags());
+            let (name, lease) = (Name::new(&[b'a' + at as u8]), entry.lease().cloned());
+            slot.held = Holds::Entry(Box::new(entry));
+            let from = LoadedFrom::DataSet;
+            node.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from }), moment);
+        }
+        node.event(Event::LoadEnded { beside: false, succeeded: true }, moment);
+        self.node = node;
+        self.configure(self.groups);
+        self.book_what_is_kept();
+        // Leases from before a load are void for tagged fills.
+        self.book.marks.push(self.book.now);
+        self.seen.note(Situation::AServerIsStartedAgain, true);
+    }
+
+    /// Whose connections are gone waits no more; what is known of leases is what the entries say.
+    fn book_what_is_kept(&mut self) {
+        let now_ms = self.wall_ms;
+        for number in 0..self.clients.len() {
+            self.last_client += 1;
+            let new = Client::new(self.last_client);
+            let Some(client) = self.clients.get_mut(number) else { continue };
+            let old = std::mem::replace(client, new);
+            if matches!(old.does, Does::Builds(_)) {
+                client.does = old.does;
+            }
+        }
+        self.book.places.clear();
+        self.book.listening.clear();
+        self.book.kept.clear();
+        for build in &mut self.book.builds {
+            // Void, or unknown here: it holds no permit that this server knows of.
+            (build.is_current, build.is_over) = (false, true);
+        }
+        for at in 0..self.keys.len() {
+            let value = self.entry(at).and_then(|entry| entry.value().cloned());
+            let lease = self.entry(at).and_then(Entry::lease).cloned();
+            if let Some(known) = self.book.keys.get_mut(at) {
+                known.value = value.and_then(|bytes| Some(u64::from_le_bytes((*bytes).try_into().ok()?)));
+            }
+            if let Some(lease) = lease {
+                self.find_again(at, &lease, now_ms);
+            }
+        }
+        for group in &mut self.book.groups {
+            group.circuit = Circuit::Closed { failures: 0 };
+        }
+    }
+
     /// A lease that the new master knows counts, whether or not its holder has spoken to the old one.
-    fn find_again(&mut self, key: usize, lease: &Lease, now_ms: u64) {
+    pub(crate) fn find_again(&mut self, key: usize, lease: &Lease, now_ms: u64) {
         let deadline_ms = lease.deadline.get().unwrap_or(u64::MAX);
         if self.book.build(lease.token).is_none() {
             let name = lease.group().map(|name| &**name);
@@ -193,6 +237,7 @@ impl World {
                 is_current: true,
                 is_over: false,
                 is_late: false,
+                voided: 0,
                 source: 0,
                 known: 0,
             });
@@ -200,7 +245,7 @@ impl World {
         let Some(build) = self.book.build_mut(lease.token) else { return };
         // A tie has no connection any more.
         build.deadline_ms = if build.is_tied { deadline_ms.min(now_ms) } else { deadline_ms };
-        (build.is_current, build.is_over) = (true, false);
+        (build.is_current, build.is_over, build.voided) = (true, false, 0);
         build.is_late = build.deadline_ms <= now_ms;
     }
 }

@@ -10,7 +10,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use crate::act::{Act, Kind};
 use crate::book::{Broken, Rule};
 use crate::run::{Run, Timer, VERSIONS};
-use crate::world::{Does, World};
+use crate::world::{Does, World, WRITES};
 
 /// A state of the search.
 #[derive(Clone, Debug)]
@@ -41,6 +41,15 @@ named! {
         AQueueHasItsTurn = "a_queue_has_its_turn",
         ACircuitIsTried = "a_circuit_is_tried",
         AFailoverLosesAGrant = "a_failover_loses_a_grant",
+        AServerIsStartedAgain = "a_server_is_started_again",
+        AKeyComesBack = "a_key_comes_back",
+        AHolderAsksOn = "a_holder_asks_on",
+        AGrantIsLost = "a_grant_is_lost",
+        AWaiterIsRefused = "a_waiter_is_refused",
+        AWaiterIsForbidden = "a_waiter_is_forbidden",
+        AStringWakesWaiters = "a_string_wakes_waiters",
+        APlaceIsKept = "a_place_is_kept",
+        SomebodyIsTurnedAway = "somebody_is_turned_away",
     }
 }
 
@@ -117,6 +126,9 @@ impl Model for Corral {
         if self.run.timer == Timer::Late && is_due {
             acts.extend([Act::Turn, Act::Visit]);
         }
+        if self.run.is_paced && world.node.has_answers() {
+            acts.push(Act::Deliver);
+        }
         // The timer can be late, but not for ever.
         if !(world.is_late && is_due) {
             acts.push(Act::Tick);
@@ -169,6 +181,19 @@ impl Model for Corral {
             AnOpenCircuitGrantsNobody
             AGroupNeverGetsStuck
             AnUnknownOutcomeIsNeverRunAgain
+            NobodyWaitsForWhatCannotCount
+            ForgettingOnlyInvalidatesMore
+            WhoSaidNostaleGetsNoOldValue
+            NobodyIsGrantedWhileWritesAreRefused
+            NothingIsStoredWhileWritesAreRefused
+            WhatTheCallerMayNotItGetsNot
+            APlainSetWakesThoseWhoWait
+            NobodyIsParkedBeyondTheLimits
+            NobodyIsRefusedWithoutReason
+            NobodyWaitsForItself
+            AnAnswerIsOfItsOwnKey
+            ListenersAreToldOnce
+            AListenersPermitIsKept
         ]
     }
 }
@@ -193,10 +218,13 @@ impl Corral {
                         acts.extend(keys.map(|key| Act::Ask { client, key, way }));
                     }
                 }
-                Does::Waits(..) => self.allow(Kind::Crash, Act::Crash { client }, acts),
+                Does::Waits(..) => {
+                    self.allow(Kind::Crash, Act::Crash { client }, acts);
+                    self.allow(Kind::Forbid, Act::Forbid { client }, acts);
+                }
                 // The server holds their calls back.
                 Does::Builds(_) if world.is_paused => self.allow(Kind::Crash, Act::Crash { client }, acts),
-                Does::Builds(_) => {
+                Does::Builds(token) => {
                     for value in 0..self.run.values.len() {
                         self.allow(Kind::Fill, Act::Fill { client, value }, acts);
                     }
@@ -207,6 +235,15 @@ impl Corral {
                     self.allow(Kind::Renew, Act::Renew { client }, acts);
                     self.allow(Kind::Release, Act::Release { client }, acts);
                     self.allow(Kind::Crash, Act::Crash { client }, acts);
+                    if what.is_handed {
+                        self.allow(Kind::Lose, Act::Lose { client }, acts);
+                    }
+                    for (way, of) in self.run.ways.iter().enumerate() {
+                        let keys = (0..self.run.keys).filter(|key| of.key.is_none_or(|only| only == *key));
+                        for key in keys.filter(|key| world.is_behind_itself(token, *key, of)) {
+                            self.allow(Kind::Nest, Act::Nest { client, key, way }, acts);
+                        }
+                    }
                 }
             }
         }
@@ -228,6 +265,16 @@ impl Corral {
             self.allow(Kind::Mark, Act::Mark { tag }, acts);
         }
         self.allow(Kind::Flush, Act::Flush, acts);
+        self.allow(Kind::Restart, Act::Restart, acts);
+        for key in (0..self.run.keys).filter(|key| world.entry(*key).is_some()) {
+            self.allow(Kind::Migrate, Act::Dump { key }, acts);
+        }
+        if world.dumped.is_some() {
+            self.allow(Kind::Migrate, Act::Restore, acts);
+        }
+        for writes in (0..WRITES).filter(|writes| *writes != world.writes) {
+            self.allow(Kind::Refuse, Act::Refuse { writes }, acts);
+        }
         for groups in (0..self.run.groups.len()).filter(|groups| *groups != world.groups) {
             self.allow(Kind::Configure, Act::Configure { groups }, acts);
         }
@@ -277,7 +324,19 @@ impl Run {
                 vec![WaitersOfTwoRebuilds, WaitersOutliveAnInvalidation, AWaiterIsPromoted, ALateFillIsStored]
             }
             "verdicts" => vec![AFillAnswersWaiters, AWaiterIsPromoted, AWaiterGivesUp, ATiedHolderDies],
-            "other commands" => vec![AWaiterMeetsAnotherType, WaitersOfTwoRebuilds],
+            "other commands" => vec![AWaiterMeetsAnotherType, WaitersOfTwoRebuilds, AStringWakesWaiters],
+            "refused writes" => vec![AWaiterIsRefused, AFillAnswersWaiters, AWaiterIsPromoted],
+            "permissions" => vec![AWaiterIsForbidden, AWaiterIsPromoted],
+            "lost grants" => vec![AGrantIsLost, AQueueHasItsTurn, ACircuitIsTried],
+            "paced answers of two keys" => vec![AFillAnswersWaiters],
+            "paced answers" => vec![AFillAnswersWaiters, AWaiterGivesUp, AWaiterIsForbidden],
+            "limits" | "limits of a key" => vec![SomebodyIsTurnedAway, AListenerIsTold],
+            "a restart" => vec![AServerIsStartedAgain, AFillOvertakenByAMarkIsVoid],
+            "a key that comes back" => vec![AKeyComesBack, AFillAnswersWaiters],
+            "a queue and its limits" => vec![APlaceIsKept, AWaiterGivesUp, AQueueHasItsTurn],
+            "nested asks" => vec![AHolderAsksOn, AQueueHasItsTurn],
+            "flushes under a limit" => vec![ACircuitIsTried, AQueueHasItsTurn, AFillOvertakenByAMarkIsVoid],
+            "flushes under once" => vec![AFillAnswersWaiters, AMarkComesDuringARebuild],
             "two keys" => vec![AFillAnswersWaiters, AWaiterIsPromoted],
             "pauses" => vec![AFillAnswersWaiters, AWaiterIsPromoted, ATiedHolderDies],
             "listeners" => vec![AListenerIsTold, AQueueHasItsTurn],
@@ -285,7 +344,7 @@ impl Run {
             "tags under waiters" => vec![AFillOvertakenByAMarkIsVoid, AWaiterIsDecidedAgain, AFillAnswersWaiters],
             "versions" => vec![ABehindFillIsVoid, AFillAnswersWaiters],
             "a limit" | "a limit, timer late" | "changing groups" => vec![AQueueHasItsTurn, AFillAnswersWaiters],
-            "a circuit" | "a limit and a circuit" => vec![ACircuitIsTried],
+            "a circuit" | "trials" | "a limit and a circuit" => vec![ACircuitIsTried],
             "failover, lagging" => vec![AFailoverLosesAGrant],
             _ => vec![AFillAnswersWaiters],
         }

@@ -44,6 +44,21 @@ fn every_mutation_names_a_run_and_a_property_that_there_are() {
     assert!(missed.is_empty(), "no mutation shows that these can fail: {missed:?}");
 }
 
+#[test]
+fn every_mutation_has_its_place_in_the_core() {
+    let listed = read("tools/model/mutations.txt");
+    let core: Vec<String> = files(&Path::new(ROOT).join("crates/core/src"))
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .collect();
+    let times = |text: &str| core.iter().map(|source| source.matches(text).count()).sum::<usize>();
+    for mutation in listed.split("\n=====\n").skip(1) {
+        let mut parts = mutation.split("\n-----\n");
+        let (head, right) = (parts.next(), parts.next());
+        assert_eq!(right.map(times), Some(1), "{head:?}");
+    }
+}
+
 /// Words in backticks that look like a test's name: small letters, at least three words.
 fn names_in(text: &str) -> BTreeSet<&str> {
     let is_name = |word: &&str| {

@@ -144,6 +144,9 @@ impl Node {
 
     /// CACHE.INVALIDATETAG: marks tags, whatever entries have them. `None` if tokens have run out.
     pub fn invalidate_tags(&mut self, tags: &[&[u8]], swr_ms: Option<u64>, moment: Moment) -> Option<MarksRecord> {
+        if let Some(youngest) = self.arrivals.youngest() {
+            self.tokens.see(youngest, moment.wall_us);
+        }
         let token = self.tokens.next(moment.wall_us)?;
         self.counters.tag_invalidations += tags.len() as u64;
         self.tags.mark(tags, token, moment.now(), swr_ms, self.settings.max_tags);

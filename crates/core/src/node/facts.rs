@@ -8,8 +8,10 @@ use core::hash::{Hash, Hasher};
 
 use super::leases::ClientId;
 use super::outbox::{Outcome, Source};
+use super::rooms::WaiterId;
 use super::Node;
 use crate::time::{SteadyMs, UnixMs};
+use crate::token::Token;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fact {
@@ -109,6 +111,14 @@ impl Node {
         self.tokens.last().map_or(0, crate::token::Token::get)
     }
 
+    /// The rebuild whose end a parked client waits for.
+    pub fn awaits(&self, waiter: WaiterId) -> Option<Token> {
+        let waiter = self.rooms.waiter(waiter)?;
+        let order = waiter.ask.order;
+        let (.., cohort) = *self.rooms.in_order(|_| true).iter().find(|of| of.0 == order)?;
+        self.rooms.cohort(cohort)?.key.token
+    }
+
     /// `pauses`: whether the server may hold writes back later, so that the last moment before counts.
     pub fn facts(&self, pauses: bool, facts: &mut Facts) {
         facts.token(self.last_token());
@@ -119,6 +129,10 @@ impl Node {
         self.tags.facts(facts);
         self.outbox_facts(facts);
         facts.list(self.visits.values(), |facts, (db, name)| facts.key(*db, name));
+        facts.list(self.arrivals.keys(), |facts, ((db, name), is_settled)| {
+            facts.key(*db, name);
+            facts.flag(is_settled);
+        });
         facts.list(&self.due_groups, |facts, group| facts.number(u64::from(group.0)));
         facts.list(&self.husks, |facts, (until, db, name)| {
             facts.wall(*until);

@@ -6,6 +6,7 @@ use super::groups::GroupId;
 use super::leases::RecordState;
 use super::name::Name;
 use super::slab::{Id, NIL};
+use super::step::Change;
 use super::{Held, Key, Node, Step};
 use crate::codec::MarksRecord;
 use crate::lease::{Lease, LeaseEnd};
@@ -31,23 +32,25 @@ pub enum LoadedFrom {
     DataSet,
     /// The same, beside a data set that serves.
     DataSetBeside,
-    /// RESTORE or a slot migration: the server may still refuse it.
-    Payload,
+    /// RESTORE or a slot migration: the server may still refuse it. `is_settled`: what was read is not what the payload
+    /// said, so that replicas and the AOF, which get the payload, are to be told.
+    Payload { is_settled: bool },
 }
 
 impl Node {
     pub(super) fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
         self.awaits_first = false;
-        if let Some(token) = loaded.youngest {
-            if loaded.from != LoadedFrom::Payload {
-                self.tokens.see(token, moment.wall_us);
-            }
+        // A payload's counts when a visit finds it in its key.
+        if let Some(token) = loaded.youngest.filter(|_| !matches!(loaded.from, LoadedFrom::Payload { .. })) {
+            self.tokens.see(token, moment.wall_us);
         }
         match loaded.from {
             LoadedFrom::DataSet => self.list(&loaded, moment),
             LoadedFrom::DataSetBeside => self.staged.push(loaded),
-            // It counts when a visit finds it in its key.
-            LoadedFrom::Payload => self.visit_key(loaded.db, loaded.name),
+            LoadedFrom::Payload { is_settled } => {
+                self.arrivals.note(loaded.db, loaded.name.clone(), loaded.youngest, is_settled);
+                self.visit_key(loaded.db, loaded.name);
+            }
         }
     }
 
@@ -85,10 +88,20 @@ impl Node {
         }
     }
 
-    /// A lease that a payload brought is listed once it is seen in its key; a tied one has no connection any more.
+    /// What a payload brought counts once it is seen in its key: its tokens, and its lease, which is listed; a tied one
+    /// has no connection any more.
     pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
+        let is_settled = self.arrivals.take(key.db, &Name::new(key.name));
         if key.held != Held::Entry {
             return;
+        }
+        if is_settled {
+            step.raise(Change::Times);
+        }
+        let floor = key.entry.rare().and_then(|rare| rare.floor).map(|floor| floor.raised_by);
+        let birth = key.entry.tagged().map(|tagged| tagged.birth);
+        if let Some(token) = birth.max(floor) {
+            self.tokens.see(token, key.moment.wall_us);
         }
         let Some(lease) = key.entry.lease().cloned() else { return };
         let floor = self.leases.floor(key.db);
@@ -97,7 +110,7 @@ impl Node {
         }
         self.tokens.see(lease.token, key.moment.wall_us);
         let (db, name) = (key.db, Name::new(key.name));
-        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::Payload };
+        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
         self.list(&loaded, key.moment);
         let holder =
             self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);

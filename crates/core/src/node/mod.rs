@@ -19,7 +19,7 @@
 //! | [`ends`], [`ties`], [`sieve`], [`writing`] | how a lease ends, and what is left in the entry |
 //! | [`handover`], [`queues`], [`answers`] | who waited is decided anew, has a turn, is answered |
 //! | [`turn`], [`visits`], [`release`] | what is due outside a call |
-//! | [`event`], [`loading`], [`pause`] | what the server tells; other data sets; writes held back |
+//! | [`event`], [`loading`], [`arrivals`], [`pause`] | what the server tells; other data sets; payloads; writes held back |
 //! | [`rooms`], [`leases`], [`groups`], [`tags`], [`outbox`] | what is remembered |
 //! | [`heap`], [`calendar`], [`slab`], [`name`] | of what that is made |
 //! | [`stats`], [`top`], [`report`] | what operators see |
@@ -38,6 +38,7 @@ use crate::time::{SteadyMs, UnixMs};
 use crate::token::{Token, TokenSource};
 
 pub mod answers;
+pub mod arrivals;
 pub mod ask;
 pub mod calendar;
 pub mod edits;
@@ -112,6 +113,7 @@ pub struct Node {
     /// Keys to be looked at, in this order.
     visits: BTreeMap<u64, (u32, Name)>,
     last_visit: u64,
+    arrivals: arrivals::Arrivals,
     /// Groups that may have a turn to give.
     due_groups: BTreeSet<GroupId>,
     /// When keys without a value go: theirs may be a later end in the server.

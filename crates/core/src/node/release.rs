@@ -51,17 +51,15 @@ impl Node {
             let first = cohort.and_then(|cohort| self.rooms.first(cohort));
             let Some((id, waiter)) = first else {
                 match (source, cohort) {
-                    (_, Some(cohort)) => {
-                        self.rooms.drop_if_empty(cohort);
-                        if source == Source::Cohort(cohort) {
-                            self.outbox.done(number);
-                        }
-                    }
+                    (Source::Room(_), Some(cohort)) => self.rooms.drop_if_empty(cohort),
                     (Source::Room(room), None) => {
-                        self.rooms.close_if_empty(room);
+                        self.rooms.close_left(room);
                         self.outbox.done(number);
                     }
-                    (Source::Cohort(_), None) => self.outbox.done(number),
+                    (Source::Cohort(cohort), _) => {
+                        self.rooms.drop_detached(cohort);
+                        self.outbox.done(number);
+                    }
                 }
                 continue;
             };
@@ -75,7 +73,7 @@ impl Node {
             let (waiter, _) = self.rooms.take(id)?;
             if let (Source::Cohort(_), Some(cohort)) = (source, cohort) {
                 if self.rooms.first(cohort).is_none() {
-                    self.rooms.drop_if_empty(cohort);
+                    self.rooms.drop_detached(cohort);
                     self.outbox.done(number);
                 }
             }

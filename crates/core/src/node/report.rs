@@ -135,11 +135,10 @@ impl Node {
         seen.peek(Clock::at(now))
     }
 
-    /// An entry that arrives in a payload, judged also by the marks of the last minute.
-    pub fn judge_arrival(&self, entry: &mut Entry, now: UnixMs) {
-        if let Some(judgement) = entry.tagged().and_then(|tagged| self.tags.judge_arrival(tagged, now)) {
-            entry.judge(judgement);
-        }
+    /// An entry that arrives in a payload, judged also by the marks of the last minute. Says whether that changed it.
+    pub fn judge_arrival(&self, entry: &mut Entry, now: UnixMs) -> bool {
+        let judgement = entry.tagged().and_then(|tagged| self.tags.judge_arrival(tagged, now));
+        judgement.is_some_and(|judgement| entry.judge(judgement))
     }
 
     /// Live leases, longest held first, at most `wanted.count`.

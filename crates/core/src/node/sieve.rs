@@ -83,9 +83,9 @@ impl Node {
                 }
                 self.visit_room(room);
             }
-            if self.rooms.get(room).is_some_and(|open| open.listening.is_some())
-                && key.entry.live_lease(clock).is_none()
-            {
+            // Who queues in its group has its turn there, and a permit then.
+            let listening = self.rooms.get(room).and_then(|open| open.listening);
+            if listening.is_some_and(|of| !of.is_queued) && key.entry.live_lease(clock).is_none() {
                 self.tell_listeners(room, State::Wait, 0);
             }
         }

@@ -9,7 +9,7 @@ use super::{Change, Held, Key, Node, Step};
 use crate::time::{Clock, Moment, SteadyMs, UnixMs};
 
 /// Deadlines seen to before a call is decided: enough that none is late beside a busy caller.
-pub(super) const DUE_AT_ONCE: usize = 4;
+pub(super) const DUE_AT_ONCE: usize = 3;
 
 /// How soon a key that could not be looked at is tried again, in ms.
 const POSTPONED_MS: u64 = 100;
@@ -91,12 +91,11 @@ impl Node {
         if let Some(open) = self.rooms.find(key.db, key.name).and_then(|room| self.rooms.get_mut(room)) {
             open.is_due = false;
         }
+        let (db, name) = (key.db, Name::new(key.name));
+        self.arrivals.take(db, &name);
         if let Some(lease) = key.entry.lease().cloned().filter(|_| key.held == Held::Entry) {
-            let (db, name) = (key.db, Name::new(key.name));
-            self.list(
-                &LoadedLease { db, name, lease: Some(lease), youngest: None, from: LoadedFrom::Payload },
-                key.moment,
-            );
+            let loaded = LoadedLease { db, name, lease: Some(lease), youngest: None, from: LoadedFrom::DataSet };
+            self.list(&loaded, key.moment);
         }
         Step::new()
     }

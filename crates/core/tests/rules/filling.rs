@@ -63,7 +63,7 @@ fn a_key_that_holds_another_type_is_left_alone() {
     assert_eq!(w.fill(1, "k", "v", ""), "nil");
     w.settle();
     assert_eq!(w.told(2), "HIT v -1", "it joined before");
-    assert!(matches!(w.keys[&place("k")].value, crate::world::Value::Other));
+    assert!(matches!(w.keys[&place("k")].value, crate::world::Value::List(_)));
 }
 
 #[test]
@@ -221,4 +221,45 @@ fn renew_never_goes_past_the_longest_lease_and_keeps_a_tie_where_it_is() {
     w.close(3);
     w.settle();
     assert!(w.get("k").starts_with("FAIL the builder died"));
+}
+
+#[test]
+fn an_answer_on_its_way_to_who_is_gone_is_nobody_elses() {
+    let mut w = World::new();
+    w.ask(1, "a", "");
+    w.ask(2, "a", "BLOCK 0");
+    w.fill(1, "a", "of a", "");
+    w.close(2);
+    w.ask(3, "b", "");
+    assert_eq!(w.ask(4, "b", "BLOCK 0"), "parked");
+    w.settle();
+    assert_eq!(w.told(4), "waits");
+}
+
+#[test]
+fn an_answer_that_took_all_bytes_of_its_turn_is_nobody_elses_in_the_next() {
+    let mut w = World::new();
+    w.ask(1, "a", "");
+    w.ask(2, "a", "BLOCK 0");
+    w.ask(3, "a", "BLOCK 0");
+    w.fill(1, "a", &"a".repeat(1 << 20), "");
+    w.turn();
+    w.ask(4, "b", "");
+    assert_eq!(w.ask(5, "b", "BLOCK 0"), "parked");
+    w.settle();
+    assert_eq!(w.told(5), "waits");
+}
+
+#[test]
+fn a_void_fill_on_its_way_to_who_is_gone_is_nobody_elses() {
+    let mut w = World::new();
+    w.ask(1, "a", "");
+    w.ask(2, "a", "BLOCK 0");
+    w.invalidate("a");
+    w.fill(1, "a", "of a", "");
+    w.close(2);
+    w.ask(3, "b", "");
+    assert_eq!(w.ask(4, "b", "BLOCK 0"), "parked");
+    w.settle();
+    assert_eq!(w.told(4), "waits");
 }

@@ -140,3 +140,17 @@ fn a_listener_where_writes_are_refused_is_told_to_ask_again() {
     w.settle();
     assert_eq!(w.take_published(), ["k WAIT 0"]);
 }
+
+#[test]
+fn a_listener_that_queues_keeps_its_turn_when_a_void_fill_gives_the_permit_back() {
+    let mut w = World::grouped("g max 1");
+    w.ask(1, "a", "GROUP g LEASE 500");
+    w.invalidate("a");
+    assert_eq!(w.ask(2, "a", "GROUP g NOTIFY"), "WAIT 500");
+    assert_eq!(w.ask(3, "b", "GROUP g BLOCK 0"), "parked");
+    assert_eq!(w.fill(1, "a", "v", ""), "nil");
+    w.settle();
+    assert_eq!(w.take_published(), ["a WAIT 0"]);
+    assert_eq!(w.told(3), "waits", "it asked later: the permit is kept for a");
+    assert_eq!(w.ask(2, "a", "GROUP g LEASE 500"), "LOCK");
+}

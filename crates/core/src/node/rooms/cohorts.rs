@@ -134,15 +134,19 @@ impl Rooms {
         Some((waiter, was_first.then_some(cohort)))
     }
 
-    /// Removes a cohort that has nobody in it.
+    /// Removes a cohort that has nobody in it. One that is detached is its answer's to remove: its number must not be
+    /// another's before.
     pub fn drop_if_empty(&mut self, cohort: Id) {
-        if let Some(open) = self.cohorts.get(cohort).filter(|open| open.root == NIL) {
-            // What is on its way out has no name any more.
-            if self.by_key.get(&open.key) == Some(&cohort) {
-                self.by_key.remove(&open.key);
-            }
+        let Some(open) = self.cohorts.get(cohort).filter(|open| open.root == NIL) else { return };
+        if self.by_key.get(&open.key) == Some(&cohort) {
+            self.by_key.remove(&open.key);
             self.cohorts.remove(cohort);
         }
+    }
+
+    /// Removes a detached cohort whose answer everybody has.
+    pub fn drop_detached(&mut self, cohort: Id) {
+        self.cohorts.remove(cohort);
     }
 
     /// Lets a cohort wait for something else, with those who wait for that already.

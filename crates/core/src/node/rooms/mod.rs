@@ -111,15 +111,19 @@ impl Rooms {
         room
     }
 
-    /// Closes a room that nothing is remembered of.
+    /// Closes a room that nothing is remembered of. One whose answer is on its way is the answer's to close: its number
+    /// must not be another key's before.
     pub fn close_if_empty(&mut self, room: Id) {
         let Some(open) = self.rooms.get(room) else { return };
-        if open.waiters == 0 && open.listening.is_none() && open.reservation.is_none() {
-            if !open.is_leaving {
-                self.by_name.remove(&(open.db, open.name.clone()));
-            }
+        if open.waiters == 0 && open.listening.is_none() && open.reservation.is_none() && !open.is_leaving {
+            self.by_name.remove(&(open.db, open.name.clone()));
             self.rooms.remove(room);
         }
+    }
+
+    /// Closes a room whose answer everybody has.
+    pub fn close_left(&mut self, room: Id) {
+        self.rooms.remove(room);
     }
 
     /// The first room by name, at or behind `from`: a walk in slices.
