@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::bench::findings::Findings;
 use crate::bench::scale::Scale;
-use crate::facts::{parked, Facts};
+use crate::facts::parked;
 use crate::options::Bench;
 use crate::progress::Progress;
 use crate::server::{is_installed, Server};
