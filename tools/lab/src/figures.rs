@@ -16,7 +16,7 @@ pub(crate) fn write(file: &Path, server: &str, tables: &[(&str, &Table)]) -> Res
     let mut sections: Vec<(String, String)> = sections(&old);
     let run = format!("server = {server}\ndate = {}\nmachine = {}\n", today(), machine());
     for (name, table) in tables {
-        let body = format!("{run}\n{}", table.rows_as_markdown());
+        let body = format!("{run}\n{}", table.markdown());
         match sections.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = body,
             None => sections.push(((*name).to_owned(), body)),
