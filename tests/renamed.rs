@@ -4,7 +4,17 @@ use crate::harness::{eventually, picture, Client, Server};
 
 /// What operators take away, and what a module might call.
 const TAKEN: [&str; 12] = [
-    "UNLINK", "DEL", "EXISTS", "SETRANGE", "SET", "EXPIRE", "PEXPIREAT", "PERSIST", "RESTORE", "PUBLISH", "SPUBLISH",
+    "UNLINK",
+    "DEL",
+    "EXISTS",
+    "SETRANGE",
+    "SET",
+    "EXPIRE",
+    "PEXPIREAT",
+    "PERSIST",
+    "RESTORE",
+    "PUBLISH",
+    "SPUBLISH",
     "FLUSHALL",
 ];
 

@@ -198,7 +198,11 @@ impl<'a> Visitor<'a> {
                     let there = there.triple();
                     let is_evicted = self.scene.is_full() && there.value.is_none();
                     let is_there = there.text() == value;
-                    assert!(is_evicted || is_there, "seed {}: a fill of {name} was void and is not there", self.scene.seed);
+                    assert!(
+                        is_evicted || is_there,
+                        "seed {}: a fill of {name} was void and is not there",
+                        self.scene.seed
+                    );
                 }
             }
             Reply::Nil if self.scene.is_full() => self.own[index].forget(),

@@ -135,7 +135,8 @@ pub unsafe fn load<M: Module>(
 ) -> c_int {
     // Before anything allocates: that is done by the server.
     // SAFETY: the context of RedisModule_OnLoad.
-    let taken = unsafe { raw::Export_RedisModule_Init(context, name.as_ptr(), version, raw::REDISMODULE_APIVER_1 as c_int) };
+    let taken =
+        unsafe { raw::Export_RedisModule_Init(context, name.as_ptr(), version, raw::REDISMODULE_APIVER_1 as c_int) };
     if taken != OK {
         // The API is there, and the one thing that is asked of it is whether the name is free.
         log::write(log::WARNING, "cannot be loaded: a module of this name is loaded already, this or an older Corral");

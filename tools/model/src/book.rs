@@ -75,6 +75,8 @@ named! {
         NobodyIsRefusedWithoutReason = "nobody_is_refused_without_reason",
         /// A connection behind its own lease, or in the queue of a group that it fills, is told to wait at once.
         NobodyWaitsForItself = "nobody_waits_for_itself",
+        /// Whatever else is on its way.
+        AnAnswerIsOfItsOwnKey = "an_answer_is_of_its_own_key",
         /// NOTIFY: as soon as there is an answer, by one message, and nobody else is.
         ListenersAreToldOnce = "listeners_are_told_once",
         /// NOTIFY: who queued has its turn, for 100 ms.
@@ -137,6 +139,7 @@ pub struct Build {
 /// Where a value came from.
 #[derive(Clone, Debug)]
 pub struct Built {
+    pub key: usize,
     pub began: u64,
     pub tags: &'static [usize],
     pub version: Option<u64>,
@@ -155,8 +158,9 @@ pub struct Parked {
     pub joined: Option<Token>,
     /// What the source was known to have when it asked; 0 for nothing.
     pub known: u64,
-    /// When it last stopped waiting for one; 0 for never.
+    /// When it last stopped waiting for one, and by which act; 0 for never.
     pub left_ms: u64,
+    pub left: u64,
     /// Fills of its key that it saw and waits on after.
     pub fills: u32,
 }
@@ -264,8 +268,8 @@ impl Book {
             self.end_without_verdict(group, token);
         }
         // Who listens joins no rebuild: it is decided again.
-        for listens in self.listening.values_mut().filter(|listens| listens.key == key) {
-            listens.joined = None;
+        for listens in self.listening.values_mut().filter(|listens| listens.key == key && listens.joined.is_some()) {
+            (listens.joined, listens.left) = (None, now);
         }
     }
 

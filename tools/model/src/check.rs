@@ -12,8 +12,7 @@ impl World {
         self.check_waiters();
         self.check_bounds();
         self.check_limits();
-        let pauses = self.run.kinds.contains(&Kind::Pause);
-        if self.run.timer == Timer::Prompt && !pauses {
+        if self.run.timer == Timer::Prompt && !self.run.kinds.contains(&Kind::Pause) {
             self.check_queues();
             self.check_joined();
             self.check_listeners();
@@ -111,12 +110,15 @@ impl World {
     }
 
     /// Nobody is left waiting who would be granted now.
-    fn check_queues(&mut self) {
-        if self.run.ways.iter().any(|way| way.notify) {
-            // A permit may be kept for one who listens.
+    pub(crate) fn check_queues(&mut self) {
+        if self.run.kinds.contains(&Kind::Pause) {
             return;
         }
-        let now_ms = self.wall_ms;
+        let (now_ms, steady_ms) = (self.wall_ms, self.steady_ms);
+        let kept = |group: usize| {
+            let kept = self.book.kept.iter().filter(|(_, of, until_ms)| *of == group && steady_ms < *until_ms);
+            kept.count() as u64
+        };
         let mut is_left = (false, false);
         for (_, parked) in self.parked() {
             let (group, max) = self.group_of(parked.way);
@@ -128,7 +130,7 @@ impl World {
             let waits_for_nothing = parked.joined.is_none() && is_closed && self.could_be_granted(parked);
             match max {
                 0 => is_left.0 |= waits_for_nothing,
-                max => is_left.1 |= waits_for_nothing && self.book.permits(group, now_ms) < max,
+                max => is_left.1 |= waits_for_nothing && self.book.permits(group, now_ms) + kept(group) < max,
             }
         }
         self.broken.note(Rule::ALeaseWithoutAFillIsHandedOver, is_left.0);
@@ -142,7 +144,8 @@ impl World {
         let now: Vec<u64> = self.parked().map(|(client, _)| client).collect();
         let woke = parked_before.iter().any(|client| !now.contains(client));
         let has_build = before.live(key, self.wall_ms).is_some();
-        self.broken.note(Rule::OneAnswerWakesThoseItIsFor, woke && has_build && !had_unknown && !is_queued);
+        let joined = has_build && !self.was_due;
+        self.broken.note(Rule::OneAnswerWakesThoseItIsFor, woke && joined && !had_unknown && !is_queued);
         self.seen.note(Situation::WaitersOutliveAnInvalidation, !now.is_empty());
     }
 

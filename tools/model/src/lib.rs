@@ -6,9 +6,12 @@
 //! |---|---|
 //! | [`run`] | how many clients and keys, and what they may do: one search each |
 //! | [`act`] | everything that can happen next |
-//! | [`world`] | the server, its clients and its clock: what the module's shell does |
-//! | [`calls`] | what holders and others say, and what each answer must be |
-//! | [`replica`] | who takes over |
+//! | [`world`] | the server, its clients and its clock |
+//! | [`shell`] | what the module's shell does |
+//! | [`asking`], [`answers`], [`grants`] | who asks, what it is told, who is granted a lease |
+//! | [`verdicts`], [`others`] | what holders say, and what others do |
+//! | [`connections`], [`ahead`] | who closes; what becomes of everything if all fall silent |
+//! | [`replica`] | who takes over; a server started again |
 //! | [`book`], [`check`] | what was granted, who waits and for whom, as told from outside; what breaks a rule |
 //! | [`fingerprint`] | which states are the same |
 //! | [`search`] | the properties, and the search |
@@ -33,11 +36,18 @@ macro_rules! named {
 }
 
 pub mod act;
+pub mod ahead;
+pub mod answers;
+pub mod asking;
 pub mod book;
-pub mod calls;
 pub mod check;
+pub mod connections;
 pub mod fingerprint;
+pub mod grants;
+pub mod others;
 pub mod replica;
 pub mod run;
 pub mod search;
+pub mod shell;
+pub mod verdicts;
 pub mod world;

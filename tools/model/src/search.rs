@@ -191,6 +191,7 @@ impl Model for Corral {
             NobodyIsParkedBeyondTheLimits
             NobodyIsRefusedWithoutReason
             NobodyWaitsForItself
+            AnAnswerIsOfItsOwnKey
             ListenersAreToldOnce
             AListenersPermitIsKept
         ]
@@ -327,8 +328,9 @@ impl Run {
             "refused writes" => vec![AWaiterIsRefused, AFillAnswersWaiters, AWaiterIsPromoted],
             "permissions" => vec![AWaiterIsForbidden, AWaiterIsPromoted],
             "lost grants" => vec![AGrantIsLost, AQueueHasItsTurn, ACircuitIsTried],
+            "paced answers of two keys" => vec![AFillAnswersWaiters],
             "paced answers" => vec![AFillAnswersWaiters, AWaiterGivesUp, AWaiterIsForbidden],
-            "limits" => vec![SomebodyIsTurnedAway, AListenerIsTold],
+            "limits" | "limits of a key" => vec![SomebodyIsTurnedAway, AListenerIsTold],
             "a restart" => vec![AServerIsStartedAgain, AFillOvertakenByAMarkIsVoid],
             "a key that comes back" => vec![AKeyComesBack, AFillAnswersWaiters],
             "a queue and its limits" => vec![APlaceIsKept, AWaiterGivesUp, AQueueHasItsTurn],

@@ -47,14 +47,15 @@ fn every_mutation_names_a_run_and_a_property_that_there_are() {
 #[test]
 fn every_mutation_has_its_place_in_the_core() {
     let listed = read("tools/model/mutations.txt");
-    let core =
-        files(&Path::new(ROOT).join("crates/core/src")).into_iter().map(|file| fs::read_to_string(file).unwrap());
-    let core: Vec<String> = core.collect();
+    let core: Vec<String> = files(&Path::new(ROOT).join("crates/core/src"))
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .collect();
     let times = |text: &str| core.iter().map(|source| source.matches(text).count()).sum::<usize>();
     for mutation in listed.split("\n=====\n").skip(1) {
         let mut parts = mutation.split("\n-----\n");
-        let (head, right) = (parts.next().unwrap(), parts.next().unwrap());
-        assert_eq!(times(right), 1, "{head}");
+        let (head, right) = (parts.next(), parts.next());
+        assert_eq!(right.map(times), Some(1), "{head:?}");
     }
 }
 
