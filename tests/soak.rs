@@ -44,7 +44,8 @@ fn soak(length: Duration) {
     // And Valkey writes what it evicts and expires into the AOF as UNLINK, which it could not read: unless it is told to
     // free on the spot.
     let no_histograms = ["--latency-tracking", "no", "--rename-command", "UNLINK", ""];
-    let not_lazy = ["--lazyfree-lazy-eviction", "no", "--lazyfree-lazy-expire", "no", "--lazyfree-lazy-server-del", "no"];
+    let not_lazy =
+        ["--lazyfree-lazy-eviction", "no", "--lazyfree-lazy-expire", "no", "--lazyfree-lazy-server-del", "no"];
     let common = [&no_histograms[..], &not_lazy].concat();
     let options = ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0"];
     let mut master = Server::with(&[options.as_slice(), &common].concat());
