@@ -32,6 +32,8 @@ const CLIENTS_KNOWN_US: u64 = 10_000;
 
 /// The server's figures, as they were when last asked: asking costs tens of microseconds.
 static MAX_MEMORY: AtomicU64 = AtomicU64::new(UNKNOWN);
+/// Whether the policy looks at keys with a time to live alone.
+static EVICTS_VOLATILE: AtomicU64 = AtomicU64::new(UNKNOWN);
 static MAX_CLIENTS: AtomicU64 = AtomicU64::new(UNKNOWN);
 static CLIENTS: AtomicU64 = AtomicU64::new(0);
 static CLIENTS_AT_US: AtomicU64 = AtomicU64::new(0);
@@ -41,6 +43,7 @@ const UNKNOWN: u64 = u64::MAX;
 /// A setting of the server's changed: its limits are asked again.
 pub fn limits_changed() {
     MAX_MEMORY.store(UNKNOWN, Relaxed);
+    EVICTS_VOLATILE.store(UNKNOWN, Relaxed);
     MAX_CLIENTS.store(UNKNOWN, Relaxed);
 }
 
@@ -59,12 +62,18 @@ impl<'a> ServerEnvironment<'a> {
         if waiters.saturating_add(1).saturating_mul(BYTES_PER_CLIENT) > limit / 100 * percent {
             return false;
         }
-        if flags.evicts() && self.context.can_evict() {
+        if flags.evicts() && self.can_evict() {
             return true;
         }
         let ratio = f64::from(self.context.used_memory_ratio());
         let free = (limit as f64 * (1.0 - ratio)).max(0.0) as u64;
         free >= RESERVE_BYTES + BYTES_PER_CLIENT
+    }
+
+    /// Whether the policy finds something: of `volatile-…`, whether any key has a time to live.
+    fn can_evict(&self) -> bool {
+        let is_volatile = || self.context.maxmemory_policy().map(|policy| u64::from(policy.starts_with("volatile")));
+        known(&EVICTS_VOLATILE, is_volatile) == 0 || self.context.volatile_keys() > 0
     }
 
     /// So that a pool always has connections that can carry a FILL.

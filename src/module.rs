@@ -10,7 +10,7 @@ use corral_core::node::outbox::Outcome;
 use corral_server::event::{AsyncLoading, Loading};
 use corral_server::info::Section;
 use corral_server::payload::{Digested, LoadedKey, Payload, Rewritten, Saved};
-use corral_server::{blocked, Context, Event, Handle, Module, Seat};
+use corral_server::{blocked, restores, Context, Event, Handle, Module, Seat};
 
 use crate::parked::Delivery;
 use crate::{environment, inbox, info, keyspace, log, memory, parked, reply, resets, scheduler, settings, stored};
@@ -42,8 +42,12 @@ impl Module for Corral {
             Event::Loading(ended) => {
                 post(NodeEvent::LoadEnded { beside: false, succeeded: ended == Loading::Ended });
             }
-            Event::AsyncLoading(AsyncLoading::Started) => post(NodeEvent::LoadBegan { beside: true }),
+            Event::AsyncLoading(AsyncLoading::Started) => {
+                restores::keep_out::<Self>(context);
+                post(NodeEvent::LoadBegan { beside: true });
+            }
             Event::AsyncLoading(ended) => {
+                restores::admit(context);
                 post(NodeEvent::LoadEnded { beside: true, succeeded: ended == AsyncLoading::Completed });
             }
             Event::ConfigChanged => {
@@ -164,10 +168,7 @@ impl Module for Corral {
     fn unlinked(db: u32, key: &[u8], entry: &mut Entry) {
         let clock = corral_core::time::Clock::at(memory::moment().now());
         if entry.value().is_none() {
-            // Where the node looks for it: by its marks, or by all that it holds.
-            for until in [entry.marks_kept_until(), entry.kept_until()] {
-                inbox::post(NodeEvent::HuskGone { db, name: Name::new(key), until });
-            }
+            inbox::post(NodeEvent::HuskGone { db, name: Name::new(key) });
         }
         let lease = entry.void_lease(clock);
         let has_rooms = memory::try_with(|memory| memory.node.has_rooms()).unwrap_or(true);

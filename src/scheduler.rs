@@ -10,7 +10,7 @@ use corral_core::node::outbox::Outcome;
 use corral_core::node::turn::Due;
 use corral_core::request::Request;
 use corral_core::time::SteadyMs;
-use corral_server::{clock, timer, Context, Ownership};
+use corral_server::{clock, timer, Context, Holds, OpenKey, Ownership};
 
 use crate::environment::is_permitted;
 use crate::keyspace;
@@ -164,6 +164,11 @@ fn visit(context: &Context, is_master: bool, is_cluster: bool) {
         if is_cluster {
             match context.owns(crate::commands::get::NAME, string.as_key()) {
                 Ownership::Here => {}
+                // A key that came before its slot: what is due is kept until the slot is here, or the key is not.
+                Ownership::Elsewhere if OpenKey::<Corral>::read(context, string.as_key()).kind() == Holds::Entry => {
+                    memory::with(|memory| memory.node.visit_later(db, name, memory::moment()));
+                    continue;
+                }
                 Ownership::Elsewhere => {
                     memory::with(|memory| memory.node.moved_away(db, &name));
                     continue;

@@ -26,7 +26,10 @@ pub fn load(context: &Context, payload: &mut Payload, from: LoadedKey) -> Result
         ValuePart::Kept => return Err("a header without its value".to_owned()),
     };
     let moment = memory::moment();
-    let is_trusted = from.is_loading || from.is_async || context.flags().is_replicated();
+    // Beside a load, clients' payloads are kept out. A read-only replica has its payloads from its master, whose clock is
+    // another; on a writable one they can be anybody's.
+    let is_trusted =
+        from.is_loading || from.is_async || (!context.flags().is_master() && context.is_read_only_replica());
     let mut is_settled = false;
     if !is_trusted {
         is_settled = distrust(&mut header, moment.now(), moment.wall_us)?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::harness::story::{fits, read, shown, words};
+use crate::harness::story::{fits, rows, shown};
 use crate::harness::{picture, Client, Reply, Server, Stock};
 
 const TABLE: &str = include_str!("data/bad-input.txt");
@@ -29,26 +29,19 @@ fn a_refused_call_has_a_clear_error_and_changes_nothing() {
     let (mut client, mut observer) = (server.client(), server.client());
     let tokens = tokens(&Stock::furnish(&mut client));
     let before = state(&mut observer);
-    let (mut calls, mut wrong) = (0, Vec::new());
+    let mut wrong = Vec::new();
     let token = |name: &str| tokens.get(name).map(|token| token.clone().into_bytes()).ok_or(format!("no token {name}"));
-    for story in read(TABLE).unwrap() {
-        let [scene] = story.scenes.as_slice() else { panic!("{}: not one scene", story.name) };
-        let [expected] = scene.expected.as_slice() else { panic!("{}: not one reply", story.name) };
-        let expected = expected.text.strip_prefix("each: ").expect("the reply to each call");
-        for line in &scene.input {
-            let call = line.text.strip_prefix("a: ").expect("a call");
-            let words: Vec<Vec<u8>> = words(call, token).unwrap_or_else(|why| panic!("line {}: {why}", line.number));
-            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            let got = shown(&client.call(&words));
-            if !fits(expected, &got) {
-                wrong.push(format!("line {}: {call}\n  expected {expected}\n  got      {got}", line.number));
-            }
-            assert_eq!(state(&mut observer), before, "changed by {call}, which was answered {got}");
-            calls += 1;
+    let rows = rows(TABLE, token).unwrap();
+    for row in &rows {
+        let words: Vec<&[u8]> = row.words.iter().map(Vec::as_slice).collect();
+        let got = shown(&client.call(&words));
+        if !fits(&row.expected, &got) {
+            wrong.push(format!("line {}: {}\n  expected {}\n  got      {got}", row.number, row.call, row.expected));
         }
+        assert_eq!(state(&mut observer), before, "changed by {}, which was answered {got}", row.call);
     }
-    eprintln!("{calls} bad calls");
-    assert!(wrong.is_empty(), "{} of {calls} calls:\n{}", wrong.len(), wrong.join("\n"));
+    eprintln!("{} bad calls", rows.len());
+    assert!(wrong.is_empty(), "{} of {} calls:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
     // The leases are still their holders'.
     assert!(client.run(&format!("CACHE.FILL held {} value", tokens["held"])).is_ok());
     assert!(client.run(&format!("CACHE.FILL forced {} value", tokens["forced"])).is_ok());

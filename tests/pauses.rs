@@ -30,6 +30,7 @@ struct Scene {
 impl Scene {
     fn set(server: &Server, lease_ms: u64) -> Self {
         let (mut holder, mut tied_holder) = (server.client(), server.client());
+        assert!(holder.run("CACHE.SET fresh html").is_ok());
         let begun = Instant::now();
         let tokens = ENDS
             .map(|key| match key {
@@ -54,8 +55,14 @@ impl Scene {
         self.patient.iter().chain(&self.hasty).any(Client::has_reply)
     }
 
-    /// Lets deadlines and limits pass: who has a limit is told WAIT, nobody is granted anything. Returns the waiters.
-    fn pass(mut self) -> Vec<Client> {
+    /// Lets deadlines and limits pass: who has a limit is told WAIT, nobody is granted anything, and hits are served.
+    /// Returns the waiters.
+    fn pass(mut self, server: &Server) -> Vec<Client> {
+        let mut reader = server.client();
+        for ask in ["CACHE.GETORLOCK fresh BLOCK 0", "CACHE.GET fresh"] {
+            assert!(reader.ask(ask).is("HIT", Some("html")));
+        }
+        assert!(reader.ask("CACHE.GETORLOCK new").is("WAIT", None), "nothing can be granted");
         self.tied_holder.hang_up();
         for waiter in &mut self.hasty {
             assert!(waiter.read().triple().is("WAIT", None));
@@ -115,7 +122,7 @@ fn a_pause_of_writes_holds_handovers_back_until_it_ends() {
         || assert!(resuming.run("CLIENT UNPAUSE").is_ok()),
     );
     let tokens = scene.tokens.clone();
-    let mut waiters = scene.pass();
+    let mut waiters = scene.pass(&server);
     // A write of a client's own waits as well, and finds the lease handed over.
     let mut late = server.client();
     late.send(&format!("CACHE.FILL deadline {} late", tokens[0]));
@@ -173,7 +180,7 @@ fn a_failover_in_progress_holds_handovers_back_until_it_is_aborted() {
     );
     assert!(pausing.run("INFO replication").text().contains("master_failover_state:waiting-for-sync"));
     let tokens = scene.tokens.clone();
-    let mut waiters = scene.pass();
+    let mut waiters = scene.pass(&master);
     assert!(resuming.run("FAILOVER ABORT").is_ok());
     assert_handed_over(&mut master, &mut waiters, &ENDS, &tokens);
     replica.thaw();
@@ -195,7 +202,7 @@ fn a_shutdown_that_waits_for_a_replica_holds_handovers_back_until_it_is_aborted(
         || assert!(master.client().run("SHUTDOWN ABORT").is_ok()),
     );
     let tokens = scene.tokens.clone();
-    let mut waiters = scene.pass();
+    let mut waiters = scene.pass(&master);
     assert!(aborting.run("SHUTDOWN ABORT").is_ok());
     let told = stopping.take().unwrap().read();
     assert!(told.error().starts_with("ERR "), "{told:?}");

@@ -1,25 +1,16 @@
-//! The stories in `stories/`, each file on a server of its own. `corral_testkit::story` explains their form, and the
-//! node plays them with a clock of its own.
+//! The stories in `stories/`, each file on a server of its own. `corral_testkit::story` explains their form; the node
+//! plays the same files with a clock of its own (`crates/core/tests/stories`).
 
-use crate::harness::story::{check, play, read, ServerStage, Stage};
+use crate::harness::story::{ServerStage, Told};
 
 fn tell(file: &str, text: &str) {
-    let stories = read(text).unwrap_or_else(|why| panic!("stories/{file}: {why}"));
-    for story in &stories {
-        check(story).unwrap_or_else(|why| panic!("stories/{file}, {}: {why}", story.name));
+    let told = Told::of(text, &mut ServerStage::start()).unwrap_or_else(|why| panic!("stories/{file}: {why}"));
+    for (story, need) in &told.skipped {
+        eprintln!("skipped in part: {story} needs {need}");
     }
-    let mut stage = ServerStage::start();
-    let (mut played, mut skipped, mut wrong) = (0, 0, Vec::new());
-    for story in &stories {
-        if let Some(need) = story.needs.iter().find(|need| !stage.offers(need)) {
-            eprintln!("skipped in part: {} needs {need}", story.name);
-            skipped += 1;
-            continue;
-        }
-        played += 1;
-        wrong.extend(play(story, &mut stage).map(|failure| failure.to_string()));
-    }
-    eprintln!("{file}: {played} stories, {skipped} skipped");
+    let Told { played, skipped, wrong } = told;
+    eprintln!("{file}: {played} stories, {} skipped", skipped.len());
+    let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
     assert!(wrong.is_empty(), "{} of {played} stories of {file} went otherwise:\n{}", wrong.len(), wrong.join("\n"));
 }
 

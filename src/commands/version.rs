@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use corral_core::error::Error;
+use corral_core::request::OPTIONS;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::{Argv, Context};
 
@@ -26,7 +27,7 @@ impl Command for Version {
         complexity: c"O(1)",
         since: SECOND,
         tips: c"",
-        args: &[],
+        args: Vec::new,
     };
 
     fn run(context: &Context, _args: Argv) -> Result<(), Error> {
@@ -48,29 +49,3 @@ impl Command for Version {
         Ok(())
     }
 }
-
-/// What came after the first version, by command and option, in lower case.
-const OPTIONS: [&str; 22] = [
-    "states bulk",
-    "cache.getorlock notify",
-    "cache.getorlock group",
-    "cache.getorlock once",
-    "cache.mgetorlock notify",
-    "cache.mgetorlock group",
-    "cache.mgetorlock once",
-    "cache.fill tags",
-    "cache.fill version",
-    "cache.set tags",
-    "cache.set version",
-    "cache.set nx",
-    "cache.touch tags",
-    "cache.touch version",
-    "cache.renew tied",
-    "cache.invalidatetag swr",
-    "cache.outdate px",
-    "cache.leases group",
-    "cache.mget",
-    "cache.tags",
-    "cache.top",
-    "corral.groups",
-];

@@ -1,5 +1,5 @@
-//! Work, counted: each look at a record and each comparison of names is one step. Costs nothing without the feature
-//! `steps`, with which the laws of cost are tested.
+//! Work, counted: each look at a record and each comparison of names, tokens or moments is one step. Costs nothing without
+//! the feature `steps`, with which the laws of cost are tested.
 
 #[cfg(feature = "steps")]
 static TAKEN: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);

@@ -1,7 +1,11 @@
 //! Moments on the server's clock. Arithmetic saturates: no input wraps a deadline into the past.
 
+use core::cmp::Ordering;
+
+use crate::steps::step;
+
 /// A moment, in milliseconds since the Unix epoch, or [`UnixMs::NEVER`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnixMs(u64);
 
@@ -115,7 +119,7 @@ impl Clock {
 }
 
 /// A moment of the clock that is never set, in milliseconds, or [`SteadyMs::NEVER`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct SteadyMs(pub u64);
 
@@ -132,6 +136,32 @@ impl SteadyMs {
     /// Milliseconds until `later`; 0 if that has passed.
     pub const fn until(self, later: Self) -> u64 {
         later.0.saturating_sub(self.0)
+    }
+}
+
+impl PartialOrd for UnixMs {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for UnixMs {
+    fn cmp(&self, other: &Self) -> Ordering {
+        step();
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for SteadyMs {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SteadyMs {
+    fn cmp(&self, other: &Self) -> Ordering {
+        step();
+        self.0.cmp(&other.0)
     }
 }
 

@@ -1,7 +1,11 @@
 //! Fencing tokens: numbers that only grow, across restarts and failovers too.
 
+use core::cmp::Ordering;
+
+use crate::steps::step;
+
 /// A lease's number. 1 to 2^53 - 1, so that every client language's number type holds it exactly.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "trace", derive(serde::Serialize, serde::Deserialize))]
 pub struct Token(u64);
 
@@ -57,6 +61,19 @@ impl TokenSource {
 
 /// How far ahead of the clock a token may come from elsewhere: a day, in microseconds.
 pub const FAR_FUTURE_US: u64 = 24 * 3_600 * 1_000_000;
+
+impl PartialOrd for Token {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Token {
+    fn cmp(&self, other: &Self) -> Ordering {
+        step();
+        self.0.cmp(&other.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -17,3 +17,6 @@ mod rules;
 
 // Random schedules, and the laws that hold in any.
 mod simulation;
+
+// What clients say and are answered, as on real servers.
+mod stories;

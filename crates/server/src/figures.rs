@@ -36,14 +36,8 @@ impl Context {
         call!(RedisModule_GetUsedMemoryRatio())
     }
 
-    /// Whether the policy of `maxmemory` finds something to evict: of `volatile-…`, whether any key has a time to live.
-    pub fn can_evict(&self) -> bool {
-        let is_volatile = self.maxmemory_policy().is_some_and(|policy| policy.starts_with("volatile"));
-        !is_volatile || self.volatile_keys() > 0
-    }
-
     /// Keys with a time to live, in the selected database's neighbours too: INFO lists each database.
-    fn volatile_keys(&self) -> u64 {
+    pub fn volatile_keys(&self) -> u64 {
         let Some(info) = ServerInfo::of(c"keyspace") else { return 0 };
         // The section names no database that is empty; the first sixteen are all there are unless configured otherwise.
         const DATABASES: [&CStr; 16] = [
@@ -54,6 +48,11 @@ impl Context {
             text.split(',').find_map(|part| part.strip_prefix("expires=")).and_then(|count| count.parse::<u64>().ok())
         };
         DATABASES.iter().filter_map(|database| info.text(database).and_then(expires)).sum()
+    }
+
+    /// Whether nobody but its master writes here.
+    pub fn is_read_only_replica(&self) -> bool {
+        ServerInfo::of(c"replication").and_then(|info| info.number(c"slave_read_only")) == Some(1)
     }
 
     /// Connected clients without replicas.

@@ -80,6 +80,7 @@ pub mod module;
 pub mod payload;
 pub mod permission;
 pub mod reply;
+pub mod restores;
 pub mod text;
 pub mod timer;
 

@@ -4,6 +4,8 @@ use std::cell::OnceCell;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 
+use redis::Value;
+
 use crate::{eventually, Reply, Triple, DEADLINE};
 
 pub struct Client {
@@ -173,4 +175,30 @@ fn packed(words: &[&[u8]]) -> Vec<u8> {
         command.arg(*word);
     }
     command.get_packed_command()
+}
+
+/// As it came over the wire.
+impl From<Value> for Reply {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Nil => Reply::Nil,
+            Value::Int(number) => Reply::Number(number),
+            Value::BulkString(bytes) => Reply::Text(bytes),
+            Value::Array(parts) => Reply::List(parts.into_iter().map(Reply::from).collect()),
+            Value::Map(pairs) => {
+                Reply::Map(pairs.into_iter().map(|(name, value)| (Reply::from(name), Reply::from(value))).collect())
+            }
+            Value::SimpleString(word) => Reply::Word(word),
+            Value::Okay => Reply::Word("OK".to_owned()),
+            // Out of band, in RESP3: its kind, then what it says.
+            Value::Push { kind, data } => {
+                let kind = Reply::Word(kind.to_string());
+                Reply::List(std::iter::once(kind).chain(data.into_iter().map(Reply::from)).collect())
+            }
+            Value::ServerError(error) => {
+                Reply::Error(format!("{} {}", error.code(), error.details().unwrap_or_default()))
+            }
+            other => panic!("no such reply is known: {other:?}"),
+        }
+    }
 }

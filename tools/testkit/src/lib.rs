@@ -18,15 +18,12 @@ mod cluster;
 pub mod launch;
 mod ports;
 mod process;
-#[cfg(feature = "client")]
 mod reply;
 #[cfg(feature = "client")]
 mod sentinel;
 #[cfg(feature = "client")]
 mod server;
-#[cfg(feature = "client")]
 mod stock;
-#[cfg(feature = "client")]
 pub mod story;
 #[cfg(feature = "client")]
 mod waiting;
@@ -34,16 +31,17 @@ mod waiting;
 pub use launch::{Launch, Running};
 pub use ports::free_port;
 pub use process::{Process, Tether};
+pub use reply::{Reply, Triple};
+pub use stock::Stock;
 
 #[cfg(feature = "client")]
 pub use {
     client::Client,
     clock::Clock,
     cluster::{key_in, slot_of, Cluster},
-    reply::{Reply, Triple},
     sentinel::Sentinels,
     server::{module, Server},
-    stock::{picture, Stock},
+    stock::picture,
     waiting::{ask_together, eventually, now_ms, DEADLINE},
 };
 

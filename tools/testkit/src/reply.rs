@@ -1,7 +1,5 @@
 //! Replies, in a form that tests can compare and print.
 
-use redis::Value;
-
 #[derive(Clone, PartialEq)]
 pub enum Reply {
     Nil,
@@ -97,31 +95,6 @@ impl Triple {
     /// Whether it is this state with this value.
     pub fn is(&self, state: &str, value: Option<&str>) -> bool {
         self.state == state && self.value.as_deref() == value.map(str::as_bytes)
-    }
-}
-
-impl From<Value> for Reply {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Nil => Reply::Nil,
-            Value::Int(number) => Reply::Number(number),
-            Value::BulkString(bytes) => Reply::Text(bytes),
-            Value::Array(parts) => Reply::List(parts.into_iter().map(Reply::from).collect()),
-            Value::Map(pairs) => {
-                Reply::Map(pairs.into_iter().map(|(name, value)| (Reply::from(name), Reply::from(value))).collect())
-            }
-            Value::SimpleString(word) => Reply::Word(word),
-            Value::Okay => Reply::Word("OK".to_owned()),
-            // Out of band, in RESP3: its kind, then what it says.
-            Value::Push { kind, data } => {
-                let kind = Reply::Word(kind.to_string());
-                Reply::List(std::iter::once(kind).chain(data.into_iter().map(Reply::from)).collect())
-            }
-            Value::ServerError(error) => {
-                Reply::Error(format!("{} {}", error.code(), error.details().unwrap_or_default()))
-            }
-            other => panic!("no such reply is known: {other:?}"),
-        }
     }
 }
 

@@ -11,6 +11,9 @@ use crate::request::Cost;
 /// Keys that are told apart at once.
 const KEYS: usize = 1000;
 
+/// Keys with longer names, in bytes, are left out: a thousand of any length would be no bounded size.
+const NAME_LIMIT: usize = 1024;
+
 #[derive(Clone, Default, Debug)]
 pub struct Top {
     keys: Slab<Costs>,
@@ -42,6 +45,9 @@ pub struct Added {
 
 impl Top {
     pub fn add(&mut self, db: u32, name: &[u8], added: Added) {
+        if name.len() > NAME_LIMIT {
+            return;
+        }
         let name = Name::new(name);
         let weight = added.wait_ms.saturating_add(added.build_ms).saturating_add(added.grants + added.saved);
         let id = match self.by_name.get(&(db, name.clone())) {

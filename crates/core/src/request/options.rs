@@ -3,8 +3,8 @@
 use super::group_name;
 use crate::decision::Class;
 use crate::error::Error;
-use crate::time::MAX_MS;
-use crate::words::{beta, Once, Words, MS};
+use crate::options::{self as defined, CommandOption};
+use crate::words::{beta, packed, Words};
 
 /// The options of GETORLOCK and its batch form. What is left out comes from the group's policy, then the settings.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
@@ -26,46 +26,57 @@ pub struct Options<'a> {
 impl<'a> Options<'a> {
     /// Reads the options after the key; `may_block` for GETORLOCK, whose batch form has no BLOCK.
     pub fn parse(words: impl Iterator<Item = &'a [u8]>, may_block: bool, lease_max_ms: u64) -> Result<Self, Error> {
-        let allowed = match may_block {
-            true => "LEASE, BLOCK, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
-            false => "LEASE, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
+        let allowed: &'static [CommandOption] = match may_block {
+            true => &defined::GET_OR_LOCK,
+            false => &defined::MGET_OR_LOCK,
         };
         let mut words = Words::new(words, allowed);
-        let (mut lease, mut block, mut early) = (Once::new("LEASE"), Once::new("BLOCK"), Once::new("EARLY"));
-        let (mut no_stale, mut force, mut tied) = (Once::new("NOSTALE"), Once::new("FORCE"), Once::new("TIED"));
-        let (mut notify, mut group, mut once) = (Once::new("NOTIFY"), Once::new("GROUP"), Once::new("ONCE"));
+        let mut options = Self::default();
         while let Some(word) = words.option() {
-            if lease.is(word) {
-                lease.set(words.number("LEASE", 1..=lease_max_ms, MS)?)?;
-            } else if block.is(word) && may_block {
-                block.set(words.number("BLOCK", 0..=MAX_MS, MS)?)?;
-            } else if group.is(word) {
-                group.set(group_name(words.value("GROUP")?)?)?;
-            } else if early.is(word) {
-                early.set(beta(words.value("EARLY")?)?)?;
-            } else if no_stale.is(word) {
-                no_stale.set(())?;
-            } else if force.is(word) {
-                force.set(())?;
-            } else if tied.is(word) {
-                tied.set(())?;
-            } else if notify.is(word) {
-                notify.set(())?;
-            } else if once.is(word) {
-                once.set(words.number("ONCE", 0..=MAX_MS, MS)?)?;
-            } else {
-                return Err(words.unknown(word));
+            match packed(word) {
+                LEASE => {
+                    let lease_ms = words.number_up_to(&defined::LEASE, lease_max_ms)?;
+                    once(&defined::LEASE, &mut options.lease_ms, lease_ms)?;
+                }
+                BLOCK if may_block => once(&defined::BLOCK, &mut options.block_ms, words.number(&defined::BLOCK)?)?,
+                GROUP => once(&defined::GROUP, &mut options.group, group_name(words.value(&defined::GROUP)?)?)?,
+                EARLY => once(&defined::EARLY, &mut options.early_beta, beta(words.value(&defined::EARLY)?)?)?,
+                ONCE => once(&defined::ONCE, &mut options.once_ms, words.number(&defined::ONCE)?)?,
+                NOSTALE => flag(&defined::NOSTALE, &mut options.class.no_stale)?,
+                FORCE => flag(&defined::FORCE, &mut options.class.force)?,
+                TIED => flag(&defined::TIED, &mut options.is_tied)?,
+                NOTIFY => flag(&defined::NOTIFY, &mut options.notify)?,
+                _ => return Err(words.unknown(word)),
             }
         }
-        Ok(Self {
-            lease_ms: lease.get(),
-            block_ms: block.get(),
-            class: Class { no_stale: no_stale.is_given(), force: force.is_given() },
-            early_beta: early.get(),
-            is_tied: tied.is_given(),
-            notify: notify.is_given(),
-            group: group.get(),
-            once_ms: once.get(),
-        })
+        Ok(options)
     }
 }
+
+#[inline(always)]
+fn once<T>(option: &CommandOption, place: &mut Option<T>, value: T) -> Result<(), Error> {
+    if place.is_some() {
+        return Err(Error::Doubled { option: option.word });
+    }
+    *place = Some(value);
+    Ok(())
+}
+
+#[inline(always)]
+fn flag(option: &CommandOption, place: &mut bool) -> Result<(), Error> {
+    if *place {
+        return Err(Error::Doubled { option: option.word });
+    }
+    *place = true;
+    Ok(())
+}
+
+const LEASE: u64 = packed(defined::LEASE.word.as_bytes());
+const BLOCK: u64 = packed(defined::BLOCK.word.as_bytes());
+const GROUP: u64 = packed(defined::GROUP.word.as_bytes());
+const EARLY: u64 = packed(defined::EARLY.word.as_bytes());
+const ONCE: u64 = packed(defined::ONCE.word.as_bytes());
+const NOSTALE: u64 = packed(defined::NOSTALE.word.as_bytes());
+const FORCE: u64 = packed(defined::FORCE.word.as_bytes());
+const TIED: u64 = packed(defined::TIED.word.as_bytes());
+const NOTIFY: u64 = packed(defined::NOTIFY.word.as_bytes());

@@ -63,7 +63,7 @@ fn a_key_that_holds_another_type_is_left_alone() {
     assert_eq!(w.fill(1, "k", "v", ""), "nil");
     w.settle();
     assert_eq!(w.told(2), "HIT v -1", "it joined before");
-    assert!(matches!(w.keys[&place("k")].value, crate::world::Value::Other));
+    assert!(matches!(w.keys[&place("k")].value, crate::world::Value::List(_)));
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use corral_core::node::Form;
-use corral_core::node::{Caller, Key, Node, Reply, Step};
+use corral_core::answer::{until, Answer, Payload};
+use corral_core::error::Error;
+use corral_core::node::{Caller, Form, Key, Node, Reply, Step};
 use corral_core::request::{only_option, Labelled, Labels, Options};
-use corral_core::time::{Clock, MAX_MS};
 use corral_core::token::Token;
 
 use super::{line, place, reply_line, Client, Parked, Place, Value, World};
@@ -27,7 +27,12 @@ impl World {
     pub fn ask_as(&mut self, client: Client, place: &Place, options: &str, form: Form) -> String {
         let lease_max_ms = self.node.settings.lease_max_ms;
         let options = Options::parse(words(options), form == Form::Single, lease_max_ms).unwrap();
-        let reply = self.step(place, |node, key| node.get_or_lock(key, &options, Caller { client }, form));
+        reply_line(&self.request(client, place, &options, form))
+    }
+
+    /// GETORLOCK or an element of its batch form, as it was read.
+    pub fn request(&mut self, client: Client, place: &Place, options: &Options, form: Form) -> Reply {
+        let reply = self.step(place, |node, key| node.get_or_lock(key, options, Caller { client }, form));
         match &reply {
             Reply::Park { waiter, .. } => {
                 let group = options.group.unwrap_or(corral_core::policy::DEFAULT);
@@ -44,7 +49,7 @@ impl World {
             }
             _ => {}
         }
-        reply_line(&reply)
+        reply
     }
 
     /// The token that a client was granted last for a key.
@@ -132,15 +137,19 @@ impl World {
     }
 
     pub fn outdate_at(&mut self, place: &Place, version: u64, options: &str) -> String {
-        let floor_ms = only_option(words(options), "PX", 1..=MAX_MS).unwrap();
+        let floor_ms = only_option(words(options), &corral_core::options::OUTDATE).unwrap();
         reply_line(&self.step(place, |node, key| node.outdate(key, version, floor_ms)))
     }
 
     /// INVALIDATETAG.
     pub fn mark(&mut self, tags: &[&str], swr_ms: Option<u64>) {
         let tags: Vec<&[u8]> = tags.iter().map(|tag| tag.as_bytes()).collect();
+        self.mark_tags(&tags, swr_ms);
+    }
+
+    pub fn mark_tags(&mut self, tags: &[&[u8]], swr_ms: Option<u64>) {
         let moment = self.moment();
-        let record = self.node.invalidate_tags(&tags, swr_ms, moment).unwrap();
+        let record = self.node.invalidate_tags(tags, swr_ms, moment).unwrap();
         self.replicate_marks(&record);
         self.replicate_floor();
     }
@@ -148,13 +157,23 @@ impl World {
     /// CACHE.GET.
     pub fn get(&mut self, key: &str) -> String {
         let place = place(key);
-        self.expire(&place);
+        match (self.peek(&place), self.keys.get(&place).map(|stored| &stored.value)) {
+            (Ok(answer), Some(Value::Text(text))) => {
+                format!("{} {} {}", answer.state().word(), super::text(text), answer.number())
+            }
+            (Ok(answer), _) => line(&answer),
+            (Err(error), _) => error.sentence().into_owned(),
+        }
+    }
+
+    pub fn peek(&mut self, place: &Place) -> Result<Answer, Error> {
+        self.expire(place);
         let now = self.now();
-        match self.keys.get(&place).map(|stored| &stored.value) {
-            None => line(&corral_core::entry::Entry::vacant().peek(Clock::at(now))),
-            Some(Value::Entry(entry)) => line(&self.node.peek(place.0, entry, now)),
-            Some(Value::Text(text)) => format!("HIT {} -1", super::text(text)),
-            Some(Value::Other) => "WRONGTYPE".to_string(),
+        let Some(stored) = self.keys.get(place) else { return Ok(Answer::Miss { lease_left_ms: 0 }) };
+        match &stored.value {
+            Value::Entry(entry) => Ok(self.node.peek(place.0, entry, now)),
+            Value::Text(_) => Ok(Answer::Hit { value: Payload::String, stale_in_ms: until(now, stored.expires) }),
+            Value::List(_) => Err(Error::WrongType),
         }
     }
 

@@ -4,10 +4,10 @@ use corral_core::entry::Entry;
 use corral_core::node::event::Event;
 use corral_core::node::rooms::WaiterId;
 use corral_core::node::turn::Due;
-use corral_core::node::{Becomes, Effect, Environment, Held, Key, Node, Parking, Reply, Step, Writes};
+use corral_core::node::{Becomes, Effect, Environment, Held, Key, Node, Parking, Reply, Step, Word, Writes};
 use corral_core::time::{SteadyMs, UnixMs};
 
-use super::{name_of, outcome_line, Delivery, Place, Server, Stored, Value, World};
+use super::{name_of, outcome_line, Delivery, KeyEvent, Place, Server, Stored, Value, World};
 
 /// Turns without the clock moving: more, and the node goes round in circles.
 const TURNS_IN_ONE_MOMENT: usize = 20_000;
@@ -50,7 +50,7 @@ impl World {
                 let is_awaited = self.node.is_awaited(place.0, &place.1);
                 (Held::String { value: is_awaited.then(|| text.as_slice().into()) }, Entry::vacant())
             }
-            Some(Value::Other) => (Held::Foreign, Entry::vacant()),
+            Some(Value::List(_)) => (Held::Foreign, Entry::vacant()),
         };
         let mut key = Key {
             db: place.0,
@@ -94,12 +94,13 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Notify(word) => {
-                    let key = place.map_or_else(String::new, |place| super::text(&place.1));
-                    self.events.push(format!("{} {key}", word.text().to_str().unwrap()));
+                    let place = place.expect("a step on a key tells of that key").clone();
+                    self.events.push(KeyEvent { word, place });
                 }
                 Effect::Expired { db, name, .. } => {
-                    self.signalled.insert((db, name.to_vec()));
-                    self.events.push(format!("cache.expire {}", super::text(&name)));
+                    let place = (db, name.to_vec());
+                    self.signalled.insert(place.clone());
+                    self.events.push(KeyEvent { word: Word::Expire, place });
                 }
                 Effect::Release { waiter, outcome, client, grant, .. } => self.release(waiter, client, outcome, grant),
                 Effect::Built { .. } | Effect::NotParked { .. } => {}
@@ -250,6 +251,7 @@ impl World {
         let is_over = self.keys.get(place).is_some_and(|stored| stored.expires <= self.now());
         if is_over && self.node.is_master() && !self.is_paused {
             self.unlink(place);
+            self.signalled.insert(place.clone());
             self.replicate_server_removal(place);
         }
     }

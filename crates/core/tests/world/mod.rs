@@ -12,7 +12,7 @@ use corral_core::node::event::Event;
 use corral_core::node::name::Name;
 use corral_core::node::outbox::Outcome;
 use corral_core::node::rooms::WaiterId;
-use corral_core::node::{Grant, Message, Node, Parking, Reply, Writes};
+use corral_core::node::{Grant, Message, Node, Parking, Reply, Word, Writes};
 use corral_core::policy::Policies;
 use corral_core::settings::Settings;
 use corral_core::time::{Moment, UnixMs};
@@ -47,7 +47,7 @@ pub struct World {
     pub told: BTreeMap<Client, Vec<String>>,
     /// The last token that each client was granted for a key.
     pub tokens: BTreeMap<(Client, Place), Token>,
-    pub events: Vec<String>,
+    pub events: Vec<KeyEvent>,
     pub published: Vec<Message>,
     /// Keys whose WATCH and tracking were told.
     pub signalled: BTreeSet<Place>,
@@ -70,7 +70,15 @@ pub struct Stored {
 pub enum Value {
     Entry(Entry),
     Text(Vec<u8>),
-    Other,
+    /// Another type; how many elements it has.
+    List(usize),
+}
+
+/// A keyspace event.
+#[derive(Clone, Debug)]
+pub struct KeyEvent {
+    pub word: Word,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug)]
@@ -178,7 +186,8 @@ impl World {
 
     /// The events since they were last asked for.
     pub fn take_events(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.events)
+        let events = std::mem::take(&mut self.events);
+        events.iter().map(|event| format!("{} {}", event.word.text().to_str().unwrap(), text(&event.place.1))).collect()
     }
 
     /// The messages since they were last asked for: `key STATE number`.

@@ -20,9 +20,9 @@ impl World {
         self.set_string_at(&place(key), value);
     }
 
-    pub fn set_string_at(&mut self, at: &Place, value: &str) {
+    pub fn set_string_at(&mut self, at: &Place, value: impl AsRef<[u8]>) {
         self.unlink(at);
-        let stored = Stored { value: Value::Text(value.as_bytes().to_vec()), expires: UnixMs::NEVER };
+        let stored = Stored { value: Value::Text(value.as_ref().to_vec()), expires: UnixMs::NEVER };
         self.replicate_server_value(at, &stored);
         self.keys.insert(at.clone(), stored);
     }
@@ -34,7 +34,7 @@ impl World {
 
     pub fn set_other_at(&mut self, at: &Place) {
         self.unlink(at);
-        let stored = Stored { value: Value::Other, expires: UnixMs::NEVER };
+        let stored = Stored { value: Value::List(1), expires: UnixMs::NEVER };
         self.replicate_server_value(at, &stored);
         self.keys.insert(at.clone(), stored);
     }
@@ -75,17 +75,21 @@ impl World {
         self.event(Event::Swapped { first, second });
     }
 
-    /// RENAME: the value travels, the lease does not.
     pub fn rename(&mut self, from: &str, to: &str) {
-        self.unlink(&place(to));
-        self.replicate_server_removal(&place(to));
-        let Some(mut stored) = self.unlink(&place(from)) else { return };
-        self.replicate_server_removal(&place(from));
+        self.move_to(&place(from), &place(to));
+    }
+
+    /// RENAME or MOVE: the value travels, the lease does not.
+    pub fn move_to(&mut self, from: &Place, to: &Place) {
+        self.unlink(to);
+        self.replicate_server_removal(to);
+        let Some(mut stored) = self.unlink(from) else { return };
+        self.replicate_server_removal(from);
         if let Value::Entry(entry) = &mut stored.value {
             entry.void_lease(Clock::at(self.now()));
         }
-        self.replicate_server_value(&place(to), &stored);
-        self.keys.insert(place(to), stored);
+        self.replicate_server_value(to, &stored);
+        self.keys.insert(to.clone(), stored);
     }
 
     pub fn pause(&mut self) {

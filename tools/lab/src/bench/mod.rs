@@ -8,6 +8,7 @@ mod handover; // how soon the next holder has the lease
 mod instructions; // counted by callgrind
 mod memory; // what an entry takes
 mod scale; // how much of everything
+mod stalls; // what everybody else waits
 mod stampede; // strategies against an expiry
 mod throughput; // commands per second
 
@@ -15,9 +16,12 @@ use std::fs;
 
 use anyhow::Result;
 
+use crate::facts::version;
+use crate::figures;
 use crate::options::{Bench, Part};
-use crate::page::{find_room, save, Page};
+use crate::page::{find_room, Page};
 use crate::picture;
+use crate::server::Server;
 use crate::table::Table;
 
 use findings::Findings;
@@ -29,7 +33,10 @@ pub(crate) async fn measure(options: &Bench) -> Result<()> {
     corral_testkit::allow_files(FILES)?;
     let scale = if options.full { Scale::full() } else { Scale::quick() };
     let mut findings = Findings::default();
-    let server = instructions::version(options).await?;
+    let server = {
+        let server = Server::start(&options.subject).await?;
+        version(&mut server.connect().await?).await?
+    };
     println!("Corral on {server}, {} mode", if options.full { "full" } else { "quick" });
     look_for_noise(&mut findings);
 
@@ -49,6 +56,9 @@ pub(crate) async fn measure(options: &Bench) -> Result<()> {
     }
     if options.runs(Part::Handover) {
         handover::measure(options, &scale, &mut findings).await?;
+    }
+    if options.runs(Part::Stalls) {
+        stalls::measure(options, &mut findings).await?;
     }
     if options.runs(Part::Cold) {
         cold::measure(options, &mut findings).await?;
@@ -80,16 +90,10 @@ fn write(options: &Bench, server: &str, findings: &Findings) -> Result<()> {
     let path = fs::canonicalize(&options.out).unwrap_or_else(|_| options.out.clone());
     println!("\nThe report: {}", path.display());
 
-    if let Some(file) = &options.markdown {
-        let remarks: String = findings.remarks.iter().map(|text| format!("- {text}\n")).collect();
-        let tables = std::iter::once(&summary).chain(&findings.tables).map(Table::markdown);
-        let mode = if options.full { "full" } else { "quick" };
-        let head =
-            format!("Corral on {server}, a {mode} run.\n{}{remarks}", if remarks.is_empty() { "" } else { "\n" });
-        save(file, &format!("{head}\n{}", tables.collect::<Vec<_>>().join("\n")))?;
-    }
-    if let (Some(file), Some(svg)) = (&options.picture, findings.pictures.last()) {
-        save(file, svg)?;
+    if let Some(file) = &options.figures {
+        let tables = findings.tables.iter().map(|table| (table.title.as_str(), table));
+        let tables: Vec<(&str, &Table)> = std::iter::once(("Targets", &summary)).chain(tables).collect();
+        figures::write(file, server, &tables)?;
     }
     Ok(())
 }

@@ -94,10 +94,11 @@ fn parsed(text: &str) -> Result<Mutation<'_>> {
     Ok(Mutation { name, run, caught_by, right, wrong: wrong.trim_end_matches('\n') })
 }
 
-/// A workspace of the core and the model alone.
+/// A workspace of the core and the model alone. The core's tests name the testkit: cargo wants to see it, and builds none
+/// of it.
 fn copy_of(root: &Path) -> Result<PathBuf> {
     let copy = root.join("target/mutants");
-    for directory in ["crates/core", "tools/model"] {
+    for directory in ["crates/core", "tools/model", "tools/testkit"] {
         // What has moved must not be found twice.
         if copy.join(directory).exists() {
             fs::remove_dir_all(copy.join(directory))?;

@@ -35,32 +35,39 @@
 //!
 //! | | |
 //! |---|---|
-//! | `<token t>` | a token, larger than every one that this story has seen before unless it is one of them; from here on `<t>` stands for it, in commands too |
+//! | `<token t>` | a token, larger than every one that this story has seen before unless it is `<t>` itself; from here on `<t>` stands for it, in commands too |
 //! | `<ms 1..50>`, `<ms 1..>` | a number within these bounds |
 //! | `...` | anything |
 //!
 //! In commands, `<now-50>` and `<now+50>` are unix milliseconds, and `<bytes 1025>` is a word that long.
 //!
 //! Lines right below `story NAME` say what it takes: `needs cache.getorlock notify` is a text that CACHE.VERSION must
-//! list among its commands or options, `needs a server` is a story about what the server around the module does. A stage
-//! that does not offer it skips the story, and says so.
+//! list among its commands or options, `needs scripts` is a story in which Lua does more than return one call. A stage that
+//! does not offer it skips the story, and says so. There are two: a server ([`ServerStage`]), and the core's node in a
+//! world without one (`crates/core/tests/stories`).
 
 mod pairing;
 mod pattern;
 mod play;
 #[cfg(test)]
 mod play_tests;
+mod row;
 mod script;
+#[cfg(feature = "client")]
 mod server_stage;
 mod shown;
+mod told;
 mod words;
 
 pub use pairing::check;
 pub use pattern::fits;
 pub use play::{play, Failure};
+pub use row::{rows, Row};
 pub use script::{read, Line, Scene, Story};
+#[cfg(feature = "client")]
 pub use server_stage::ServerStage;
 pub use shown::shown;
+pub use told::Told;
 pub use words::words;
 
 use crate::Reply;

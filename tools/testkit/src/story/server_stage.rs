@@ -63,7 +63,7 @@ impl Stage for ServerStage {
     }
 
     fn offers(&mut self, need: &str) -> bool {
-        need == "a server" || self.offers.contains(need)
+        need == "scripts" || self.offers.contains(need)
     }
 
     fn send(&mut self, client: &str, words: &[Vec<u8>]) {
