@@ -508,18 +508,20 @@ fn decoded<T: Cacheable, E>(data: &[u8]) -> Result<T, Error<E>> {
 fn writing(features: Option<&Features>, o: &Options) -> Result<Vec<String>, Error<Infallible>> {
     let mut words = Vec::new();
     let mut say = |name: &str, number: u64| words.extend([name.to_owned(), number.to_string()]);
-    match o.ttl.flatten() {
-        None => {}
-        Some(ttl) if ttl.is_zero() => say("PXAT", 1), // for those who wait, not to be kept
-        Some(ttl) => say("PX", ms(ttl)),
-    }
-    for (name, window) in [("SWR", o.swr), ("SIE", o.sie)] {
-        if let Some(window) = window.filter(|window| !window.is_zero()) {
-            say(name, ms(window));
+    // What is fresh for ever has no windows behind it: the server refuses them without a deadline.
+    if let Some(ttl) = o.ttl.flatten() {
+        match ttl.is_zero() {
+            true => say("PXAT", 1), // for those who wait, not to be kept
+            false => say("PX", ms(ttl)),
         }
-    }
-    if let Some(percent) = o.jitter.filter(|percent| *percent > 0) {
-        say("JITTER", u64::from(percent));
+        for (name, window) in [("SWR", o.swr), ("SIE", o.sie)] {
+            if let Some(window) = window.filter(|window| !window.is_zero()) {
+                say(name, ms(window));
+            }
+        }
+        if let Some(percent) = o.jitter.filter(|percent| *percent > 0) {
+            say("JITTER", u64::from(percent));
+        }
     }
     let needed = |word| features.map_or(Ok(()), |features| need(features, word));
     if let Some(version) = o.version {

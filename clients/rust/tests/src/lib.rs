@@ -220,7 +220,8 @@ fn a_lease_does_not_outlive_its_runtime() {
 #[tokio::test]
 async fn an_old_value_is_served_while_one_task_builds_behind_it() {
     let key = key();
-    let cache = Corral::with(client(), Settings::new().defaults(Options::new().swr(Duration::from_secs(60))));
+    let minute = Duration::from_secs(60);
+    let cache = Corral::with(client(), Settings::new().defaults(Options::new().ttl(minute).swr(minute)));
     let build = |value: &str| {
         let value = value.to_owned();
         move || async { Ok::<_, String>(value) }
@@ -232,6 +233,17 @@ async fn an_old_value_is_served_while_one_task_builds_behind_it() {
         cache.get_or_build::<String, _, _, _>(&key, build("third")).await.unwrap() == "new"
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_is_fresh_for_ever_may_be_said_to_have_windows() {
+    let (key, minute) = (key(), Duration::from_secs(60));
+    let cache = Corral::with(client(), Settings::new().defaults(Options::new().swr(minute).sie(minute).jitter(10)));
+    for _ in 0..2 {
+        assert_eq!(cache.get_or_build(&key, || async { Ok::<_, String>(7) }).await.unwrap(), 7);
+    }
+    let (state, _, fresh): (String, Value, i64) = ask(&format!("CACHE.GET {key}")).await;
+    assert_eq!((state.as_str(), fresh), ("HIT", -1));
 }
 
 #[tokio::test]

@@ -316,11 +316,14 @@ final class Engine {
     static Words writing(Features features, Options o, Object value) {
         Words words = new Words();
         Duration ttl = o.ttl.apply(value);
-        if (ttl != null && ttl.isZero()) words.add("PXAT").add(1); // for those who wait, not to be kept
-        else if (ttl != null) words.add("PX").add(Words.milliseconds(ttl));
-        if (!o.swr.isZero()) words.add("SWR").add(Words.milliseconds(o.swr));
-        if (!o.sie.isZero()) words.add("SIE").add(Words.milliseconds(o.sie));
-        if (o.jitter > 0) words.add("JITTER").add(o.jitter);
+        // What is fresh for ever has no windows behind it: the server refuses them without a deadline.
+        if (ttl != null) {
+            if (ttl.isZero()) words.add("PXAT").add(1); // for those who wait, not to be kept
+            else words.add("PX").add(Words.milliseconds(ttl));
+            if (!o.swr.isZero()) words.add("SWR").add(Words.milliseconds(o.swr));
+            if (!o.sie.isZero()) words.add("SIE").add(Words.milliseconds(o.sie));
+            if (o.jitter > 0) words.add("JITTER").add(o.jitter);
+        }
         List<String> tags = o.tags == null ? List.of() : o.tags.apply(value);
         if (!tags.isEmpty()) {
             features.need("cache.fill tags");

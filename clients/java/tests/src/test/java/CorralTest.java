@@ -289,6 +289,16 @@ class CorralTest {
     }
 
     @Test
+    void what_is_fresh_for_ever_may_be_said_to_have_windows() {
+        Options windows = new Options().swr(TestServer.MINUTE).sie(TestServer.MINUTE).jitter(10);
+        try (Corral cache = new Corral(Client.LETTUCE.library(), new Settings().defaults(windows))) {
+            String key = TestServer.key();
+            assertEquals(7, cache.getOrBuild(key, Integer.class, () -> 7));
+            assertEquals("HIT", TestServer.state(key));
+        }
+    }
+
+    @Test
     void options_out_of_range_are_refused_at_once() {
         assertThrows(IllegalArgumentException.class, () -> new Options().ttl(Duration.ofSeconds(-1)));
         assertThrows(IllegalArgumentException.class, () -> new Options().jitter(101));
