@@ -1,16 +1,18 @@
 //! Reading arguments into types that cannot be wrong.
 
 use alloc::format;
+use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use crate::error::{legible, Error};
+use crate::options::{CommandOption, EARLY};
 use crate::token::Token;
 
 /// The words of a call that are still to be read.
 pub struct Words<'a, I: Iterator<Item = &'a [u8]>> {
     words: I,
     /// The options of the command, for who gives another.
-    allowed: &'static str,
+    allowed: &'static [CommandOption],
 }
 
 /// An option that may be given once.
@@ -19,11 +21,8 @@ pub struct Once<T> {
     value: Option<T>,
 }
 
-/// The unit of most numbers.
-pub const MS: &str = " milliseconds";
-
 impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
-    pub fn new(words: I, allowed: &'static str) -> Self {
+    pub const fn new(words: I, allowed: &'static [CommandOption]) -> Self {
         Self { words, allowed }
     }
 
@@ -34,27 +33,40 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
 
     /// The value after `option`.
     #[inline]
-    pub fn value(&mut self, option: &'static str) -> Result<&'a [u8], Error> {
-        self.words.next().ok_or(Error::Incomplete { option })
+    pub fn value(&mut self, option: &CommandOption) -> Result<&'a [u8], Error> {
+        self.words.next().ok_or(Error::Incomplete { option: option.word })
     }
 
     /// The number after `option`.
     #[inline(always)]
-    pub fn number(&mut self, option: &'static str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, Error> {
+    pub fn number(&mut self, option: &CommandOption) -> Result<u64, Error> {
+        self.number_up_to(option, option.range().1)
+    }
+
+    /// The same where a setting says how large it may be.
+    #[inline(always)]
+    pub fn number_up_to(&mut self, option: &CommandOption, most: u64) -> Result<u64, Error> {
+        let (least, _, unit) = option.range();
         match self.words.next() {
-            Some(word) => number(word, option, range, unit),
-            None => Err(Error::Incomplete { option }),
+            Some(word) => number(word, option.word, least..=most, unit),
+            None => Err(Error::Incomplete { option: option.word }),
         }
     }
 
     /// What to say of a word that is no option.
     pub fn unknown(&self, word: &[u8]) -> Error {
-        Error::UnknownOption { given: legible(word), allowed: self.allowed }
+        let allowed: Vec<&str> = self.allowed.iter().map(|option| option.word).collect();
+        Error::UnknownOption { given: legible(word), allowed: allowed.join(", ") }
     }
 }
 
 impl<T> Once<T> {
-    pub const fn new(option: &'static str) -> Self {
+    pub const fn new(option: &CommandOption) -> Self {
+        Self::of(option.word)
+    }
+
+    /// Of several that exclude each other: what they are called together.
+    pub const fn of(option: &'static str) -> Self {
         Self { option, value: None }
     }
 
@@ -125,10 +137,10 @@ pub fn token(word: &[u8]) -> Result<Token, Error> {
 
 /// XFetch's beta.
 pub fn beta(word: &[u8]) -> Result<f64, Error> {
-    const MAX: f64 = 100.0;
+    let (_, most, _) = EARLY.range();
     decimal(word)
-        .filter(|beta| *beta <= MAX)
-        .ok_or_else(|| Error::Range { name: "EARLY", range: format!("a number from 0 to {MAX}") })
+        .filter(|beta| *beta <= most as f64)
+        .ok_or_else(|| Error::Range { name: EARLY.word, range: format!("a number from 0 to {most}") })
 }
 
 /// Digits and at most one point: no sign, exponent, infinity or NaN.
@@ -211,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_range_error_says_what_is_allowed() {
-        let error = number(b"0", "LEASE", 1..=300_000, MS).unwrap_err();
+        let error = number(b"0", "LEASE", 1..=300_000, crate::options::MS).unwrap_err();
         assert_eq!(error.sentence(), "ERR LEASE must be a whole number from 1 to 300000 milliseconds");
     }
 }

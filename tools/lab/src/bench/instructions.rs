@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::bench::findings::Findings;
 use crate::bench::scale::Scale;
-use crate::facts::{parked, Facts};
+use crate::facts::parked;
 use crate::options::Bench;
 use crate::progress::Progress;
 use crate::server::{is_installed, Server};
@@ -315,13 +315,6 @@ impl Cost {
 }
 
 /// The server's version, which the report names.
-pub(crate) async fn version(options: &Bench) -> Result<String> {
-    let server = Server::start(&options.subject).await?;
-    let facts = Facts::ask(&mut server.connect().await?, "server").await?;
-    let valkey = facts.text("valkey_version").map(|version| format!("Valkey {version}"));
-    Ok(valkey.unwrap_or_else(|| format!("Redis {}", facts.text("redis_version").unwrap_or("?"))))
-}
-
 const PIPELINE: usize = 100;
 /// Commands of a run that is over in a tenth of a second, and how many of them.
 const SHORT: usize = 1_000;

@@ -1,0 +1,232 @@
+package corral;
+
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+
+/** Asking for a key, and what a holder owes: a tie, renewal while it builds, one verdict at the end. */
+final class Leases {
+    /** What GETORLOCK said. {@code lease} comes with LOCK and REFRESH. */
+    record Answer(String state, byte[] value, long number, Lease lease) {}
+
+    private static final Logger LOG = System.getLogger("corral");
+    /** Below the read time-outs of everything between here and the server. */
+    private static final long SLICE_MS = 2_000;
+
+    private final Server server;
+    private final Threads threads;
+    private final Teller teller;
+    private final Semaphore parking;
+
+    Leases(Server server, Settings settings, Threads threads, Teller teller) {
+        this.server = server;
+        this.threads = threads;
+        this.teller = teller;
+        parking = new Semaphore(settings.maxWaiting);
+    }
+
+    /** One round trip for what is there; who has to wait is parked, in slices, on a connection of its own. */
+    Answer ask(Key key, Options o, boolean force, long deadline) throws ServerError, InterruptedException {
+        long began = System.nanoTime();
+        boolean waits = false;
+        while (true) {
+            long asked = System.nanoTime();
+            boolean parks = waits && deadline - asked > 1_000_000 && parking.tryAcquire();
+            Server.Reached reached;
+            try {
+                reached = server.reach(key, new Question(key, o, force, parks, deadline), deadline);
+            } finally {
+                if (parks) parking.release();
+            }
+            Answer answer = read(reached, key, o);
+            if (answer.lease != null) return answer;
+            reached.giveBack();
+            long now = System.nanoTime();
+            if (!answer.state.equals("WAIT") || now - deadline >= 0) {
+                if (waits) teller.tell("waited", key, now - began, null);
+                return answer;
+            }
+            // Asked to be parked and was not: the room is full. Or all of this process's places are taken.
+            boolean full = waits && now - asked < TimeUnit.MILLISECONDS.toNanos(20);
+            if (full || waits && !parks) Server.pause(deadline);
+            waits = true;
+        }
+    }
+
+    private Answer read(Server.Reached reached, Key key, Options o) {
+        if (!(reached.reply() instanceof List<?> reply) || reply.size() != 3 || !(reply.get(2) instanceof Long number)) {
+            reached.link().close();
+            throw new UnknownAnswer("CACHE.GETORLOCK answered " + reached.reply(), null);
+        }
+        String state = Words.text(reply.get(0));
+        byte[] value = (byte[]) reply.get(1);
+        return switch (state) {
+            case "LOCK", "REFRESH" ->
+                new Answer(state, value, number, new Lease(key, number, reached.node(), reached.alone() ? reached.link() : null, o.lease));
+            case "HIT", "STALE", "WAIT", "PASS", "FAIL" -> new Answer(state, value, number, null);
+            default -> {
+                reached.link().close(); // should it be a grant, the tie ends it
+                throw new UnknownAnswer("CACHE.GETORLOCK answered the state " + state + ", which this version does not know", null);
+            }
+        };
+    }
+
+    private final class Question implements Server.Request {
+        private final Key key;
+        private final Options o;
+        private final boolean force;
+        private final boolean parks;
+        private final long deadline;
+
+        Question(Key key, Options o, boolean force, boolean parks, long deadline) {
+            this.key = key;
+            this.o = o;
+            this.force = force;
+            this.parks = parks;
+            this.deadline = deadline;
+        }
+
+        @Override
+        public Words to(Node node, boolean alone) {
+            Words words = Words.of("CACHE.GETORLOCK", key).add("LEASE").add(Words.milliseconds(o.lease));
+            if (alone) words.add("TIED");
+            if (force) words.add("FORCE").add("NOSTALE");
+            if (o.group != null) {
+                node.features.need("cache.getorlock group");
+                words.add("GROUP").add(o.group);
+            }
+            long left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
+            if (parks && left > 0) words.add("BLOCK").add(Math.min(SLICE_MS, left));
+            return words;
+        }
+
+        @Override
+        public boolean isAlone(Node node) {
+            return parks || !node.isShared();
+        }
+
+        @Override
+        public boolean parks() {
+            return parks;
+        }
+
+        @Override
+        public void unheard(Node node, Object reply) {
+            if (!(reply instanceof List<?> triple) || triple.size() != 3 || !(triple.get(2) instanceof Long token)) return;
+            String state = Words.text(triple.get(0));
+            if (state.equals("LOCK") || state.equals("REFRESH")) conclude(new Lease(key, token, node, null, o.lease), "CACHE.RELEASE");
+        }
+    }
+
+    /**
+     * Moves the tie to a connection of its own, so that a killed process frees the lease at once. Done before the build
+     * begins: a build may kill its process. Without a connection the lease still holds, until its deadline.
+     */
+    void tie(Lease lease) throws InterruptedException {
+        if (lease.link != null) return;
+        Link link = null;
+        try {
+            link = lease.node.take();
+            Replies.of(link, lease.words("CACHE.RENEW").add(Words.milliseconds(lease.length)).add("TIED"));
+            lease.link = link;
+        } catch (Lost | ServerError error) {
+            if (link != null) link.close();
+            LOG.log(Level.WARNING, () -> "the lease of " + lease.key + " could not be tied to a connection: " + error.getMessage());
+        } catch (InterruptedException error) {
+            conclude(lease, "CACHE.RELEASE");
+            throw error;
+        }
+    }
+
+    /** Until the verdict, at a third of the lease. */
+    void renew(Lease lease) {
+        long every = Math.max(1, lease.length.toMillis() / 3);
+        lease.renewal = threads.clock.scheduleWithFixedDelay(
+            () -> threads.aside.execute(() -> renewOnce(lease)), every, every, TimeUnit.MILLISECONDS);
+    }
+
+    private void renewOnce(Lease lease) {
+        if (!lease.speaking.tryAcquire()) return; // the last one is still under way, or the verdict is
+        try {
+            Link link = lease.link;
+            if (lease.ended || link == null || !link.isOpen()) return;
+            // Nil: taken over or invalidated. Who joined still gets what is being built.
+            if (Replies.of(link, lease.words("CACHE.RENEW").add(Words.milliseconds(lease.length))) == null) lease.renewal.cancel(false);
+        } catch (Lost | ServerError | InterruptedException error) {
+            LOG.log(Level.WARNING, () -> "the lease of " + lease.key + " could not be renewed: " + error.getMessage());
+        } finally {
+            lease.speaking.release();
+        }
+    }
+
+    /**
+     * Speaks the verdict over the held connection, or once over another, also if the caller is interrupted meanwhile.
+     * Whoever built has the value in any case, so nothing but a missing right is thrown. Null: it was not taken.
+     */
+    Object conclude(Lease lease, String command, byte[]... rest) {
+        lease.ended = true;
+        if (lease.renewal != null) lease.renewal.cancel(false);
+        CompletableFuture<Object> spoken = CompletableFuture.supplyAsync(() -> speak(lease, command, rest), threads.aside);
+        boolean interrupted = false;
+        try {
+            while (true) {
+                try {
+                    return spoken.get();
+                } catch (InterruptedException later) {
+                    interrupted = true;
+                } catch (ExecutionException error) {
+                    if (error.getCause() instanceof RuntimeException cause) throw cause;
+                    throw new IllegalStateException(error.getCause());
+                }
+            }
+        } finally {
+            if (interrupted) Thread.currentThread().interrupt();
+        }
+    }
+
+    private Object speak(Lease lease, String command, byte[]... rest) {
+        Words words = lease.words(command);
+        for (byte[] word : rest) words.add(word);
+        try {
+            boolean quiet = lease.speaking.tryAcquire(Library.READ_LIMIT.toMillis(), TimeUnit.MILLISECONDS);
+            Link link = lease.link;
+            if (quiet && link != null && link.isOpen()) {
+                try {
+                    Object reply = Replies.of(link, words);
+                    lease.node.give(link);
+                    return reply;
+                } catch (Lost error) {
+                    // Once more, over another.
+                } catch (ServerError error) {
+                    if (isFinal(lease, link, command, error)) throw error;
+                }
+            }
+            return server.command(lease.key, words);
+        } catch (ServerError | Unavailable | WaitTimeout | ModuleMissing | InterruptedException error) {
+            if (error instanceof ServerError refused && refused.kind == ServerError.Kind.DENIED) {
+                throw new NoPermission(lease.node.name() + ": " + error.getMessage(), error);
+            }
+            LOG.log(Level.WARNING, () -> command + " " + lease.key + " was not taken: " + error.getMessage());
+            teller.tell("not_stored", lease.key, -1, error);
+            return null;
+        }
+    }
+
+    /** Whether another connection would hear the same. */
+    private static boolean isFinal(Lease lease, Link link, String command, ServerError error) throws InterruptedException {
+        if (error.kind == ServerError.Kind.OTHER && command.equals("CACHE.FILL")) {
+            // Refused as it stands, and so would be what every next builder brings.
+            try {
+                Replies.of(link, lease.words("CACHE.FAIL").add(error.getMessage()));
+            } catch (Lost | ServerError too) {
+                error.addSuppressed(too);
+            }
+        }
+        link.close(); // should the lease still be live, the tie ends it
+        return error.kind != ServerError.Kind.MOVED && error.kind != ServerError.Kind.AGAIN;
+    }
+}

@@ -1,0 +1,30 @@
+package corral;
+
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.util.function.Consumer;
+
+/** Tells the hook what has happened. */
+final class Teller {
+    private static final Logger LOG = System.getLogger("corral");
+    private final Consumer<? super Event> hook;
+
+    Teller(Consumer<? super Event> hook) {
+        this.hook = hook;
+    }
+
+    void tell(String name, Key key) {
+        tell(name, key, -1, null);
+    }
+
+    /** @param nanos how long it took; negative for what takes no time */
+    void tell(String name, Key key, long nanos, Throwable error) {
+        if (hook == null) return;
+        try {
+            hook.accept(new Event(name, key.toString(), nanos < 0 ? null : Duration.ofNanos(nanos), error));
+        } catch (RuntimeException wrong) {
+            LOG.log(Level.ERROR, "onEvent threw", wrong);
+        }
+    }
+}
