@@ -50,7 +50,7 @@ func (s *shop) fill() error {
 		return err
 	}
 	_, err = begun.Exec(`
-		WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < 299999)
+		WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < 99999)
 		INSERT INTO orders SELECT CASE n % 3 WHEN 0 THEN 'Basel' WHEN 1 THEN 'Bern' ELSE 'Zug' END, 'product ' || (n % 97), n % 5 FROM number`)
 	if err != nil {
 		return err
