@@ -29,8 +29,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # The module must lie where redis.conf and the tests look for it, not under target/TRIPLE/.
 unexport CARGO_BUILD_TARGET
 
-.PHONY: help run test test-matrix test-clients test-faults trace soak simulate model mutants fuzz memcheck deny demo bench top \
-    build install uninstall dist check clean setup setup-lints port-free
+.PHONY: help run test test-matrix test-clients test-faults trace soak simulate model mutants fuzz memcheck deny demo cluster bench docs \
+    figures top build install uninstall dist dist-all check clean setup setup-lints port-free
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -42,7 +42,8 @@ help:
 run: port-free build ## Start redis-server with the module, in the foreground (PORT=6379)
 	@tools/scripts/run $(PORT)
 
-test: build ## Run every test
+test: build ## Run every test (minutes; the first time a quarter of an hour, half of it compiling)
+	@echo '==> Every test, on two processors: about seven minutes of compiling the first time, seven of testing'
 	cargo test --workspace --exclude corral-core
 	cargo test -p corral-core --features steps,trace
 	MAKE='$(MAKE)' tools/scripts/test-install '$(MODULE)'
@@ -75,11 +76,23 @@ fuzz: build ## Feed arbitrary bytes to codec, arguments and a server, TIME=60 se
 deny: ## Check the dependencies: licences, sources, versions and, with a network, advisories
 	@tools/scripts/deny
 
-test-clients: build ## Try the package of each language against a server (FILTER=python; needs their toolchains)
-	@tools/scripts/test-clients $(FILTER)
+test-clients: build ## Try the package of each language against a server (FILTER=python; ARGS=quick; needs their toolchains)
+	@tools/scripts/test-clients $(FILTER) $(ARGS)
 
-demo: build ## Show a cache stampede, and what ends it
-	cargo run --profile demo -p corral-lab -- demo $(ARGS)
+# Not the module as it is installed: link-time optimisation would take longer than everything else here.
+demo: setup ## Show a cache stampede, and what ends it (under two minutes; then half a minute)
+	@[ -x target/demo/corral-lab ] || \
+	    echo '==> 1 of 3: compiling the module, SQLite and the demo: about a minute on two processors, this once'
+	cargo build --quiet --profile demo -p corral -p corral-lab
+	@tools/scripts/place-module target/demo/libcorral.so
+	@echo '==> 2 of 3: a database is filled until its report takes 100 ms; 3 of 3: three runs of ten seconds or so'
+	CORRAL_MODULE=target/demo/libcorral.so target/demo/corral-lab demo $(ARGS)
+
+cluster: setup ## Three masters and three replicas: a slot moves, a master dies, and what clients see (a minute)
+	@[ -x target/demo/examples/cluster ] || echo '==> Compiling module and tour: about a minute on two processors'
+	cargo build --quiet --profile demo -p corral -p corral-testkit --lib --example cluster
+	@tools/scripts/place-module target/demo/libcorral.so
+	@CORRAL_MODULE=target/demo/libcorral.so target/demo/examples/cluster
 
 top: setup ## Watch a server's leases, waiters and rebuilds, live (URL=redis://127.0.0.1:6379)
 	@CORRAL_URL='$(URL)' cargo run --quiet --profile demo -p corral-top -- $(ARGS)
@@ -87,7 +100,16 @@ top: setup ## Watch a server's leases, waiters and rebuilds, live (URL=redis://1
 bench: build ## Measure Corral beside what people use today (ARGS=--full; SERVER=/path/to/server)
 	cargo run --profile tools -p corral-lab -- bench $(if $(SERVER),--server $(SERVER)) $(ARGS)
 
+docs: build ## Write what the code and the figures say into the documents, between their markers
+	cargo run --quiet --profile tools -p corral-docs
+
+figures: build ## Measure what the documents show (a quarter of an hour, on a quiet machine), and write it there
+	cargo run --profile tools -p corral-lab -- bench --full --figures docs/figures.txt
+	cargo run --profile tools -p corral-lab -- demo --figures docs/figures.txt
+	cargo run --quiet --profile tools -p corral-docs
+
 build: setup ## Build the module: target/release/libcorral.so
+	@[ -f $(MODULE) ] || echo '==> Compiling the module: about a minute and a half on two processors, the first time'
 	cargo build --release -p corral --target-dir target
 	@tools/scripts/place-module $(MODULE)
 
@@ -100,6 +122,9 @@ uninstall: ## Remove what `make install` copied
 
 dist: build ## Pack a release: target/dist/corral-VERSION-SYSTEM.tar.gz and its sha256
 	@tools/scripts/dist '$(MODULE)' target/dist
+
+dist-all: ## The same for glibc 2.17, musl and aarch64 (needs pip install ziglang cargo-zigbuild)
+	@tools/scripts/dist-all target/dist
 
 check: setup-lints ## What CI runs besides the tests: formatting, lints, the walls between the crates
 	@echo '==> Formatting: every file is as rustfmt writes it'

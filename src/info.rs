@@ -1,37 +1,19 @@
 //! `INFO corral`. Field names are stable; the server puts `corral_` before each.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 
+use corral_core::fields::{self, Percentiles, INFO_BUILDS, INFO_WAITS};
 use corral_server::info::Section;
 
 use crate::latencies::Latencies;
 use crate::{memory, resets};
-
-/// The percentiles of a kind of time, in milliseconds.
-struct Percentiles {
-    measured: &'static CStr,
-    at: [(&'static CStr, f64); 3],
-    longest: &'static CStr,
-}
-
-static BUILDS: Percentiles = Percentiles {
-    measured: c"builds_measured",
-    at: [(c"build_ms_p50", 0.5), (c"build_ms_p99", 0.99), (c"build_ms_p999", 0.999)],
-    longest: c"build_ms_max",
-};
-
-static WAITS: Percentiles = Percentiles {
-    measured: c"waits_measured",
-    at: [(c"wait_ms_p50", 0.5), (c"wait_ms_p99", 0.99), (c"wait_ms_p999", 0.999)],
-    longest: c"wait_ms_max",
-};
 
 /// A crash report asks too, possibly from the middle of one of our own callbacks or of the server's: then as little as
 /// possible is touched.
 pub fn report(section: &Section, for_crash_report: bool) {
     if for_crash_report {
         if let Some(waiters) = memory::try_with(|memory| memory.node.waiters()) {
-            section.number(c"waiters", waiters);
+            section.number(fields::INFO_WAITERS.name, waiters);
         }
         return;
     }
@@ -40,19 +22,24 @@ pub fn report(section: &Section, for_crash_report: bool) {
     let (gauges, counters, groups, times) = memory::with(|memory| {
         let node = &memory.node;
         let gauges = [
-            (c"waiters", node.waiters()),
-            (c"live_leases", node.live_leases()),
-            (c"listeners", node.listeners()),
-            (c"waiters_peak", node.waiters_peak()),
-            (c"tags", node.tags_kept()),
-            (c"tag_floor", node.tag_floor_token()),
+            (fields::INFO_WAITERS, node.waiters()),
+            (fields::INFO_LIVE_LEASES, node.live_leases()),
+            (fields::INFO_LISTENERS, node.listeners()),
+            (fields::INFO_WAITERS_PEAK, node.waiters_peak()),
+            (fields::INFO_TAGS, node.tags_kept()),
+            (fields::INFO_TAG_FLOOR, node.tag_floor_token()),
         ];
         let counters: Vec<(&str, u64)> =
             memory.resets.counted(&node.counters).list().map(|(name, value, _)| (name, value)).collect();
-        (gauges, counters, node.groups(now), [BUILDS.of(&memory.builds), WAITS.of(&memory.waits)])
+        (
+            gauges,
+            counters,
+            node.groups(now),
+            [Figures::of(&INFO_BUILDS, &memory.builds), Figures::of(&INFO_WAITS, &memory.waits)],
+        )
     });
-    for (name, value) in gauges {
-        section.number(name, value);
+    for (gauge, value) in gauges {
+        section.number(gauge.name, value);
     }
     for (name, value) in counters {
         if let Ok(name) = CString::new(name) {
@@ -66,12 +53,12 @@ pub fn report(section: &Section, for_crash_report: bool) {
             continue;
         };
         section.dictionary(&name, |section| {
-            section.number(c"live", group.live);
-            section.number(c"permits", group.permits as u64);
-            section.number(c"queued", group.queued as u64);
-            section.number(c"granted", group.granted);
-            section.number(c"refused", group.refused);
-            section.text(c"circuit", &circuit);
+            section.number(fields::LIVE.name, group.live);
+            section.number(fields::PERMITS.name, group.permits as u64);
+            section.number(fields::QUEUED.name, group.queued as u64);
+            section.number(fields::GRANTED.name, group.granted);
+            section.number(fields::REFUSED.name, group.refused);
+            section.text(fields::CIRCUIT.name, &circuit);
         });
     }
 }
@@ -84,21 +71,19 @@ struct Figures {
     longest: u64,
 }
 
-impl Percentiles {
-    fn of(&'static self, times: &Latencies) -> Figures {
-        let at = self.at.map(|(_, quantile)| times.at(quantile));
-        Figures { of: self, measured: times.len(), at, longest: times.longest() }
-    }
-}
-
 impl Figures {
+    fn of(named: &'static Percentiles, times: &Latencies) -> Self {
+        let at = named.at.map(|(_, quantile)| times.at(quantile));
+        Self { of: named, measured: times.len(), at, longest: times.longest() }
+    }
+
     fn show(&self, section: &Section) {
-        section.number(self.of.measured, self.measured);
-        let names = self.of.at.iter().map(|(name, _)| *name).chain([self.of.longest]);
-        for (name, us) in names.zip(self.at.into_iter().chain([self.longest])) {
+        section.number(self.of.measured.name, self.measured);
+        let fields = self.of.at.iter().map(|(field, _)| field).chain([&self.of.longest]);
+        for (field, us) in fields.zip(self.at.into_iter().chain([self.longest])) {
             // As text: the server prints doubles with 17 digits.
             if let Ok(ms) = CString::new(format!("{}.{:03}", us / 1000, us % 1000)) {
-                section.text(name, &ms);
+                section.text(field.name, &ms);
             }
         }
     }

@@ -168,10 +168,7 @@ impl Module for Corral {
     fn unlinked(db: u32, key: &[u8], entry: &mut Entry) {
         let clock = corral_core::time::Clock::at(memory::moment().now());
         if entry.value().is_none() {
-            // Where the node looks for it: by its marks, or by all that it holds.
-            for until in [entry.marks_kept_until(), entry.kept_until()] {
-                inbox::post(NodeEvent::HuskGone { db, name: Name::new(key), until });
-            }
+            inbox::post(NodeEvent::HuskGone { db, name: Name::new(key) });
         }
         let lease = entry.void_lease(clock);
         let has_rooms = memory::try_with(|memory| memory.node.has_rooms()).unwrap_or(true);

@@ -21,6 +21,8 @@ const MARK_FIELD: &CStr = c"cmdstat_CACHE.VERSION";
 
 /// Hits that did not come to the node.
 static HITS: AtomicU64 = AtomicU64::new(0);
+/// Panics that were caught: one can hold the node.
+static PANICS: AtomicU64 = AtomicU64::new(0);
 /// How often the mark was run; [`UNKNOWN`] at first, and after a panic, which can have been the mark's own.
 static MARKS: AtomicU64 = AtomicU64::new(UNKNOWN);
 const UNKNOWN: u64 = u64::MAX;
@@ -29,10 +31,23 @@ const UNKNOWN: u64 = u64::MAX;
 pub struct Resets {
     /// The counters when it was last looked.
     looked: Counters,
-    looked_hits: u64,
+    looked_outside: Outside,
     /// What counts as none.
     base: Counters,
-    base_hits: u64,
+    base_outside: Outside,
+}
+
+/// What is counted outside the node.
+#[derive(Clone, Copy, PartialEq, Default)]
+struct Outside {
+    hits: u64,
+    panics: u64,
+}
+
+impl Outside {
+    fn now() -> Self {
+        Self { hits: HITS.load(Relaxed), panics: PANICS.load(Relaxed) }
+    }
 }
 
 /// One hit: a load and a store, where `fetch_add` would lock the bus on every hit. Only the main thread counts.
@@ -51,13 +66,14 @@ pub fn mark_seen() {
 
 /// A panic was caught: the next look takes the server's word for how often the mark was run.
 pub fn poisoned() {
+    PANICS.fetch_add(1, Relaxed);
     MARKS.store(UNKNOWN, Relaxed);
 }
 
 /// With the server's housekeeping: looks, if anything was counted since, and sets a mark if there is none.
 pub fn watch(context: &Context) {
     let has_counted = memory::with(|memory| {
-        memory.resets.looked != memory.node.counters || memory.resets.looked_hits != HITS.load(Relaxed)
+        memory.resets.looked != memory.node.counters || memory.resets.looked_outside != Outside::now()
     });
     if has_counted || MARKS.load(Relaxed) == UNKNOWN {
         look();
@@ -82,7 +98,7 @@ pub fn look() {
         }
         if is_anew {
             memory.resets.base = memory.resets.looked.clone();
-            memory.resets.base_hits = memory.resets.looked_hits;
+            memory.resets.base_outside = memory.resets.looked_outside;
             memory.builds.begin_anew();
             memory.waits.begin_anew();
             memory.node.begin_anew();
@@ -97,13 +113,15 @@ impl Resets {
     /// What was counted by now is part of the figures.
     fn settle(&mut self, counters: &Counters) {
         self.looked = counters.clone();
-        self.looked_hits = HITS.load(Relaxed);
+        self.looked_outside = Outside::now();
     }
 
     /// What was counted since the statistics began.
     pub fn counted(&self, counters: &Counters) -> Counters {
         let mut counted = counters.since(&self.base);
-        counted.hits += HITS.load(Relaxed).wrapping_sub(self.base_hits);
+        let outside = Outside::now();
+        counted.hits += outside.hits.wrapping_sub(self.base_outside.hits);
+        counted.panics_caught += outside.panics.wrapping_sub(self.base_outside.panics);
         counted
     }
 }

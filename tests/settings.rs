@@ -1,8 +1,6 @@
 //! The settings: their names, defaults and ranges, and that every one can be changed at run time.
 
-use std::path::Path;
-
-use crate::harness::{Client, Server};
+use crate::harness::{module, Client, Server};
 
 /// Name, default, what else is allowed, what is not.
 const SETTINGS: [(&str, &str, &[&str], &[&str]); 17] = [
@@ -47,18 +45,6 @@ fn every_setting_has_its_default_its_range_and_a_clear_error() {
         }
     }
     assert_eq!(client.run("CONFIG GET corral.*").list().len(), 2 * SETTINGS.len(), "there are no others");
-}
-
-#[test]
-fn the_configuration_file_that_comes_with_it_shows_every_setting_with_its_default() {
-    let file = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("redis.conf")).unwrap();
-    for (name, default, _, _) in SETTINGS {
-        let default = if default.is_empty() { "\"\"" } else { default };
-        let line = format!("# corral.{name} {default}");
-        assert!(file.lines().any(|found| found == line), "no line {line:?} in redis.conf");
-    }
-    let shown = file.lines().filter(|line| line.starts_with("# corral.")).count();
-    assert_eq!(shown, SETTINGS.len(), "and no others");
 }
 
 #[test]
@@ -119,4 +105,53 @@ fn a_longest_lease_below_the_usual_one_is_refused() {
     assert!(left <= 500, "no call can make an unbounded lease: {left}");
     assert!(client.run("CACHE.GETORLOCK other LEASE 501").error().contains("500"));
     assert!(client.run(&format!("CACHE.FILL page {token} html")).is_ok());
+}
+
+#[test]
+fn bad_arguments_of_loadmodule_are_refused_and_the_log_says_why() {
+    for (arguments, why) in BAD_ARGUMENTS {
+        let log = log_of_refused_load(arguments);
+        assert!(log.contains(&format!("cannot be loaded: {why}")), "{arguments}: no {why:?} in\n{log}");
+    }
+}
+
+#[test]
+fn the_arguments_of_loadmodule_and_the_file_that_loads_it_set_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("given.conf");
+    std::fs::write(&path, format!("save \"\"\nloadmodule {} lease-ms 1234\ncorral.swr-ms 77\n", module().display()))
+        .unwrap();
+    let server = Server::with_file(&path);
+    let mut client = server.client();
+    for (name, value) in [("corral.lease-ms", "1234"), ("corral.swr-ms", "77")] {
+        assert_eq!(client.run(&format!("CONFIG GET {name}")).field(name).text(), value);
+    }
+}
+
+/// Arguments, and what is wrong with them.
+const BAD_ARGUMENTS: [(&str, &str); 8] = [
+    ("lease-ms 0", "lease-ms must be a whole number from 1 to 86400000"),
+    ("lease-ms 300001", "lease-ms 300001 must not be above lease-max-ms 300000"),
+    ("jitter-percent ten", "jitter-percent must be a whole number from 0 to 100"),
+    ("early-beta 101", "early-beta must be a number from 0 to 100"),
+    ("log-expired-leases maybe", "log-expired-leases must be yes or no"),
+    ("lease-ms", "the argument lease-ms needs a value"),
+    ("groups reports", "groups are set in redis.conf or by CONFIG SET, not as an argument of loadmodule"),
+    ("lease 5000", "there is no setting lease, allowed are lease-ms, lease-max-ms, swr-ms, sie-ms, jitter-percent, early-beta, backoff-ms, backoff-max-ms, pass-ms, max-waiters, max-waiters-per-key, waiters-memory-percent, tied-default, max-tags, floor-ms, log-expired-leases"),
+];
+
+/// Starts a server that is to refuse the module, and gives back its log.
+fn log_of_refused_load(arguments: &str) -> String {
+    let program = std::env::var("CORRAL_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+    let directory = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(program)
+        .args(["--port", "0", "--unixsocket", "socket", "--save", "", "--dir"])
+        .arg(directory.path())
+        .arg("--loadmodule")
+        .arg(module())
+        .args(arguments.split(' '))
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "{arguments}: the server runs");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

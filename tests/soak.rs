@@ -22,7 +22,7 @@ const MEMORY_SLACK: i64 = 512 << 10;
 const BALLAST_KEYS: usize = 3000;
 const BALLAST_BYTES: usize = 2000;
 /// Room for less ballast than there is.
-const ROOM_BYTES: i64 = 4 << 20;
+const ROOM_BYTES: i64 = 1 << 20;
 
 #[test]
 fn nothing_is_lost_or_left_hanging_or_leaked_in_twenty_seconds_of_everything() {
@@ -41,10 +41,15 @@ fn soak(length: Duration) {
     let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("SEED is a number"));
     eprintln!("seed {seed}");
     // A histogram for every command that was ever used would look like a leak.
+    // And Valkey writes what it evicts and expires into the AOF as UNLINK, which it could not read: unless it is told to
+    // free on the spot.
     let no_histograms = ["--latency-tracking", "no", "--rename-command", "UNLINK", ""];
+    let not_lazy =
+        ["--lazyfree-lazy-eviction", "no", "--lazyfree-lazy-expire", "no", "--lazyfree-lazy-server-del", "no"];
+    let common = [&no_histograms[..], &not_lazy].concat();
     let options = ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0"];
-    let mut master = Server::with(&[options.as_slice(), &no_histograms].concat());
-    let replica = master.replica_with(&no_histograms);
+    let mut master = Server::with(&[options.as_slice(), &common].concat());
+    let replica = master.replica_with(&common);
     warm_up(&master);
     let start = [memory(&master), memory(&replica)];
     let scene = Scene::new(seed, VISITORS, master.port);
@@ -86,9 +91,11 @@ fn write_ballast(scene: &Scene) {
         if client.is_none() {
             client = Client::try_connect(scene.port()).ok();
         }
-        let line = format!("SET ballast{} {value}", chance.usize(0..BALLAST_KEYS));
-        if client.as_mut().is_some_and(|client| client.attempt(&line) == Reply::Closed) {
-            client = None;
+        for _ in 0..10 {
+            let line = format!("SET ballast{} {value}", chance.usize(0..BALLAST_KEYS));
+            if client.as_mut().is_some_and(|client| client.attempt(&line) == Reply::Closed) {
+                client = None;
+            }
         }
     }
 }

@@ -117,6 +117,9 @@ mod pressure;
 /// Entries and leases that memory has no room for.
 mod eviction;
 
+/// Errors that need a situation.
+mod situations;
+
 /// What COMMAND says of every command.
 mod documentation;
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from driver import Builds, Call, Driver
 from expectations import Mismatch, answer_fits, fits, shown, wanted_by
-from servers import Servers, until
+from servers import NotHere, Servers, until
 from wire import ServerError
 
 ANSWER_DEADLINE = 30.0
@@ -29,7 +29,7 @@ def words_of(command: list[str], verbose: bool) -> list[str]:
     """What the driver's library and language have."""
     driver = Driver(command, Builds(), verbose)
     call = driver.send({"do": "hello"})
-    if not call.answered.wait(60) or "error" in call.answer:
+    if not call.answered.wait(START_DEADLINE) or "error" in call.answer:
         raise Mismatch(f"the driver does not answer hello: {call.answer}\n{driver.end()}")
     driver.end()
     has: list[str] = call.answer["value"]["has"]
@@ -56,7 +56,11 @@ class Player:
         try:
             self._check_driver()
             self._servers = Servers(
-                scenario.get("topology", "standalone"), scenario.get("module", True), scenario.get("settings", {})
+                scenario.get("topology", "standalone"),
+                scenario.get("module", True),
+                scenario.get("settings", {}),
+                spare=scenario.get("spare", False),
+                tls=scenario.get("tls", False),
             )
             for word in scenario.get("needs", []):
                 if not self._servers.module_has(word):
@@ -67,7 +71,7 @@ class Player:
                 self._start(name)
             for step in scenario["steps"]:
                 self._take(step)
-        except (Skipped, KeyboardInterrupt):
+        except (Skipped, NotHere, KeyboardInterrupt):
             raise
         except BaseException as error:
             said = "".join(f"\n--- driver {name} ---\n{driver.end()}" for name, driver in self._drivers.items())
@@ -198,11 +202,18 @@ class Player:
 
     def _do_gate(self, step: dict[str, Any]) -> None:
         self._gates.append(step["open"])
-        for driver in self._drivers.values():
-            driver.send({"do": "gate", "gate": step["open"]}).answered.wait(ANSWER_DEADLINE)
+        # To all of them first: one that can do one thing at a time may wait for what another one builds.
+        for call in [driver.send({"do": "gate", "gate": step["open"]}) for driver in self._drivers.values()]:
+            call.answered.wait(ANSWER_DEADLINE)
 
     def _do_redis(self, step: dict[str, Any]) -> None:
-        command = self._filled(step["command"], 0)
+        if step.get("beside"):
+            self.servers.nodes[step.get("node", 0)].call_beside(*step["command"])
+            return
+        for number in range(step.get("times", 1)):
+            self._redis(step, self._filled(step["command"], number))
+
+    def _redis(self, step: dict[str, Any], command: list[str]) -> None:
 
         def ask() -> Any:
             if "node" in step:
@@ -223,7 +234,14 @@ class Player:
             except TimeoutError as error:
                 raise Mismatch(f"wanted {step['becomes']}, it is {last[0]} {error}") from error
             return
-        got = ask()
+        try:
+            got = ask()
+        except ServerError as error:
+            if str(error).startswith(step.get("refused", "\n")):
+                return
+            raise
+        if "refused" in step:
+            raise Mismatch(f"wanted the error {step['refused']}, got {got}")
         if "gives" in step and not fits(self._filled(step["gives"], 0), got):
             raise Mismatch(f"wanted {step['gives']}, got {got}")
         if "lacks" in step and step["lacks"].lower() in str(got).lower():
@@ -232,8 +250,11 @@ class Player:
             self._kept[step["keep"]] = got
 
     def _do_waiters(self, step: dict[str, Any]) -> None:
+        fields = ["corral_waiters"] if step.get("parked") else ["corral_waiters", "corral_listeners"]
+
         def count() -> int:
-            return sum(int(node.info("corral")["corral_waiters"]) for node in self.servers.nodes)
+            infos = [node.info("corral") for node in self.servers.nodes]
+            return sum(int(info.get(field, 0)) for info in infos for field in fields)
 
         if "at_most" in step:
             if count() > step["at_most"]:
@@ -264,9 +285,10 @@ class Player:
                 continue
             for line in node.call("CLIENT", "LIST").splitlines():
                 client = dict(field.split("=", 1) for field in line.split() if "=" in field)
-                if "b" in client["flags"]:
-                    command = ("UNBLOCK", client["id"], "ERROR") if who == "unblock" else ("KILL", "ID", client["id"])
-                    node.call("CLIENT", *command)
+                if who == "unblock" and "b" in client["flags"]:
+                    node.call("CLIENT", "UNBLOCK", client["id"], "ERROR")
+                if who == "waiters" and set("bP") & set(client["flags"]):
+                    node.call("CLIENT", "KILL", "ID", client["id"])
 
     def _do_server(self, step: dict[str, Any]) -> None:
         node, action = self.servers.nodes[step.get("node", 0)], step["action"]
@@ -283,7 +305,7 @@ class Player:
         self.servers.demote()
 
     def _do_move_slot(self, step: dict[str, Any]) -> None:
-        self.servers.move_slot(step["key"])
+        self.servers.move_slot(step["key"], step.get("to"), step.get("half", False))
 
     def _do_acl(self, step: dict[str, Any]) -> None:
         for node in self.servers.nodes:

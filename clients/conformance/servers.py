@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,10 @@ def free_port() -> int:
                 return port
             except OSError:
                 continue
+
+
+class NotHere(Exception):
+    """A scenario needs what this machine does not have."""
 
 
 class Server:
@@ -95,6 +100,17 @@ class Server:
                 if attempt:
                     raise
 
+    def call_beside(self, *arguments: Any) -> None:
+        """Not waited for, over a connection of its own."""
+
+        def call() -> None:
+            try:
+                Connection(self.port, timeout=60).call(*arguments)
+            except (OSError, ServerError):
+                pass  # a script that was killed says so
+
+        threading.Thread(target=call, daemon=True).start()
+
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -124,11 +140,34 @@ class Server:
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
+class Tls:
+    """A second port of a server, with a certificate that signs itself."""
+
+    def __init__(self) -> None:
+        if shutil.which("openssl") is None:
+            raise NotHere("openssl")
+        self._directory = tempfile.mkdtemp(prefix="corral-conformance-")
+        self.certificate = str(Path(self._directory, "certificate.pem"))
+        key, port = str(Path(self._directory, "key.pem")), free_port()
+        asked = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+        subprocess.run([*asked, *named, "-keyout", key, "-out", self.certificate], check=True, capture_output=True)
+        files = ["--tls-cert-file", self.certificate, "--tls-key-file", key, "--tls-ca-cert-file", self.certificate]
+        self.options = ["--tls-port", str(port), *files, "--tls-auth-clients", "no"]
+        self.url = f"rediss://127.0.0.1:{port}"
+
+    def remove(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
 class Servers:
     """One topology, and what a driver is told of it."""
 
-    def __init__(self, topology: str, module: bool, settings: dict[str, str]) -> None:
-        self.topology = topology
+    def __init__(
+        self, topology: str, module: bool, settings: dict[str, str], spare: bool = False, tls: bool = False
+    ) -> None:
+        self.topology, self._spare = topology, spare
+        self._tls = Tls() if tls else None
         self.nodes: list[Server] = []
         self.sentinel: Server | None = None
         options = [
@@ -146,7 +185,7 @@ class Servers:
 
     def _build(self, options: list[str], module: bool) -> None:
         if self.topology == "standalone":
-            self.nodes = [Server(*options, module=module)]
+            self.nodes = [self._with_tls(options, module) if self._tls else Server(*options, module=module)]
         elif self.topology in ("replica", "sentinel"):
             master = Server(*options, module=module)
             self.nodes = [master]
@@ -163,6 +202,15 @@ class Servers:
         else:
             raise ValueError(f"no topology {self.topology!r}")
 
+    def _with_tls(self, options: list[str], module: bool) -> Server:
+        assert self._tls is not None
+        try:
+            return Server(*options, *self._tls.options, module=module)
+        except RuntimeError as error:
+            if "tls" not in str(error).lower():
+                raise
+            raise NotHere(f"TLS in {SERVER}") from error
+
     def _sentinel_is_ready(self) -> bool:
         assert self.sentinel is not None
         rows = self.sentinel.call("SENTINEL", "replicas", SERVICE)
@@ -170,14 +218,15 @@ class Servers:
         return len(rows) == 1 and rows[0]["master-link-status"] == "ok"
 
     def _build_cluster(self, options: list[str], module: bool) -> None:
-        for _ in range(3):
+        for _ in range(4 if self._spare else 3):
             bus = free_port()
             cluster = ["--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-node-timeout", "6000"]
             self.nodes.append(Server(*options, *cluster, module=module))
             self.nodes[-1].bus = bus  # type: ignore[attr-defined]
         bounds = [0, 5461, 10923, 16384]
         for number, node in enumerate(self.nodes):
-            node.call("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            if number < 3:
+                node.call("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
             node.call("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             if number:
                 first = self.nodes[0]
@@ -229,10 +278,11 @@ class Servers:
         credentials = f"{user}@" if user else ""
         return {
             "topology": self.topology,
-            "url": f"redis://{credentials}127.0.0.1:{self.nodes[0].port}",
+            "url": self._tls.url if self._tls else f"redis://{credentials}127.0.0.1:{self.nodes[0].port}",
             "nodes": [f"127.0.0.1:{node.port}" for node in self.nodes],
             "sentinels": [f"127.0.0.1:{self.sentinel.port}"] if self.sentinel else [],
             "service": SERVICE,
+            **({"ca": self._tls.certificate} if self._tls else {}),
         }
 
     # --- What is done to them ---
@@ -251,18 +301,22 @@ class Servers:
             )
         until("the old master is a replica", lambda: first.info("replication")["role"] == "slave", 40)
 
-    def move_slot(self, key: str) -> None:
-        """As redis-cli does it: key by key, while the slot is open on both sides."""
+    def move_slot(self, key: str, to: int | None, half: bool) -> None:
+        """As redis-cli does it: key by key, while the slot is open on both sides; half way, it is left open."""
         slot, source = slot_of(key), self.of_key(key)
-        target = self.nodes[(self.nodes.index(source) + 1) % len(self.nodes)]
+        target = self.nodes[(self.nodes.index(source) + 1) % 3 if to is None else to]
         names = {node: node.call("CLUSTER", "MYID") for node in self.nodes}
         target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
         source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
         while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, 100):
             source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        if half:
+            return
         for node in (target, source, *self.nodes):
             node.call("CLUSTER", "SETSLOT", slot, "NODE", names[target])
 
     def remove(self) -> None:
+        if self._tls is not None:
+            self._tls.remove()
         for server in [*self.nodes, *([self.sentinel] if self.sentinel else [])]:
             server.remove()

@@ -25,7 +25,9 @@ impl Command for Apply {
         complexity: c"O(1)",
         since: FIRST,
         tips: c"",
-        args: &[KEY_ARG, Arg::new(c"header", Kind::String), Arg { optional: true, ..Arg::new(c"value", Kind::String) }],
+        args: || {
+            vec![KEY_ARG, Arg::new(c"header", Kind::String), Arg { optional: true, ..Arg::new(c"value", Kind::String) }]
+        },
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
@@ -37,10 +39,11 @@ impl Command for Apply {
         }
         let (name, header) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
         let value = args.get(2);
-        let effect = codec::decode_effect(header).map_err(|malformed| Error::Malformed(malformed.to_string()))?;
+        let effect =
+            codec::decode_effect(header).map_err(|malformed| Error::Malformed { why: malformed.to_string() })?;
         let carries = matches!(&effect, Effect::Entry(header) if header.value == ValuePart::Carried);
         if carries != value.is_some() || args.len() > 3 {
-            return Err(Error::Malformed("the header and the arguments do not agree on a value".to_owned()));
+            return Err(Error::Malformed { why: "the header and the arguments do not agree on a value".to_owned() });
         }
         match effect {
             Effect::Entry(header) => keyspace::apply(context, name, header, value),

@@ -1,12 +1,13 @@
 //! `CACHE.FAULT place [PASSES count] [STRIKES count]`, in builds with the feature `faults`.
 
 use corral_core::error::Error;
+use corral_core::options::{CommandOption, Takes};
 use corral_core::words::{Once, Words};
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Arg, Kind};
 use corral_server::{faults, Argv, Context};
 
-use super::{error, FIRST};
+use super::{error, with_options, FIRST};
 
 pub struct Fault;
 
@@ -23,21 +24,17 @@ impl Command for Fault {
         complexity: c"O(1)",
         since: FIRST,
         tips: c"",
-        args: &[
-            Arg::new(c"place", Kind::String),
-            Arg::option(c"PASSES", c"count", Kind::Integer),
-            Arg::option(c"STRIKES", c"count", Kind::Integer),
-        ],
+        args: || with_options(vec![Arg::new(c"place", Kind::String)], &OPTIONS),
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
-        let mut words = Words::new(args.from(1), "PASSES, STRIKES");
-        let (mut passes, mut strikes) = (Once::new("PASSES"), Once::new("STRIKES"));
+        let mut words = Words::new(args.from(1), &OPTIONS);
+        let (mut passes, mut strikes) = (Once::new(&PASSES), Once::new(&STRIKES));
         while let Some(word) = words.option() {
             if passes.is(word) {
-                passes.set(words.number("PASSES", 0..=u64::MAX, "")?)?;
+                passes.set(words.number(&PASSES)?)?;
             } else if strikes.is(word) {
-                strikes.set(words.number("STRIKES", 0..=u64::MAX, "")?)?;
+                strikes.set(words.number(&STRIKES)?)?;
             } else {
                 return Err(words.unknown(word));
             }
@@ -47,3 +44,8 @@ impl Command for Fault {
         Ok(())
     }
 }
+
+const PASSES: CommandOption = CommandOption::new(c"PASSES", c"count", ANY);
+const STRIKES: CommandOption = CommandOption::new(c"STRIKES", c"count", ANY);
+static OPTIONS: [CommandOption; 2] = [PASSES, STRIKES];
+const ANY: Takes = Takes::Number { least: 0, most: u64::MAX, unit: "" };

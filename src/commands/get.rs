@@ -30,7 +30,7 @@ impl Command for Get {
         complexity: c"O(1)",
         since: FIRST,
         tips: c"",
-        args: &[KEY_ARG],
+        args: || vec![KEY_ARG],
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

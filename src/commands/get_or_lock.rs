@@ -7,18 +7,16 @@ use corral_core::entry::Entry;
 use corral_core::error::Error;
 use corral_core::node::rooms::WaiterId;
 use corral_core::node::Reply;
+use corral_core::options;
 use corral_core::request::{Caller, Form, Options, Request};
 use corral_core::tag::TagFloor;
 use corral_core::time::UnixMs;
 use corral_server::command::{Command, Keys, Spec};
-use corral_server::command_info::{Access, Arg, Kind};
+use corral_server::command_info::Access;
 use corral_server::{blocked, clock, cluster, Argv, Context, KeyName, OpenKey};
 use lazy_static::lazy_static;
 
-use super::{
-    absent, error, EARLY_ARG, FIRST, FORCE_ARG, GROUP_ARG, KEY_ARG, LEASE_ARG, NOSTALE_ARG, NOTIFY_ARG, ONCE_ARG,
-    TIED_ARG,
-};
+use super::{absent, error, with_options, FIRST, KEY_ARG};
 use crate::module::Corral;
 use crate::{keyspace, memory, parked, reply, resets, settings};
 
@@ -42,18 +40,7 @@ impl Command for GetOrLock {
         complexity: c"O(1)",
         since: FIRST,
         tips: c"",
-        args: &[
-            KEY_ARG,
-            LEASE_ARG,
-            Arg::option(c"BLOCK", c"milliseconds", Kind::Integer),
-            NOSTALE_ARG,
-            FORCE_ARG,
-            EARLY_ARG,
-            TIED_ARG,
-            NOTIFY_ARG,
-            GROUP_ARG,
-            ONCE_ARG,
-        ],
+        args: || with_options(vec![KEY_ARG], &options::GET_OR_LOCK),
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use corral_core::answer::{or_never, until};
 use corral_core::entry::Entry;
 use corral_core::error::Error;
+use corral_core::fields;
 use corral_core::lease::Lease;
 use corral_core::node::report::Audience;
 use corral_core::policy::DEFAULT;
@@ -30,7 +31,7 @@ impl Command for Info {
         complexity: c"O(1)",
         since: FIRST,
         tips: c"nondeterministic_output",
-        args: &[KEY_ARG],
+        args: || vec![KEY_ARG],
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
@@ -86,58 +87,58 @@ fn describe(
             (entry.peek(clock).state().word(), fresh_ms)
         }
     };
-    context.reply_map(17);
-    context.reply_word(c"state");
+    context.reply_map(fields::OF_KEY.len());
+    context.reply_word(fields::STATE.name);
     context.reply_bytes(state.as_bytes());
-    context.reply_word(c"value-bytes");
+    context.reply_word(fields::VALUE_BYTES.name);
     context.reply_count(value_bytes as u64);
-    context.reply_word(c"fresh-ms");
+    context.reply_word(fields::FRESH_MS.name);
     context.reply_number(fresh_ms);
-    context.reply_word(c"swr-ms");
+    context.reply_word(fields::SWR_MS.name);
     context.reply_count(windows.swr_ms);
-    context.reply_word(c"sie-ms");
+    context.reply_word(fields::SIE_MS.name);
     context.reply_count(windows.sie_ms);
-    context.reply_word(c"build-ms");
+    context.reply_word(fields::BUILD_MS.name);
     context.reply_count(u64::from(entry.build_ms()));
-    context.reply_word(c"fills");
+    context.reply_word(fields::FILLS.name);
     context.reply_count(u64::from(entry.fills()));
-    context.reply_word(c"tags");
+    context.reply_word(fields::TAGS.name);
     let tags = entry.tagged().map_or(&[][..], |tagged| &tagged.tags);
     context.reply_array(tags.len());
     tags.iter().for_each(|tag| context.reply_bytes(tag.name()));
-    context.reply_word(c"version");
+    context.reply_word(fields::VERSION.name);
     optional(context, entry.version());
-    context.reply_word(c"floor");
+    context.reply_word(fields::FLOOR.name);
     optional(context, entry.floor(now).map(|floor| floor.version));
-    context.reply_word(c"group");
+    context.reply_word(fields::GROUP.name);
     match entry.live_lease(clock) {
         None => context.reply_null(),
         Some(lease) => context.reply_bytes(lease.group().map_or(DEFAULT, |group| group)),
     }
-    context.reply_word(c"lease");
+    context.reply_word(fields::LEASE.name);
     match entry.live_lease(clock) {
         None => context.reply_null(),
         Some(lease) => {
-            context.reply_map(5);
+            context.reply_map(fields::OF_LEASE.len());
             token_and_times(context, lease, now);
-            context.reply_word(c"tied");
+            context.reply_word(fields::TIED.name);
             context.reply_count(u64::from(lease.is_tied));
-            context.reply_word(c"holder");
+            context.reply_word(fields::HOLDER.name);
             self::holder(context, holder);
         }
     }
-    context.reply_word(c"waiters");
+    context.reply_word(fields::WAITERS.name);
     context.reply_count(u64::from(audience.waiters));
-    context.reply_word(c"listeners");
+    context.reply_word(fields::LISTENERS.name);
     context.reply_count(u64::from(audience.listeners));
-    context.reply_word(c"last-failure");
+    context.reply_word(fields::LAST_FAILURE.name);
     match entry.failure() {
         Some(failure) => context.reply_bytes(&failure.message),
         None => context.reply_null(),
     }
-    context.reply_word(c"failures-in-a-row");
+    context.reply_word(fields::FAILURES_IN_A_ROW.name);
     context.reply_count(u64::from(entry.failures_in_a_row()));
-    context.reply_word(c"backoff-ms");
+    context.reply_word(fields::BACKOFF_MS.name);
     context.reply_count(entry.backing_off(now).map_or(0, |failure| now.until(failure.until)));
 }
 
@@ -150,11 +151,11 @@ fn optional(context: &Context, number: Option<u64>) {
 
 /// Three pairs of a map: a lease's token, its age and the ms left.
 pub fn token_and_times(context: &Context, lease: &Lease, now: UnixMs) {
-    context.reply_word(c"token");
+    context.reply_word(fields::TOKEN.name);
     context.reply_count(lease.token.get());
-    context.reply_word(c"age-ms");
+    context.reply_word(fields::AGE_MS.name);
     context.reply_count(lease.granted_at.until(now));
-    context.reply_word(c"left-ms");
+    context.reply_word(fields::LEFT_MS.name);
     context.reply_count(now.until(lease.deadline));
 }
 
@@ -170,11 +171,11 @@ pub fn holder(context: &Context, id: Option<u64>) {
         return;
     };
     let name = context.client_name(id).unwrap_or_default();
-    context.reply_map(3);
-    context.reply_word(c"id");
+    context.reply_map(fields::OF_HOLDER.len());
+    context.reply_word(fields::ID.name);
     context.reply_count(id);
-    context.reply_word(c"name");
+    context.reply_word(fields::NAME.name);
     context.reply_bytes(&name);
-    context.reply_word(c"addr");
+    context.reply_word(fields::ADDR.name);
     context.reply_bytes(address.as_bytes());
 }

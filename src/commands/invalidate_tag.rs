@@ -2,12 +2,13 @@
 
 use corral_core::error::Error;
 use corral_core::node::Word;
+use corral_core::options;
 use corral_core::request::invalidate_tag;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Arg, Kind};
 use corral_server::{Argv, Context};
 
-use super::{error, SECOND, SWR_ARG};
+use super::{error, with_options, SECOND};
 use crate::{keyspace, memory, scheduler};
 
 pub struct InvalidateTag;
@@ -25,7 +26,12 @@ impl Command for InvalidateTag {
         complexity: c"O(N) where N is the number of tags named, however many entries have them",
         since: SECOND,
         tips: c"request_policy:all_shards response_policy:all_succeeded",
-        args: &[Arg::new(c"count", Kind::Integer), Arg::many(c"tag", Kind::String), SWR_ARG],
+        args: || {
+            with_options(
+                vec![Arg::new(c"count", Kind::Integer), Arg::many(c"tag", Kind::String)],
+                &options::INVALIDATE_TAG,
+            )
+        },
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

@@ -1,16 +1,17 @@
 //! `CACHE.LEASES [COUNT n] [MINAGE ms] [GROUP name]`
 
 use corral_core::error::Error;
+use corral_core::fields;
 use corral_core::lease::Lease;
 use corral_core::node::report::LeaseReport;
+use corral_core::options;
 use corral_core::request::LeasesWanted;
 use corral_core::time::{Clock, UnixMs};
 use corral_server::command::{Command, Keys, Spec};
-use corral_server::command_info::{Arg, Kind};
 use corral_server::{Argv, Context, OpenKey};
 
 use super::info::{holder, token_and_times};
-use super::{error, FIRST, GROUP_ARG};
+use super::{error, with_options, FIRST};
 use crate::memory;
 use crate::module::Corral;
 
@@ -29,11 +30,7 @@ impl Command for Leases {
         complexity: c"O(N) where N is the number of leases returned",
         since: FIRST,
         tips: c"nondeterministic_output request_policy:all_nodes response_policy:special",
-        args: &[
-            Arg::option(c"COUNT", c"count", Kind::Integer),
-            Arg::option(c"MINAGE", c"milliseconds", Kind::Integer),
-            GROUP_ARG,
-        ],
+        args: || with_options(vec![], &options::LEASES),
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
@@ -64,16 +61,16 @@ fn look(context: &Context, report: LeaseReport, now: UnixMs) -> Option<(LeaseRep
 }
 
 fn describe(context: &Context, report: &LeaseReport, lease: &Lease, now: UnixMs) {
-    context.reply_map(8);
-    context.reply_word(c"key");
+    context.reply_map(fields::OF_LISTED_LEASE.len());
+    context.reply_word(fields::KEY.name);
     context.reply_bytes(&report.name);
-    context.reply_word(c"db");
+    context.reply_word(fields::DB.name);
     context.reply_count(u64::from(report.db));
     token_and_times(context, lease, now);
-    context.reply_word(c"waiters");
+    context.reply_word(fields::WAITERS.name);
     context.reply_count(u64::from(report.waiters));
-    context.reply_word(c"holder");
+    context.reply_word(fields::HOLDER.name);
     holder(context, Some(report.holder));
-    context.reply_word(c"group");
+    context.reply_word(fields::GROUP.name);
     context.reply_bytes(&report.group);
 }

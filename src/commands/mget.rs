@@ -25,7 +25,7 @@ impl Command for MGet {
         complexity: c"O(N) where N is the number of keys",
         since: SECOND,
         tips: c"request_policy:multi_shard",
-        args: &[Arg::many(c"key", Kind::Key)],
+        args: || vec![Arg::many(c"key", Kind::Key)],
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use corral_core::answer::Answer;
 use corral_core::error::Error;
 use corral_core::node::Reply;
+use corral_core::options;
 use corral_core::request::{Form, Options};
 use corral_core::words::number;
 use corral_server::command::{Command, Keys, Spec};
@@ -10,9 +11,7 @@ use corral_server::command_info::{Access, Arg, Kind};
 use corral_server::{Argv, Context, Holds, KeyName, OpenKey};
 
 use super::get_or_lock::{ask, check, hit, kept_hit};
-use super::{
-    absent, error, EARLY_ARG, FIRST, FORCE_ARG, GROUP_ARG, LEASE_ARG, NOSTALE_ARG, NOTIFY_ARG, ONCE_ARG, TIED_ARG,
-};
+use super::{absent, error, with_options, FIRST};
 use crate::module::Corral;
 use crate::{reply, settings};
 
@@ -32,18 +31,12 @@ impl Command for MGetOrLock {
         complexity: c"O(N) where N is the number of keys",
         since: FIRST,
         tips: c"",
-        args: &[
-            Arg::new(c"numkeys", Kind::Integer),
-            Arg::many(c"key", Kind::Key),
-            LEASE_ARG,
-            NOSTALE_ARG,
-            FORCE_ARG,
-            EARLY_ARG,
-            TIED_ARG,
-            NOTIFY_ARG,
-            GROUP_ARG,
-            ONCE_ARG,
-        ],
+        args: || {
+            with_options(
+                vec![Arg::new(c"numkeys", Kind::Integer), Arg::many(c"key", Kind::Key)],
+                &options::MGET_OR_LOCK,
+            )
+        },
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 
+use corral_core::options::{CommandOption, Takes};
 use corral_server::command_info::{Arg, Kind};
 
 pub mod apply;
@@ -60,35 +61,30 @@ pub const SECOND: &CStr = c"0.2.0";
 pub const KEY_ARG: Arg = Arg::new(c"key", Kind::Key);
 pub const TOKEN_ARG: Arg = Arg::new(c"token", Kind::Integer);
 pub const VALUE_ARG: Arg = Arg::new(c"value", Kind::String);
-pub const LEASE_ARG: Arg = Arg::option(c"LEASE", c"milliseconds", Kind::Integer);
-pub const NOSTALE_ARG: Arg = Arg::flag(c"NOSTALE", c"no-stale");
-pub const FORCE_ARG: Arg = Arg::flag(c"FORCE", c"force");
-pub const EARLY_ARG: Arg = Arg::option(c"EARLY", c"beta", Kind::Double);
-pub const TIED_ARG: Arg = Arg::flag(c"TIED", c"tied");
-pub const NOTIFY_ARG: Arg = Arg::flag(c"NOTIFY", c"notify");
-pub const GROUP_ARG: Arg = Arg::option(c"GROUP", c"name", Kind::String);
-pub const ONCE_ARG: Arg = Arg::option(c"ONCE", c"milliseconds", Kind::Integer);
-/// The four ways to say when the value becomes stale. At most one is given.
-pub const SOFT_ARG: Arg = Arg::one_of(
-    c"soft-deadline",
-    &[
-        Arg::option(c"EX", c"seconds", Kind::Integer),
-        Arg::option(c"PX", c"milliseconds", Kind::Integer),
-        Arg::option(c"EXAT", c"unix-time-seconds", Kind::UnixTime),
-        Arg::option(c"PXAT", c"unix-time-milliseconds", Kind::UnixTime),
-    ],
-);
-pub const SWR_ARG: Arg = Arg::option(c"SWR", c"stale-while-revalidate-milliseconds", Kind::Integer);
-pub const SIE_ARG: Arg = Arg::option(c"SIE", c"stale-if-error-milliseconds", Kind::Integer);
-pub const JITTER_ARG: Arg = Arg::option(c"JITTER", c"percent", Kind::Integer);
-pub const TAGS_ARG: Arg = Arg {
-    name: c"tags",
-    kind: Kind::Block(&[Arg::new(c"count", Kind::Integer), Arg::many(c"tag", Kind::String)]),
-    token: Some(c"TAGS"),
-    optional: true,
-    multiple: false,
-};
-pub const VERSION_ARG: Arg = Arg::option(c"VERSION", c"version", Kind::Integer);
+
+/// A command's own arguments, and its options as the core defines them.
+pub fn with_options(first: Vec<Arg>, options: &[CommandOption]) -> Vec<Arg> {
+    let (soft, others): (Vec<_>, Vec<_>) = options.iter().partition(|option| option.is_soft_deadline());
+    // They exclude each other. Where there is one alone it is not a value's.
+    let soft = match soft.len() {
+        0 | 1 => soft.into_iter().map(documented).collect(),
+        _ => vec![Arg::one_of(c"soft-deadline", soft.into_iter().map(documented).collect())],
+    };
+    first.into_iter().chain(soft).chain(others.into_iter().map(documented)).collect()
+}
+
+fn documented(option: &CommandOption) -> Arg {
+    let kind = match option.takes {
+        Takes::Nothing => Kind::Flag,
+        Takes::Number { .. } | Takes::Lease => Kind::Integer,
+        Takes::Moment { .. } => Kind::UnixTime,
+        Takes::Decimal { .. } => Kind::Double,
+        Takes::Group => Kind::String,
+        Takes::Tags => Kind::Block(vec![Arg::new(c"count", Kind::Integer), Arg::many(c"tag", Kind::String)]),
+        Takes::OneOf(words) => Kind::OneOf(words.iter().map(|word| Arg::flag(word.token, word.name)).collect()),
+    };
+    Arg::option(option.token, option.name, kind)
+}
 
 /// The error and its sentence, the same for every command.
 macro_rules! error {

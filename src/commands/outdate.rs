@@ -1,13 +1,13 @@
 //! `CACHE.OUTDATE key version [PX ms]`
 
 use corral_core::error::Error;
+use corral_core::options;
 use corral_core::request::{only_option, version, Request};
-use corral_core::time::MAX_MS;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg, Kind};
 use corral_server::{Argv, Context};
 
-use super::{absent, error, KEY_ARG, SECOND};
+use super::{absent, error, with_options, KEY_ARG, SECOND};
 use crate::{keyspace, reply};
 
 pub struct Outdate;
@@ -25,13 +25,13 @@ impl Command for Outdate {
         complexity: c"O(1)",
         since: SECOND,
         tips: c"",
-        args: &[KEY_ARG, Arg::new(c"version", Kind::Integer), Arg::option(c"PX", c"milliseconds", Kind::Integer)],
+        args: || with_options(vec![KEY_ARG, Arg::new(c"version", Kind::Integer)], &options::OUTDATE),
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
         let name = args.key(0).map_err(absent)?;
         let version = version(args.word(1).map_err(absent)?)?;
-        let floor_ms = only_option(args.from(2), "PX", 1..=MAX_MS)?;
+        let floor_ms = only_option(args.from(2), &options::OUTDATE)?;
         let told = keyspace::step(context, name, &Request::Outdate { version, floor_ms });
         reply::reply(context, told, name)
     }

@@ -27,7 +27,7 @@ impl Command for Probe {
         complexity: c"O(1)",
         since: SECOND,
         tips: c"",
-        args: &[KEY_ARG],
+        args: || vec![KEY_ARG],
     };
 
     fn run(context: &Context, _args: Argv) -> Result<(), Error> {

@@ -27,7 +27,7 @@ impl Command for Release {
         complexity: c"O(1)",
         since: FIRST,
         tips: c"",
-        args: &[KEY_ARG, TOKEN_ARG],
+        args: || vec![KEY_ARG, TOKEN_ARG],
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

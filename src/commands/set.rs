@@ -2,12 +2,13 @@
 //! [TAGS n tag [tag ...]] [VERSION n] [NX]`
 
 use corral_core::error::Error;
+use corral_core::options;
 use corral_core::request::{Labelled, Labels, Request};
 use corral_server::command::{Command, Keys, Spec};
-use corral_server::command_info::{Access, Arg};
+use corral_server::command_info::Access;
 use corral_server::{Argv, Context};
 
-use super::{absent, error, FIRST, JITTER_ARG, KEY_ARG, SIE_ARG, SOFT_ARG, SWR_ARG, TAGS_ARG, VALUE_ARG, VERSION_ARG};
+use super::{absent, error, with_options, FIRST, KEY_ARG, VALUE_ARG};
 use crate::{keyspace, reply};
 
 pub struct Set;
@@ -25,17 +26,7 @@ impl Command for Set {
         complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
         since: FIRST,
         tips: c"",
-        args: &[
-            KEY_ARG,
-            VALUE_ARG,
-            SOFT_ARG,
-            SWR_ARG,
-            SIE_ARG,
-            JITTER_ARG,
-            TAGS_ARG,
-            VERSION_ARG,
-            Arg::flag(c"NX", c"nx"),
-        ],
+        args: || with_options(vec![KEY_ARG, VALUE_ARG], &options::SET),
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

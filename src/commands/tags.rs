@@ -24,7 +24,7 @@ impl Command for Tags {
         complexity: c"O(N) where N is the number of tags named",
         since: SECOND,
         tips: c"request_policy:all_shards response_policy:special",
-        args: &[Arg::many(c"tag", Kind::String)],
+        args: || vec![Arg::many(c"tag", Kind::String)],
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

@@ -1,13 +1,14 @@
 //! `CACHE.TOP [COUNT n] [BY wait|build|grants|saved]`
 
 use corral_core::error::Error;
+use corral_core::fields;
 use corral_core::node::top::Costs;
+use corral_core::options;
 use corral_core::request::TopWanted;
 use corral_server::command::{Command, Keys, Spec};
-use corral_server::command_info::{Arg, Kind};
 use corral_server::{Argv, Context};
 
-use super::{error, SECOND};
+use super::{error, with_options, SECOND};
 use crate::memory;
 
 pub struct Top;
@@ -25,21 +26,7 @@ impl Command for Top {
         complexity: c"O(1): of the thousand keys that are kept",
         since: SECOND,
         tips: c"nondeterministic_output request_policy:all_nodes response_policy:special",
-        args: &[
-            Arg::option(c"COUNT", c"count", Kind::Integer),
-            Arg {
-                name: c"by",
-                kind: Kind::OneOf(&[
-                    Arg::flag(c"WAIT", c"wait"),
-                    Arg::flag(c"BUILD", c"build"),
-                    Arg::flag(c"GRANTS", c"grants"),
-                    Arg::flag(c"SAVED", c"saved"),
-                ]),
-                token: Some(c"BY"),
-                optional: true,
-                multiple: false,
-            },
-        ],
+        args: || with_options(vec![], &options::TOP),
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
@@ -47,18 +34,18 @@ impl Command for Top {
         let dearest: Vec<Costs> = memory::with(|memory| memory.node.top(wanted).into_iter().cloned().collect());
         context.reply_array(dearest.len());
         for costs in &dearest {
-            context.reply_map(6);
-            context.reply_word(c"key");
+            context.reply_map(fields::OF_TOP.len());
+            context.reply_word(fields::KEY.name);
             context.reply_bytes(&costs.name);
-            context.reply_word(c"db");
+            context.reply_word(fields::DB.name);
             context.reply_count(u64::from(costs.db));
-            context.reply_word(c"wait-ms");
+            context.reply_word(fields::WAIT_MS.name);
             context.reply_count(costs.wait_ms);
-            context.reply_word(c"build-ms");
+            context.reply_word(fields::BUILDS_MS.name);
             context.reply_count(costs.build_ms);
-            context.reply_word(c"grants");
+            context.reply_word(fields::GRANTS.name);
             context.reply_count(costs.grants);
-            context.reply_word(c"saved");
+            context.reply_word(fields::SAVED.name);
             context.reply_count(costs.saved);
         }
         Ok(())

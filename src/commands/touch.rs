@@ -2,6 +2,7 @@
 //! [TAGS n tag [tag ...]] [VERSION n]`
 
 use corral_core::error::Error;
+use corral_core::options;
 use corral_core::request::{Labelled, Labels, Request};
 use corral_core::words::token;
 use corral_server::command::{Command, Keys, Spec};
@@ -10,7 +11,7 @@ use corral_server::{Argv, Context};
 
 use super::fill::HOLDER_FLAGS;
 use super::get_or_lock::read_only;
-use super::{absent, error, FIRST, JITTER_ARG, KEY_ARG, SIE_ARG, SOFT_ARG, SWR_ARG, TAGS_ARG, TOKEN_ARG, VERSION_ARG};
+use super::{absent, error, with_options, FIRST, KEY_ARG, TOKEN_ARG};
 use crate::{keyspace, reply};
 
 pub struct Touch;
@@ -28,7 +29,7 @@ impl Command for Touch {
         complexity: c"O(1), and O(N) for the N waiters woken over the next turns of the event loop",
         since: FIRST,
         tips: c"",
-        args: &[KEY_ARG, TOKEN_ARG, SOFT_ARG, SWR_ARG, SIE_ARG, JITTER_ARG, TAGS_ARG, VERSION_ARG],
+        args: || with_options(vec![KEY_ARG, TOKEN_ARG], &options::LABELS),
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {

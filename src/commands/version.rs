@@ -27,7 +27,7 @@ impl Command for Version {
         complexity: c"O(1)",
         since: SECOND,
         tips: c"",
-        args: &[],
+        args: Vec::new,
     };
 
     fn run(context: &Context, _args: Argv) -> Result<(), Error> {

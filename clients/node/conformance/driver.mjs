@@ -38,23 +38,25 @@ function address(text) {
 }
 
 const clients = {
-  'node-redis'({ topology, url, nodes, sentinels, service, resp }) {
+  'node-redis'({ topology, url, ca, nodes, sentinels, service, resp }) {
     const RESP = resp
+    const socket = ca && { tls: true, ca: readFileSync(ca) }
     const { username, password } = new URL(url)
     const login = username ? { username, password } : {}
     const made = topology === 'cluster' ? createCluster({ rootNodes: nodes.map(address).map((socket) => ({ socket })), RESP, defaults: login })
       : topology === 'sentinel' ? createSentinel({ name: service, sentinelRootNodes: sentinels.map(address), RESP, nodeClientOptions: login })
-        : createClient({ url, RESP })
+        : createClient({ url, RESP, socket })
     return made.on('error', () => {})
   },
-  ioredis({ topology, url, nodes, sentinels, service, resp }) {
+  ioredis({ topology, url, ca, nodes, sentinels, service, resp }) {
     const protocol = resp
+    const tls = ca && { tls: { ca: readFileSync(ca) } }
     const { username, password } = new URL(url)
     const login = username ? { username, password } : {}
     const lazyConnect = true
     const made = topology === 'cluster' ? new Cluster(nodes.map(address), { lazyConnect, redisOptions: { protocol, ...login } })
       : topology === 'sentinel' ? new Redis({ sentinels: sentinels.map(address), name: service, lazyConnect, protocol, ...login })
-        : new Redis(url, { lazyConnect, protocol })
+        : new Redis(url, { lazyConnect, protocol, ...tls })
     return made.on('error', () => {})
   },
 }
@@ -113,7 +115,7 @@ function scripted(script, corral, keyOf, call) {
 const requests = {
   hello: () => ({
     language: 'node', library: `${library} ${version}`,
-    has: ['cluster', 'sentinel', 'resp3', 'concurrent', 'cancel', 'renew', 'background', 'local', 'unencodable', 'closures'],
+    has: ['cluster', 'sentinel', 'resp3', 'concurrent', 'cancel', 'renew', 'background', 'local', 'unencodable', 'closures', 'tls', 'error_text'],
   }),
   open(request) {
     const events = (seen[request.corral] = [])

@@ -1,7 +1,7 @@
 // Which library a client is of, and keys as it would send them.
 import { Usage } from './errors.js'
 import { ioredis, isIoRedis, load as loadIoRedis, type IoRedis } from './ioredis.js'
-import type { Argument, Library } from './link.js'
+import { isText, type Argument, type Library } from './link.js'
 import { isNodeRedis, load as loadNodeRedis, nodeRedis, type NodeRedis } from './node-redis.js'
 
 /** A client, cluster or Sentinel object of node-redis or ioredis, or the URL of a server. */
@@ -36,7 +36,5 @@ export function withPrefix(prefix: string, key: Argument): Argument {
 
 /** The same text for the same bytes, whether they were given as text or not. */
 export function idOf(key: Argument): string {
-  if (typeof key === 'string') return key
-  const text = key.toString()
-  return Buffer.from(text).equals(key) ? text : `bytes ${key.toString('hex')}`
+  return isText(key) ? key.toString() : `bytes ${(key as Buffer).toString('hex')}`
 }

@@ -3,7 +3,7 @@ import { Claim } from './claim.js'
 import { checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
 import { Builder, enclosing, refuseRecursion, type Build, type Built, type Job } from './build.js'
 import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, Unsupported, WaitTimeout } from './errors.js'
-import { Flight, type Parking, type Question } from './flight.js'
+import { Flight, type Common, type Keeping } from './flight.js'
 import { cachedFunction, type CachedFunction, type KeyOf } from './functions.js'
 import type { Lease } from './lease.js'
 import type { Argument } from './link.js'
@@ -24,13 +24,12 @@ export class Corral {
   readonly #client: Client
   readonly #defaults: Defaults
   readonly #flights = new Map<string, Flight>()
-  readonly #parking: Parking
   readonly #builder: Builder
   readonly #near: Near | undefined
   readonly #refreshing = new Set<Promise<unknown>>()
   readonly #usual: Plan
-  #servers: Promise<Servers> | undefined
-  #present: Servers | undefined
+  #connecting: Promise<Common> | undefined
+  #common: Common | undefined
   #module: Module | undefined
   #asking: Promise<Module> | undefined
 
@@ -39,7 +38,6 @@ export class Corral {
     this.#client = checkedClient(client)
     this.#defaults = checkedOptions(defaults, 'constructor')
     this.#usual = new Plan(this.#defaults)
-    this.#parking = { now: 0, most: defaults.maxWaiting ?? 1000 }
     this.#builder = new Builder(this, defaults, (event) => this.#tell(event), (message, error) => this.#log(message, error))
     this.#near = defaults.local ? new Near(defaults.local) : undefined
   }
@@ -81,7 +79,7 @@ export class Corral {
   /** Makes everything stale that carries one of the tags, on every server. With `swr: 0` no old value is served. */
   async invalidateTags(tags: string | readonly string[], { swr }: { swr?: number } = {}): Promise<void> {
     const list = typeof tags === 'string' ? [tags] : tags
-    const servers = await this.#connected()
+    const { servers } = await this.#connected()
     const cap = swr === undefined ? [] : ['SWR', milliseconds(swr, 0)]
     try {
       this.#forget(null)
@@ -95,14 +93,14 @@ export class Corral {
 
   /** Milliseconds since 1970 at which each tag was last invalidated on this key's master, 0 for never. */
   async tagged(tags: readonly string[], key: Argument): Promise<number[]> {
-    const servers = await this.#connected()
+    const { servers } = await this.#connected()
     const answer = await servers.call(withPrefix(servers.library.keyPrefix, key), ['CACHE.TAGS', ...tags]) as unknown[]
     return answer.map(Number)
   }
 
   /** Any other command on a key: `command('k', 'CACHE.INFO')`. Goes to the key's master and does not degrade. */
   async command(key: Argument, name: string, ...args: Argument[]): Promise<unknown> {
-    const servers = await this.#connected()
+    const { servers } = await this.#connected()
     const full = withPrefix(servers.library.keyPrefix, key)
     try {
       return await servers.call(full, [name, full, ...args])
@@ -116,7 +114,7 @@ export class Corral {
   /** What the server has, and what this user may not do. */
   async check(): Promise<Checked> {
     try {
-      return await report(await this.#connected(), `corral-check-${Math.random()}`)
+      return await report((await this.#connected()).servers, `corral-check-${Math.random()}`)
     } catch (error) {
       throw explained(error)
     }
@@ -125,7 +123,7 @@ export class Corral {
   /** Waits for refreshes under way and closes the connections. The client is yours to close. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#refreshing)
-    if (this.#servers) (await this.#servers).close()
+    if (this.#connecting) (await this.#connecting).servers.close()
   }
 
   /**
@@ -165,7 +163,7 @@ export class Corral {
     const deadline = began + plan.waitMs
     for (;;) {
       // Nothing is waited for but the answer, once the module is known: every promise costs a hit.
-      const entered = this.#module ? this.#entered(this.#present!, key, plan) : await this.#enter(key, plan)
+      const entered = this.#module ? this.#entered(this.#common!, key, plan) : await this.#enter(key, plan)
       const { id, copy, flight } = entered
       const outcome = flight ? await flight.join(deadline, options.signal) : undefined
       if (flight?.waited && outcome?.kind !== 'build') this.#tell({ type: 'waited', key: id, ms: performance.now() - began })
@@ -197,7 +195,7 @@ export class Corral {
           throw outcome.error
         case 'late':
           if (options.onTimeout === 'build') return await this.#builder.do(job)
-          throw new WaitTimeout(`waited ${options.wait ?? 10} s for somebody else's build of "${id}"${this.#whileBuilding()}`)
+          throw new WaitTimeout(`"${id}" was not there within ${options.wait ?? 10} s${this.#whileBuilding()}`)
         case 'again':
       }
     }
@@ -209,34 +207,28 @@ export class Corral {
   }
 
   async #enter(key: Argument, plan: Plan): Promise<Entered> {
-    const servers = await this.#connected()
-    this.#module ?? await this.#ask(servers, withPrefix(servers.library.keyPrefix, key))
-    return this.#entered(servers, key, plan)
+    const common = await this.#connected()
+    if (!this.#module) await this.#ask(common, withPrefix(common.servers.library.keyPrefix, key))
+    return this.#entered(common, key, plan)
   }
 
   // The copy in this process, or the key's flight, begun if there is none.
-  #entered(servers: Servers, key: Argument, plan: Plan): Entered {
-    const { options, words, leaseMs, force } = plan
-    const full = withPrefix(servers.library.keyPrefix, key)
+  #entered(common: Common, key: Argument, plan: Plan): Entered {
+    const { library } = common.servers
+    const full = withPrefix(library.keyPrefix, key)
     const id = idOf(full)
     refuseRecursion(this, id)
-    const copy = force ? undefined : this.#near?.get(id)
+    const copy = plan.force ? undefined : this.#near?.get(id)
     if (copy) return { id, copy }
-    const { has } = this.#module ?? {}
-    if (has && options.tags && !has.has('cache.fill tags')) throw this.#tooOld(undefined, 'tags')
+    if (plan.options.tags && this.#module && !this.#module.has.has('cache.fill tags')) throw this.#tooOld(undefined, 'tags')
     const name = plan.flightOf(id)
-    let flight = this.#flights.get(name)
-    if (!flight || flight.over) {
-      flight = new Flight(servers, {
-        key: full, options: words, leaseMs, readTimeoutMs: servers.settings.readTimeoutMs, force,
-        movesTies: has?.has('cache.renew tied') ?? true, ...(this.#near && this.#keeping(this.#near, id, options, servers.library.tracks)),
-      }, this.#parking, this.#flights, name)
-    }
-    return { id, flight }
+    const known = this.#flights.get(name)
+    if (known && !known.over) return { id, flight: known }
+    return { id, flight: new Flight(common, full, plan, name, this.#near && this.#keeping(this.#near, id, plan.options, library.tracks)) }
   }
 
   // How a hit becomes a copy in this process. Tags change what no push tells, so tagged copies are short-lived.
-  #keeping(near: Near, id: string, options: Options, tracks: boolean): Pick<Question, 'tracked' | 'keep'> {
+  #keeping(near: Near, id: string, options: Options, tracks: boolean): Keeping {
     const ticket = near.ask(id)
     return {
       tracked: tracks,
@@ -265,7 +257,7 @@ export class Corral {
   }
 
   async #toEach(keys: Argument[], command: (key: Argument) => Argument[]): Promise<void> {
-    const servers = await this.#connected()
+    const { servers } = await this.#connected()
     const failed = new Map<string, unknown>()
     await Promise.all(keys.map(async (key) => {
       const full = withPrefix(servers.library.keyPrefix, key)
@@ -291,17 +283,20 @@ export class Corral {
     else for (const name of flightsOf(id)) this.#flights.delete(name)
   }
 
-  async #ask(servers: Servers, key: Argument): Promise<Module | undefined> {
+  async #ask(common: Common, key: Argument): Promise<void> {
+    const { servers } = common
     try {
-      return this.#module = await (this.#asking ??= (async () => {
+      this.#module = await (this.#asking ??= (async () => {
         const module = await askModule(servers, key)
         const missing = await forbidden(servers, key, NEEDED)
         if (missing.length > 0) throw denial(missing)
+        common.movesTies = module.has.has('cache.renew tied')
+        common.notifies = module.has.has('cache.getorlock notify')
         return module
       })())
     } catch (error) {
       this.#asking = undefined
-      if (isOutage(error)) return undefined // the flight that follows sees it, too
+      if (isOutage(error)) return // the flight that follows sees it, too
       throw explained(error)
     }
   }
@@ -312,20 +307,21 @@ export class Corral {
       ? new Unsupported(`${what} need the second version of Corral's module, this server has version ${this.#module?.version}`, { cause: error }) : error
   }
 
-  async #connected(): Promise<Servers> {
-    return this.#present ??= await (this.#servers ??= this.#connect().catch((error: unknown) => {
-      this.#servers = undefined
+  async #connected(): Promise<Common> {
+    return this.#common ??= await (this.#connecting ??= this.#connect().catch((error: unknown) => {
+      this.#connecting = undefined
       throw error
     }))
   }
 
-  async #connect(): Promise<Servers> {
+  async #connect(): Promise<Common> {
     const near = this.#near
-    return new Servers(await libraryOf(this.#client), {
-      readTimeoutMs: (this.#defaults.readTimeout ?? 5) * 1000,
-      log: (message, error) => this.#log(message, error),
+    const log = (message: string, error?: unknown) => this.#log(message, error)
+    const servers = new Servers(await libraryOf(this.#client), {
+      readTimeoutMs: (this.#defaults.readTimeout ?? 5) * 1000, log,
       ...(near && { heard: (key: Buffer | null) => near.drop(key === null ? null : idOf(key)) }),
     })
+    return { servers, log, flights: this.#flights, parked: 0, mostParked: this.#defaults.maxWaiting ?? 1000, movesTies: true, notifies: false }
   }
 
   #plan<T>(options?: Options<T>, force = false): Plan<T> {

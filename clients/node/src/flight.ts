@@ -1,9 +1,11 @@
 // One flight for each key and process: callers of one key share one request, and so at most one parked connection.
 // Who is granted the lease is one of the callers, and builds with its own function.
+import type { Listening } from './ear.js'
 import { explained, isMoving, isOutage, Lost, ServerError } from './errors.js'
 import { Lease, type Held } from './lease.js'
-import type { Argument } from './link.js'
-import { pause, type Servers } from './servers.js'
+import { isText, type Argument } from './link.js'
+import type { Plan } from './plan.js'
+import { pause, type Server, type Servers } from './servers.js'
 
 /** What a flight tells a caller. */
 export type Outcome =
@@ -17,25 +19,26 @@ export type Outcome =
   | { kind: 'error'; error: unknown }
   | { kind: 'late' }
 
-/** How this flight asks. */
-export interface Question {
-  key: Argument
-  options: string[]
-  leaseMs: number
-  readTimeoutMs: number
-  force: boolean
+/** What all flights of a Corral have in common. */
+export interface Common {
+  readonly servers: Servers
+  readonly flights: Map<string, Flight>
+  /** How many connections of this process are parked, and may be. */
+  parked: number
+  readonly mostParked: number
   /** Whether a tie can be moved (CACHE.RENEW … TIED). If not, every question takes a connection of its own. */
   movesTies: boolean
-  /** Look by CACHE.GET first: CLIENT TRACKING tells only of what was read, and on the shared connection. */
-  tracked?: boolean
-  /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes; or that there was none. */
-  keep?: (bytes?: Buffer, freshMs?: number, tracked?: boolean) => void
+  /** Whether who waits can be told (GETORLOCK … NOTIFY). If not, he is parked. */
+  notifies: boolean
+  log(message: string, error?: unknown): void
 }
 
-/** How many connections of this process are parked, of all flights. */
-export interface Parking {
-  now: number
-  readonly most: number
+/** How a hit becomes a copy in this process. */
+export interface Keeping {
+  /** Look by CACHE.GET first: CLIENT TRACKING tells only of what was read, and on the shared connection. */
+  tracked: boolean
+  /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes; or that there was none. */
+  keep(bytes?: Buffer, freshMs?: number, tracked?: boolean): void
 }
 
 class Member {
@@ -85,6 +88,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 export class Flight {
   #members = new Set<Member>()
   #parked: Held | undefined
+  #heard: { by: Server; listening: Listening } | undefined
   #building = false
   #limited = false
   over = false
@@ -92,17 +96,12 @@ export class Flight {
   waited = false
 
   /** The first member joins in the same turn, before there can be an answer. */
-  constructor(readonly servers: Servers, readonly question: Question, readonly parking: Parking, readonly flights: Map<string, Flight>, readonly name: string) {
-    flights.set(name, this)
-    const { key, options, movesTies, tracked } = question
-    const answer = movesTies && !tracked ? servers.tryCall(key, ['CACHE.GETORLOCK', key, ...options]) : undefined
-    if (answer) answer.then((reply) => this.#begin(reply), (error: unknown) => this.#beginAfter(error))
-    else queueMicrotask(() => this.#begin())
-  }
-
-  #beginAfter(error: unknown): void {
-    this.servers.report(this.question.key, error)
-    this.#begin()
+  constructor(readonly common: Common, readonly key: Argument, readonly plan: Plan, readonly name: string, readonly keeping?: Keeping) {
+    common.flights.set(name, this)
+    const begin = (reply?: unknown) => this.#begin(reply)
+    const asked = common.movesTies && !keeping?.tracked
+      && common.servers.tryAsk(key, ['CACHE.GETORLOCK', key, ...briefly(plan.words)], begin, () => begin())
+    if (!asked) queueMicrotask(begin)
   }
 
   // A hit ends here: no timer was set for it, and no other promise made.
@@ -141,16 +140,18 @@ export class Flight {
     if (this.#building) return
     this.#finish()
     this.#parked?.connection.close()
+    this.#heard?.listening.end()
   }
 
   #finish(): void {
     this.over = true
-    this.question.keep?.()
-    if (this.flights.get(this.name) === this) this.flights.delete(this.name)
+    this.keeping?.keep()
+    const { flights } = this.common
+    if (flights.get(this.name) === this) flights.delete(this.name)
   }
 
   #hit(bytes: Buffer, freshMs: number, tracked: boolean): void {
-    this.question.keep?.(bytes, freshMs, tracked)
+    this.keeping?.keep(bytes, freshMs, tracked)
     this.settle({ kind: 'value', bytes, stale: false })
   }
 
@@ -160,88 +161,120 @@ export class Flight {
     } catch (error) {
       if (isOutage(error)) this.#give({ kind: 'build', outage: error })
       else this.settle({ kind: 'error', error: explained(error) })
+    } finally {
+      this.#heard?.listening.end()
     }
   }
 
   async #ask(first: unknown): Promise<void> {
-    const { key, tracked, force } = this.question
-    if (tracked && !force) {
-      const seen = parsed(await this.servers.call(key, ['CACHE.GET', key]))
+    if (this.keeping?.tracked && !this.plan.force) {
+      const seen = parsed(await this.common.servers.call(this.key, ['CACHE.GET', this.key]))
       if (seen.state === 'HIT') return this.#hit(seen.value!, seen.number, true)
     }
     let losses = 0
-    let park = false
+    let wait = false
     // An answer that came when all had left is looked at still: a grant in it has to be released.
     while (!this.over || first !== undefined) {
       let answer: Answer
       const began = performance.now()
       try {
         if (first !== undefined) answer = parsed(first)
-        else answer = await (park || !this.question.movesTies ? this.#askAlone(park) : this.#askShared())
+        else if (wait && this.#channel) answer = await this.#listen(this.#channel).catch((error) => this.#park(error))
+        else answer = await (wait || !this.common.movesTies ? this.#askAlone(wait) : this.#askShared())
         first = undefined
-        if (park) losses = 0
+        if (wait) losses = 0
       } catch (error) {
         if (this.over) return
-        if (error instanceof Lost && losses++ === 0) park = false
+        if (error instanceof Lost && losses++ === 0) wait = false
         else if (isMoving(error)) {
-          if (error.code === 'MOVED') this.servers.refreshSlots(0)
-          park = false
+          if (error.code === 'MOVED') this.common.servers.refreshSlots(0)
+          wait = false
           await pause()
         } else throw error
         continue
       }
       if (answer.state === 'WAIT') {
         // Not parked although asked to be: the room is full. In step with others one would ask in vain.
-        if (park && performance.now() - began < SLICE_MS / 2) await pause()
-        park = this.waited = true
+        if (wait && !this.#channel && performance.now() - began < SLICE_MS / 2) await pause()
+        wait = this.waited = true
       } else return await this.#take(answer)
     }
   }
 
-  async #askShared(): Promise<Answer> {
-    const { key, options } = this.question
-    return parsed(await this.servers.call(key, ['CACHE.GETORLOCK', key, ...options]))
+  async #askShared(words = briefly(this.plan.words)): Promise<Answer> {
+    return parsed(await this.common.servers.call(this.key, ['CACHE.GETORLOCK', this.key, ...words]))
+  }
+
+  // The key's own channel; both libraries take channels as texts only.
+  get #channel(): string | undefined {
+    return this.common.notifies && isText(this.key) ? this.key.toString() : undefined
+  }
+
+  // Asks over the shared connection when the server has told that there is an answer. A message may be lost with a
+  // connection, a slot, a failover, so the question is repeated now and then; the mark for the message stays meanwhile.
+  async #listen(channel: string): Promise<Answer> {
+    const by = await this.common.servers.of(this.key)
+    if (this.#heard?.by !== by || !this.#heard.listening.open) {
+      this.#heard?.listening.end()
+      this.#heard = { by, listening: await by.ear.listen(channel) }
+    }
+    const { listening } = this.#heard
+    await listening.hear(SLICE_MS)
+    if (this.over) throw new Lost('nobody waits any more')
+    if (listening.marked) return await this.#askShared()
+    listening.marked = true // a message may come before the answer
+    // Who asked for a new value (FORCE) is content with the one that he waited for.
+    const words = listening.message.startsWith('HIT') ? this.plan.words.filter((word) => word !== 'FORCE') : this.plan.words
+    return await this.#askShared([...words, 'NOTIFY'])
+  }
+
+  async #park(error: unknown): Promise<Answer> {
+    if (!(error instanceof ServerError) || isOutage(error) || isMoving(error)) throw error
+    const answer = await this.#askAlone(true)
+    if (this.common.notifies) this.common.log('waiting calls take a connection each: the server tells this user nothing on channels', error)
+    this.common.notifies = false
+    return answer
   }
 
   async #askAlone(park: boolean): Promise<Answer> {
-    const { key, options, readTimeoutMs } = this.question
-    if (park && this.parking.now >= this.parking.most) {
+    const { key, plan, common } = this
+    if (park && common.parked >= common.mostParked) {
       await pause()
       return await this.#askShared()
     }
-    this.parking.now++
+    common.parked++
     let held: Held | undefined
     let granted = false
     try {
-      const server = await this.servers.of(key)
+      const server = await common.servers.of(key)
       held = this.#parked = { server, connection: await server.borrow() }
       if (this.over) throw new Lost('nobody waits any more')
       const blocking = park ? ['BLOCK', String(SLICE_MS)] : []
       const answer = parsed(await held.connection.call(
-        ['CACHE.GETORLOCK', key, ...options, 'TIED', ...blocking], park ? SLICE_MS + 2000 : readTimeoutMs))
+        ['CACHE.GETORLOCK', key, ...plan.words, 'TIED', ...blocking], park ? SLICE_MS + 2000 : common.servers.settings.readTimeoutMs))
       granted = answer.state === 'LOCK' || answer.state === 'REFRESH'
       return granted ? { ...answer, held } : answer
     } catch (error) {
       if (!this.over) held?.server.report(error)
       throw error
     } finally {
-      this.parking.now--
+      common.parked--
       this.#parked = undefined
       if (held && !granted) held.server.giveBack(held.connection)
     }
   }
 
   async #take(answer: Answer): Promise<void> {
-    const { key, leaseMs, readTimeoutMs } = this.question
+    const { key, plan, common } = this
     const lease = (answer.state === 'LOCK' || answer.state === 'REFRESH')
-      ? new Lease(this.servers, key, answer.number, leaseMs, readTimeoutMs, answer.held) : undefined
+      ? new Lease(common.servers, key, answer.number, plan.leaseMs, answer.held) : undefined
     switch (answer.state) {
       case 'HIT':
         return this.#hit(answer.value!, answer.number, false)
       case 'STALE':
         return this.settle({ kind: 'value', bytes: answer.value!, stale: true })
       case 'REFRESH':
-        if (this.question.force) return await this.#grant(lease!)
+        if (plan.force) return await this.#grant(lease!)
         return this.#refresh(lease!, answer.value!)
       case 'LOCK':
         return await this.#grant(lease!)
@@ -277,6 +310,11 @@ export class Flight {
     first.resolve(outcome)
     return true
   }
+}
+
+// A group may have a time to block of its own, and all others' calls would stand behind it on a shared connection.
+function briefly(words: string[]): string[] {
+  return words.includes('GROUP') ? [...words, 'BLOCK', '1'] : words
 }
 
 interface Answer {

@@ -1,6 +1,6 @@
 // ioredis: Redis (Sentinels included) and Cluster. Links are duplicates with everything clever turned off.
 import { Lost, ServerError, Usage } from './errors.js'
-import type { Library, Link } from './link.js'
+import type { Library, Link, Messages } from './link.js'
 
 /** A Redis or Cluster of ioredis, by what is used of it. */
 export interface IoRedis {
@@ -29,7 +29,7 @@ export function ioredis(client: any): Library {
     where: sentinels ? `the master ${name} of the sentinels` : path ?? `${host}:${port}`,
     keyPrefix: String(keyPrefix ?? ''),
     tracks: false, // ioredis shows nobody the pushes of CLIENT TRACKING
-    connect: async (_node, timeoutMs) => linkOf(client.duplicate({ ...PLAIN, connectTimeout: timeoutMs, sentinelRetryStrategy: () => null })),
+    connect: async (_node, timeoutMs, messages) => linkOf(client.duplicate({ ...PLAIN, connectTimeout: timeoutMs, sentinelRetryStrategy: () => null }), messages),
     close() {},
   }
 }
@@ -39,13 +39,13 @@ function ofCluster(cluster: any): Library {
     where: (cluster.startupNodes ?? []).map((node: any) => (node.host ? `${node.host}:${node.port}` : String(node))).join(', '),
     keyPrefix: String(cluster.options.keyPrefix ?? ''),
     tracks: false,
-    async connect(node, timeoutMs) {
+    async connect(node, timeoutMs, messages) {
       const { Redis } = await load()
       const at = node!.lastIndexOf(':')
       return linkOf(new Redis({
         ...cluster.options.redisOptions, ...PLAIN, connectTimeout: timeoutMs,
         host: node!.slice(0, at), port: Number(node!.slice(at + 1)),
-      }))
+      }), messages)
     },
     async topology() {
       // A duplicate that connects reads the slots, and opens nothing but what it read them from. `natMap` is applied in it.
@@ -66,9 +66,10 @@ function ofCluster(cluster: any): Library {
   }
 }
 
-function linkOf(redis: any): Link {
+function linkOf(redis: any, { hears }: Messages): Link {
   let failed: unknown
   redis.on('error', (error: unknown) => (failed = error)) // commands report what went wrong, but for the handshake
+  if (hears) redis.on('smessage', (channel: string, message: string) => hears(message, channel))
   return {
     ready: redis.connect().then(() => {}, (error: unknown) => {
       redis.disconnect()
@@ -83,6 +84,9 @@ function linkOf(redis: any): Link {
       redis.disconnect()
       redis.stream?.destroy() // disconnect() alone waits for the server to close its side; a hung one never does
     },
+    subscribe: (channel) => redis.ssubscribe(channel),
+    unsubscribe: (channel) => redis.sunsubscribe(channel),
+    onEnd: (ended) => redis.on('end', ended),
   }
 }
 

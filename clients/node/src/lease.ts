@@ -19,7 +19,6 @@ export class Lease {
     readonly key: Argument,
     readonly token: number,
     readonly ms: number,
-    readonly readTimeoutMs: number,
     public held?: Held,
   ) {}
 
@@ -33,7 +32,7 @@ export class Lease {
       const server = await this.servers.of(this.key)
       const connection = await server.borrow()
       this.held = { server, connection }
-      await connection.call(['CACHE.RENEW', this.key, String(this.token), String(this.ms), 'TIED'], this.readTimeoutMs)
+      await connection.call(['CACHE.RENEW', this.key, String(this.token), String(this.ms), 'TIED'], this.servers.settings.readTimeoutMs)
     } catch (error) {
       if (!(error instanceof Lost) && !(error instanceof ServerError)) throw error
       this.#letGo(!isMoving(error))
@@ -81,7 +80,7 @@ export class Lease {
   async #send(args: Argument[]): Promise<unknown> {
     if (this.held?.connection.open) {
       try {
-        return await this.held.connection.call(args, this.readTimeoutMs)
+        return await this.held.connection.call(args, this.servers.settings.readTimeoutMs)
       } catch (error) {
         this.held.server.report(error)
         if (!(error instanceof Lost) && !isMoving(error)) throw error

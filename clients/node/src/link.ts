@@ -1,8 +1,14 @@
 // One connection to one server, whichever client library makes it. What every library does for its users (reconnecting,
 // sending again, queueing while offline) is off here: an answer must never meet another question than its own.
+import type { Hears } from './ear.js'
 import { Lost, type ServerError } from './errors.js'
 
 export type Argument = string | Buffer
+
+/** Whether it is the same as a text. */
+export function isText(argument: Argument): boolean {
+  return typeof argument === 'string' || Buffer.from(argument.toString()).equals(argument)
+}
 
 /** A single connection as a library gives it. */
 export interface Link {
@@ -14,10 +20,22 @@ export interface Link {
   errorOf(error: unknown): Lost | ServerError
   /** Closes the socket at once; whoever still waits for an answer is rejected. */
   close(): void
+  /** On a link that was opened to hear messages. */
+  subscribe(channel: string): Promise<unknown>
+  unsubscribe(channel: string): Promise<unknown>
+  onEnd(ended: () => void): void
 }
 
 /** Told of keys that changed, or null: of any. */
 export type Heard = (key: Buffer | null) => void
+
+/** What a connection is for besides its own answers. */
+export interface Messages {
+  /** Invalidations of CLIENT TRACKING. */
+  heard?: Heard
+  /** What was published to the channels that it subscribes to. */
+  hears?: Hears
+}
 
 /** What is needed of a client library. */
 export interface Library {
@@ -28,7 +46,7 @@ export interface Library {
   /** Whether pushes of CLIENT TRACKING reach us. */
   readonly tracks: boolean
   /** A connection to the master, in a cluster to the node named. */
-  connect(node: string | undefined, timeoutMs: number, heard?: Heard): Promise<Link>
+  connect(node: string | undefined, timeoutMs: number, messages: Messages): Promise<Link>
   /** For clusters: the address of the master of each slot, freshly read. */
   topology?(timeoutMs: number): Promise<string[]>
   /** Ends what the library keeps besides its links. */
@@ -47,9 +65,9 @@ export class Connection {
 
   constructor(readonly link: Link, readonly where: string) {}
 
-  static async open(library: Library, node: string | undefined, limitMs: number, heard?: Heard): Promise<Connection> {
+  static async open(library: Library, node: string | undefined, limitMs: number, messages: Messages = {}): Promise<Connection> {
     const where = node ?? library.where
-    const link = await within(library.connect(node, limitMs, heard), limitMs, `no connection to ${where}`)
+    const link = await within(library.connect(node, limitMs, messages), limitMs, `no connection to ${where}`)
     try {
       await within(link.ready, limitMs, `${where} does not answer`)
     } catch (error) {
@@ -64,20 +82,21 @@ export class Connection {
   }
 
   call(args: Argument[], limitMs: number): Promise<unknown> {
+    return new Promise((resolve, reject) => this.ask(args, limitMs, resolve, reject))
+  }
+
+  /** As `call`, by callbacks: each promise on the way costs a hit. */
+  ask(args: Argument[], limitMs: number, answered: (reply: unknown) => void, refused: (error: unknown) => void): void {
     this.#pending++
     if (!this.#timer) this.#watch(limitMs)
-    return this.link.send(args).then(this.#answered, this.#refused)
-  }
-
-  readonly #answered = (reply: unknown): unknown => {
-    this.#pending--
-    this.#silentTicks = 0
-    return reply
-  }
-
-  readonly #refused = (error: unknown): never => {
-    this.#answered(undefined)
-    throw this.#hung ? new Silent(`${this.where} does not answer`) : this.link.errorOf(error)
+    this.link.send(args).then((reply) => {
+      this.#pending--
+      this.#silentTicks = 0
+      answered(reply)
+    }, (error: unknown) => {
+      this.#pending--
+      refused(this.#hung ? new Silent(`${this.where} does not answer`) : this.link.errorOf(error))
+    })
   }
 
   close(): void {

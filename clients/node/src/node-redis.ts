@@ -1,6 +1,6 @@
 // node-redis: createClient, createCluster, createSentinel. Links are duplicates with everything clever turned off.
 import { Lost, ServerError, Usage } from './errors.js'
-import type { Heard, Library, Link } from './link.js'
+import type { Library, Link, Messages } from './link.js'
 
 /** A client, cluster or sentinel of node-redis, by what is used of it. */
 export interface NodeRedis {
@@ -23,7 +23,7 @@ export function nodeRedis(client: any): Library {
     where: socket?.path ?? `${socket?.host ?? 'localhost'}:${socket?.port ?? 6379}`,
     keyPrefix: String(keyPrefix ?? ''),
     tracks: (RESP ?? 3) === 3,
-    connect: async (_node, timeoutMs, heard) => linkOf(client, {}, timeoutMs, heard),
+    connect: async (_node, timeoutMs, messages) => linkOf(client, {}, timeoutMs, messages),
     close() {},
   }
 }
@@ -37,14 +37,14 @@ function ofSentinel(sentinel: any): Library {
     where: `the master that the sentinels of ${sentinel.getSentinelNode?.()?.host ?? 'the client'} name`,
     keyPrefix: String(sentinel._keyPrefix ?? ''),
     tracks: true,
-    async connect(_node, timeoutMs, heard) {
+    async connect(_node, timeoutMs, messages) {
       connected ??= own.connect().catch((error: unknown) => {
         connected = undefined
         throw lost(error)
       })
       await connected
       const master = await own._execute(false, async (client: unknown) => client)
-      return linkOf(master, {}, timeoutMs, heard)
+      return linkOf(master, {}, timeoutMs, messages)
     },
     close() {
       if (own.isOpen) void own.destroy()
@@ -58,11 +58,11 @@ function ofCluster(cluster: any): Library {
     where: rootNodes.map((node: any) => node.url ?? `${node.socket?.host}:${node.socket?.port}`).join(', '),
     keyPrefix: String(keyPrefix ?? ''),
     tracks: (RESP ?? 3) === 3,
-    async connect(node, timeoutMs, heard) {
+    async connect(node, timeoutMs, messages) {
       const { createClient } = await load()
       const at = node!.lastIndexOf(':')
       const socket = { ...defaults.socket, host: node!.slice(0, at), port: Number(node!.slice(at + 1)) }
-      return linkOf(createClient({ ...defaults, RESP, socket }), { socket }, timeoutMs, heard)
+      return linkOf(createClient({ ...defaults, RESP, socket }), { socket }, timeoutMs, messages)
     },
     async topology() {
       // A duplicate that connects reads the slots and, so told, opens nothing else. `nodeAddressMap` is applied in it.
@@ -81,7 +81,7 @@ function ofCluster(cluster: any): Library {
   }
 }
 
-function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, wanted?: Heard): Link {
+function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, { heard: wanted, hears }: Messages): Link {
   const heard = (like.options?.RESP ?? 3) === 3 ? wanted : undefined // RESP2 has no pushes
   const client = like.duplicate({
     socket: { ...like.options?.socket, ...overrides.socket, reconnectStrategy: false, connectTimeout: timeoutMs, socketTimeout: 0 },
@@ -104,6 +104,9 @@ function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, wa
     close() {
       if (client.isOpen) client.destroy()
     },
+    subscribe: (channel) => client.sSubscribe(channel, hears),
+    unsubscribe: (channel) => client.sUnsubscribe(channel),
+    onEnd: (ended) => client.on('error', ended), // of one that does not reconnect
   }
 }
 

@@ -1,4 +1,4 @@
-// OpenTelemetry: `new Corral(client, { events: otelEvents(trace.getTracer('app'), metrics.getMeter('app')) })`.
+// OpenTelemetry: `new Corral(client, { onEvent: otelEvents(trace.getTracer('app'), metrics.getMeter('app')) })`.
 import type { CorralEvent } from './options.js'
 
 interface Span {

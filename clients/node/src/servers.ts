@@ -1,8 +1,9 @@
 // Where questions go: one shared connection to each master, some of their own for holders and waiters, and what is known
 // of outages. A server that is gone is looked for in the background; meanwhile every call is told so at once.
 import calculateSlot from 'cluster-key-slot'
+import { Ear } from './ear.js'
 import { isMoving, isOutage, Lost, NotAllAnswered, ServerError, Unavailable } from './errors.js'
-import { Connection, Silent, within, type Argument, type Heard, type Library } from './link.js'
+import { Connection, Silent, within, type Argument, type Heard, type Library, type Messages } from './link.js'
 
 export interface ServerSettings {
   readTimeoutMs: number
@@ -21,16 +22,24 @@ export class Server {
   #gone: Unavailable | undefined
   #search: NodeJS.Timeout | undefined
   #closed = false
+  readonly ear: Ear
 
-  constructor(readonly library: Library, readonly node: string | undefined, readonly settings: ServerSettings) {}
+  constructor(readonly library: Library, readonly node: string | undefined, readonly settings: ServerSettings) {
+    this.ear = new Ear((hears) => this.#openOrBegin({ hears }), settings.readTimeoutMs)
+  }
 
   get where(): string {
     return this.node ?? this.library.where
   }
 
-  /** Asks over the shared connection if there is one just now, and answers once. For hits, of which there are many. */
-  tryCall(args: Argument[]): Promise<unknown> | undefined {
-    return this.#present?.open && !this.#gone ? this.#present.call(args, this.settings.readTimeoutMs) : undefined
+  /** Asks over the shared connection if there is one just now, and only once. For hits, of which there are many. */
+  tryAsk(args: Argument[], answered: (reply: unknown) => void, refused: (error: unknown) => void): boolean {
+    if (!this.#present?.open || this.#gone) return false
+    this.#present.ask(args, this.settings.readTimeoutMs, answered, (error) => {
+      this.report(error)
+      refused(error)
+    })
+    return true
   }
 
   /** Asks over the shared connection; after a loss once more, over a new one. */
@@ -58,13 +67,8 @@ export class Server {
 
   /** A connection for one caller alone. To be given back, or closed. */
   async borrow(): Promise<Connection> {
-    if (this.#gone) throw this.#gone
     for (let kept = this.#idle.pop(); kept; kept = this.#idle.pop()) if (kept.open) return kept
-    try {
-      return await this.#open()
-    } catch (error) {
-      throw error instanceof Lost ? this.#begin(error) : error
-    }
+    return await this.#openOrBegin({})
   }
 
   giveBack(connection: Connection): void {
@@ -77,6 +81,7 @@ export class Server {
     this.#shared?.then((connection) => connection.close(), () => {})
     this.#shared = undefined
     for (const connection of this.#idle.splice(0)) connection.close()
+    this.ear.close()
   }
 
   close(): void {
@@ -99,7 +104,7 @@ export class Server {
       if (this.#shared !== known) return await this.#share() // somebody else has seen it first
     }
     this.settings.heard?.(null) // what changed while nothing was heard is not known
-    const opening = this.#open(this.settings.heard)
+    const opening = this.#open(this.settings)
     this.#shared = opening
     try {
       return this.#present = await opening
@@ -109,9 +114,18 @@ export class Server {
     }
   }
 
-  async #open(heard?: Heard): Promise<Connection> {
+  async #open({ heard, hears }: Messages): Promise<Connection> {
     if (this.#closed) throw new Lost(`the Corral over ${this.where} was closed`)
-    return await Connection.open(this.library, this.node, this.settings.readTimeoutMs, heard)
+    return await Connection.open(this.library, this.node, this.settings.readTimeoutMs, { heard, hears })
+  }
+
+  async #openOrBegin(messages: Messages): Promise<Connection> {
+    if (this.#gone) throw this.#gone
+    try {
+      return await this.#open(messages)
+    } catch (error) {
+      throw error instanceof Lost ? this.#begin(error) : error
+    }
   }
 
   #begin(cause: Unavailable): Unavailable {
@@ -125,7 +139,7 @@ export class Server {
   #searchIn(pauseMs: number): void {
     this.#search = setTimeout(async () => {
       try {
-        const found = await this.#open(this.settings.heard)
+        const found = await this.#open(this.settings)
         // Any answer will do, an error as well: what it refuses is seen call by call.
         await found.call(['PING'], this.settings.readTimeoutMs).catch((error: unknown) => {
           if (!(error instanceof ServerError)) throw error
@@ -162,16 +176,10 @@ export class Servers {
   }
 
   /** Asks at once, or not at all: whatever is not usual is for `call`. */
-  tryCall(key: Argument, args: Argument[]): Promise<unknown> | undefined {
+  tryAsk(key: Argument, args: Argument[], answered: (reply: unknown) => void, refused: (error: unknown) => void): boolean {
     const node = this.library.topology ? this.#presentSlots?.[calculateSlot(key as string)] : undefined
-    if (this.library.topology && node === undefined) return undefined
-    return this.#servers.get(node)?.tryCall(args)
-  }
-
-  /** What became of such a call. */
-  report(key: Argument, error: unknown): void {
-    const node = this.library.topology ? this.#presentSlots?.[calculateSlot(key as string)] : undefined
-    this.#servers.get(node)?.report(error)
+    if (this.library.topology && node === undefined) return false
+    return this.#servers.get(node)?.tryAsk(args, answered, refused) ?? false
   }
 
   /** Asks the master of the key, and follows the key where it went. */

@@ -31,7 +31,7 @@ test('a render in one process is awaited by the others, and read by all', async 
   assert.equal(await one.get('page', []), undefined)
   const waiting = two.get('page', [])
   const waitingHere = one.get('page', [])
-  await until('the other process waits', async () => /corral_waiters:1\b/.test(await server.redis.info('corral')))
+  await until('the other process waits', async () => /corral_listeners:1\b/.test(await server.redis.info('corral')))
   await one.set('page', Promise.resolve(entry('<p>')))
   assert.equal(await textOf(await waiting), '<p>')
   assert.equal(await textOf(await waitingHere), '<p>')

@@ -3,9 +3,11 @@ import { after, before, test } from 'node:test'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { Corral, Usage } from 'corral-cache'
+import { createClient } from 'redis'
+import { Corral, ServerError, Unavailable, Usage } from 'corral-cache'
 import { cachified } from 'corral-cache/cachified'
 import { otelEvents } from 'corral-cache/otel'
+import { explained, isMoving, isOutage } from './node_modules/corral-cache/dist/errors.js' // not exported
 import { startServer, until } from './server.mjs'
 
 let server
@@ -127,4 +129,45 @@ test('keys may be bytes, and the same bytes as text are the same key', async () 
   assert.equal(await cache.getOrBuild(Buffer.from('bytes'), () => 1), 1)
   assert.equal(await cache.getOrBuild('bytes', () => 2), 1)
   assert.equal(await cache.getOrBuild(Buffer.from([0, 255]), () => 3), 3)
+})
+
+test('a hundred keys are waited for over two connections, and who is told nothing is parked', async (t) => {
+  if (!server.has('cache.getorlock notify')) return t.skip('this module has no NOTIFY')
+  const clients = async (name) => (await server.redis.sendCommand(['CLIENT', 'LIST'])).split('\n').filter((line) => line.includes(`name=${name} `)).length
+  const parked = async () => Number(/corral_waiters:(\d+)/.exec(await server.redis.info('corral'))[1])
+  const allowed = '~* +cache.version +cache.getorlock +cache.get +cache.fill +cache.fail +cache.pass +cache.renew +cache.release +ssubscribe +sunsubscribe +client|setname'
+  await server.redis.sendCommand(['ACL', 'SETUSER', 'hears', 'on', '>x', '&*', ...allowed.split(' ')])
+  await server.redis.sendCommand(['ACL', 'SETUSER', 'deaf', 'on', '>x', 'resetchannels', ...allowed.split(' ')])
+  for (const [name, url, keys, connections, parkedThen] of [
+    ['hears', server.url.replace('//', '//hears:x@'), 100, 2, 0], ['deaf', server.url.replace('//', '//deaf:x@'), 3, 4, 3], ['elsewhere', `${server.url}/1`, 3, 4, 3],
+  ]) {
+    const said = []
+    const waiting = new Corral(createClient({ url, name }), { log: (message) => said.push(message) })
+    await waiting.getOrBuild(`${name} first`, () => 1)
+    const database = name === 'elsewhere' ? createClient({ url }) : server.redis
+    if (database !== server.redis) await database.connect()
+    const grants = []
+    for (let at = 0; at < keys; at++) grants.push(await database.sendCommand(['CACHE.GETORLOCK', `${name} ${at}`, 'LEASE', '60000']))
+    const calls = grants.map((_, at) => waiting.getOrBuild(`${name} ${at}`, () => 'own', { wait: 60 }))
+    const listening = async () => Number(/corral_listeners:(\d+)/.exec(await server.redis.info('corral'))[1])
+    await until(`all of ${name} wait`, async () => await parked() + await listening() === keys)
+    assert.equal(await parked(), parkedThen)
+    assert.ok(await clients(name) <= connections + 1, `${await clients(name)} connections`) // one more was given back
+    for (const [at, [, , token]] of grants.entries()) await database.sendCommand(['CACHE.FILL', `${name} ${at}`, String(token), '"theirs"'])
+    assert.deepEqual(new Set(await Promise.all(calls)), new Set(['theirs']))
+    assert.equal(said.length, name === 'hears' ? 0 : 1)
+    await waiting.close()
+    if (database !== server.redis) database.destroy()
+  }
+})
+
+test('each answer of a server means what the table of the contract says', () => {
+  const of = (message) => new ServerError(message)
+  for (const code of ['LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'READONLY', 'MISCONF', 'NOREPLICAS', 'OOM', 'BUSY']) assert.ok(isOutage(of(`${code} because`)), code)
+  assert.ok(isOutage(of('ERR max number of clients reached')))
+  for (const code of ['UNBLOCKED', 'TRYAGAIN', 'MOVED', 'ASK']) assert.ok(isMoving(of(`${code} because`)) && !isOutage(of(`${code} because`)), code)
+  for (const code of ['NOPERM', 'NOAUTH', 'WRONGPASS']) assert.equal(explained(of(`${code} because`)).name, 'NoPermission')
+  assert.equal(explained(of("ERR unknown command 'CACHE.GETORLOCK'")).name, 'ModuleMissing')
+  for (const other of ['ERR READONLY is no code here', 'WRONGTYPE x', 'ERR Too many connections']) assert.ok(!isOutage(of(other)) && !isMoving(of(other)), other)
+  assert.ok(isOutage(new Unavailable('refused')))
 })

@@ -25,7 +25,7 @@ sentinel = importlib.import_module(NAME + (".asyncio" if ASYNC else "") + ".sent
 cluster = importlib.import_module(NAME + (".asyncio" if ASYNC else "") + ".cluster")
 version = importlib.import_module(NAME).__version__
 
-HAS = "cluster sentinel resp3 concurrent fork renew background local unencodable closures".split()
+HAS = "cluster sentinel resp3 tls concurrent fork at_fork renew background local unencodable closures error_text".split()
 HAS += ["cancel"] if ASYNC else []
 
 
@@ -89,6 +89,7 @@ class Driver:
         corral="c",
         topology="standalone",
         url=None,
+        ca=None,
         nodes=(),
         sentinels=(),
         service=None,
@@ -110,11 +111,9 @@ class Driver:
             made = finder.master_for(service, protocol=resp, **credentials)
         else:
             # decode_responses is what most people have, and what used to be misread.
-            made = (
-                client.Redis.from_url(url, protocol=resp, decode_responses=resp == 3)
-                if NAME == "redis"
-                else client.Valkey.from_url(url, protocol=resp, decode_responses=resp == 3)
-            )
+            of = client.Redis if NAME == "redis" else client.Valkey
+            trusted = {"ssl_ca_certs": ca} if ca else {}
+            made = of.from_url(url, protocol=resp, decode_responses=resp == 3, **trusted)
         seen = self.seen[corral] = []
         of = sys.modules["corral"].AsyncCorral if ASYNC else sys.modules["corral"].Corral
         self.objects[corral] = of(made, on_event=lambda event: seen.append(event.name), **(options or {}))
@@ -154,7 +153,7 @@ class Driver:
 class Threaded(Driver):
     def build(self, of, key, script, call):
         def run():
-            say({"event": "begun", "key": key, "call": call})
+            say({"event": "begun", "key": key, "call": call, "at": time.monotonic()})
             try:
                 value = None
                 for action in script:
@@ -169,7 +168,7 @@ class Threaded(Driver):
                         value = self.act(action)
                 return value
             finally:
-                say({"event": "ended", "key": key, "call": call})
+                say({"event": "ended", "key": key, "call": call, "at": time.monotonic()})
 
         return run
 
@@ -277,7 +276,7 @@ class Tasked(Threaded):
 
     def build(self, of, key, script, call):
         async def run():
-            say({"event": "begun", "key": key, "call": call})
+            say({"event": "begun", "key": key, "call": call, "at": time.monotonic()})
             try:
                 value = None
                 for action in script:
@@ -292,7 +291,7 @@ class Tasked(Threaded):
                         value = self.act(action)
                 return value
             finally:
-                say({"event": "ended", "key": key, "call": call})
+                say({"event": "ended", "key": key, "call": call, "at": time.monotonic()})
 
         return run
 

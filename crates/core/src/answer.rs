@@ -66,6 +66,57 @@ impl State {
     }
 }
 
+/// A state as the documents tell it.
+#[derive(Debug)]
+pub struct Described {
+    pub state: State,
+    pub value: &'static str,
+    pub number: &'static str,
+    /// What the caller does.
+    pub deed: &'static str,
+}
+
+pub static STATES: [Described; 8] = [
+    Described { state: State::Hit, value: "the fresh value", number: "ms until stale, -1 for never", deed: "use it" },
+    Described {
+        state: State::Stale,
+        value: "the old value",
+        number: "ms left on the other's lease, 0 if none is out",
+        deed: "use it: someone else rebuilds, the source fails, or its group is full",
+    },
+    Described {
+        state: State::Refresh,
+        value: "the old value; with FORCE or EARLY the fresh one",
+        number: "token",
+        deed: "use it, rebuild in the background, FILL",
+    },
+    Described { state: State::Lock, value: "nil", number: "token", deed: "rebuild, FILL" },
+    Described {
+        state: State::Wait,
+        value: "nil",
+        number: "ms left on the other's lease; in a full group, on its next lease to end; 0 if there is none",
+        deed: "not parked, or BLOCK ran out: ask again, or build without storing",
+    },
+    Described {
+        state: State::Pass,
+        value: "nil",
+        number: "ms left of the mark",
+        deed: "build for yourself, do not store",
+    },
+    Described {
+        state: State::Fail,
+        value: "the holder's message",
+        number: "ms until the next attempt is allowed, -1 for never",
+        deed: "report it, do not rebuild",
+    },
+    Described {
+        state: State::Miss,
+        value: "nil",
+        number: "ms left on a lease out, 0 if none",
+        deed: "from `CACHE.GET` only: nothing to show",
+    },
+];
+
 impl Answer {
     pub const fn state(&self) -> State {
         match self {
@@ -146,6 +197,7 @@ mod tests {
     fn tables_of_states_are_read_by_their_variants() {
         for (place, state) in State::ALL.into_iter().enumerate() {
             assert_eq!(state as usize, place);
+            assert_eq!(STATES[place].state, state);
         }
     }
 }

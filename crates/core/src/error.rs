@@ -6,118 +6,129 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Why a call was refused. A refused call has changed nothing, but for a fill that the server refuses to store.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Error {
-    /// A bug of ours.
-    Internal,
-    /// An option this command does not have.
-    UnknownOption { given: String, allowed: &'static str },
-    /// An option given twice, or two that exclude each other.
-    Doubled { option: &'static str },
-    /// An option without its value.
-    Incomplete { option: &'static str },
-    /// A number that is none or out of range; `range` says what it must be.
-    Range { name: &'static str, range: String },
-    /// A text over its limit, in bytes.
-    TooLong { name: &'static str, limit: usize },
-    /// A text that must not be empty.
-    Empty { name: &'static str },
-    /// An option that says nothing without another.
-    Needs { option: &'static str, needed: &'static str },
-    /// A list that does not match its count.
-    Count { name: &'static str, of: &'static str, given: u64, found: usize },
-    /// A group's name that is none.
-    GroupName { given: String },
-    /// TIED where there is no connection.
-    TiedWithoutConnection,
-    /// NOTIFY outside database 0.
-    NotifyDatabase,
-    /// The key holds another type.
-    WrongType,
-    /// The server's own words.
-    Server(Arc<[u8]>),
-    /// Granted and stored on the master only.
-    ReadOnly,
-    /// The same in a cluster.
-    Moved { slot: u16, host: String, port: u16 },
-    /// The cluster is down.
-    ClusterDown,
-    /// Clients are paused, in a transaction or script.
-    Paused,
-    /// A parked client may not read its key any more.
-    NoPermission,
-    /// This server stopped being the master.
-    Unblocked,
-    /// The slot of a parked client's key moved away.
-    TryAgain,
-    /// A command for the master link and the AOF alone.
-    InternalCommand,
-    /// CACHE.APPLY with a header that is none.
-    Malformed(String),
+/// An error as the documents tell it.
+#[derive(Debug)]
+pub struct Described {
+    /// The sentence, with what is filled in between braces.
+    pub sentence: &'static str,
+    /// What its reader can do.
+    pub remedy: &'static str,
 }
 
-impl Error {
-    /// The error as it is sent: a stable code, a blank, a sentence. Free of line breaks and NUL.
-    pub fn sentence(&self) -> Cow<'static, str> {
-        Cow::Owned(match self {
-            Error::Internal => return Cow::Borrowed(
-                "ERR internal error in Corral, see the server's log; the call may have taken effect or not, ask again",
-            ),
-            Error::UnknownOption { given, allowed } => {
-                format!("ERR syntax error: unknown option '{given}', allowed are {allowed}")
+macro_rules! errors {
+    ($($(#[doc = $doc:literal])+ $name:ident $({ $($field:ident: $kind:ty),* })? => $sentence:literal, $remedy:literal;)*) => {
+        /// Why a call was refused. A refused call has changed nothing, but for a fill that the server refuses to store.
+        #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+        pub enum Error {
+            $($(#[doc = $doc])+ $name $({ $($field: $kind),* })?,)*
+            /// The server's own words.
+            Server(Arc<[u8]>),
+        }
+
+        impl Error {
+            /// The error as it is sent: a stable code, a blank, a sentence. Free of line breaks and NUL.
+            pub fn sentence(&self) -> Cow<'static, str> {
+                Cow::Owned(match self {
+                    $(Error::$name $({ $($field),* })? => format!($sentence),)*
+                    Error::Server(line) => line_of(line),
+                })
             }
-            Error::Doubled { option } => format!("ERR syntax error: only one {option} may be given"),
-            Error::Incomplete { option } => format!("ERR syntax error: {option} needs a value"),
-            Error::Range { name, range } => format!("ERR {name} must be {range}"),
-            Error::TooLong { name, limit } => format!("ERR {name} must be at most {limit} bytes long"),
-            Error::Empty { name } => format!("ERR {name} must not be empty"),
-            Error::Needs { option, needed } => format!("ERR syntax error: {option} needs {needed}"),
-            Error::Count { name, of, given, found } => {
-                format!("ERR {name} must be the number of {of} that follow: it is {given}, and {found} words follow")
-            }
-            Error::GroupName { given } => {
-                format!("ERR GROUP must be 1 to 64 of A-Z a-z 0-9 . _ : - and not 'other', which is reserved: it is '{given}'")
-            }
-            Error::TiedWithoutConnection => {
-                return Cow::Borrowed("ERR TIED needs a connection: a script or another module's call has none")
-            }
-            Error::NotifyDatabase => {
-                return Cow::Borrowed("ERR NOTIFY works in database 0 only: channels know no databases")
-            }
-            Error::WrongType => {
-                return Cow::Borrowed("WRONGTYPE Operation against a key holding the wrong kind of value")
-            }
-            Error::Server(line) => line_of(line),
-            Error::ReadOnly => {
-                return Cow::Borrowed("READONLY leases are granted on the master only: ask it, or use CACHE.GET here")
-            }
-            Error::Moved { slot, host, port } => format!("MOVED {slot} {host}:{port}"),
-            Error::ClusterDown => return Cow::Borrowed("CLUSTERDOWN The cluster is down"),
-            Error::Paused => {
-                return Cow::Borrowed(
-                    "TRYAGAIN clients are paused and nothing can be stored, ask again after the pause",
-                )
-            }
-            Error::NoPermission => {
-                return Cow::Borrowed(
-                    "NOPERM this user may no longer ask for this key: its permissions changed meanwhile",
-                )
-            }
-            Error::Unblocked => {
-                return Cow::Borrowed(
-                    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-                )
-            }
-            Error::TryAgain => {
-                return Cow::Borrowed("TRYAGAIN the key's slot moved to another node while waiting, ask again")
-            }
-            Error::InternalCommand => {
-                return Cow::Borrowed("ERR CACHE.APPLY is internal: it is accepted from the master and the AOF only")
-            }
-            Error::Malformed(why) => format!("ERR CACHE.APPLY: {why}"),
-        })
-    }
+        }
+
+        /// Every error of ours, for the documents.
+        pub static ERRORS: &[Described] = &[$(Described { sentence: $sentence, remedy: $remedy }),*];
+    };
+}
+
+errors! {
+    /// An option this command does not have.
+    UnknownOption { given: String, allowed: String } =>
+        "ERR syntax error: unknown option '{given}', allowed are {allowed}",
+        "use one of these; a message or value of several words is one argument";
+    /// An option given twice, or two that exclude each other.
+    Doubled { option: &'static str } =>
+        "ERR syntax error: only one {option} may be given",
+        "decide for one";
+    /// An option without its value.
+    Incomplete { option: &'static str } =>
+        "ERR syntax error: {option} needs a value",
+        "add it";
+    /// An option that says nothing without another.
+    Needs { option: &'static str, needed: &'static str } =>
+        "ERR syntax error: {option} needs {needed}",
+        "a value that is fresh for ever has no window: give a soft deadline, too";
+    /// A number that is none or out of range; `range` says what it must be.
+    Range { name: &'static str, range: String } =>
+        "ERR {name} must be {range}",
+        "digits, no sign, no leading zero";
+    /// A text over its limit, in bytes.
+    TooLong { name: &'static str, limit: usize } =>
+        "ERR {name} must be at most {limit} bytes long",
+        "cut or hash it";
+    /// A text that must not be empty.
+    Empty { name: &'static str } =>
+        "ERR {name} must not be empty",
+        "leave it out";
+    /// A list that does not match its count.
+    Count { name: &'static str, of: &'static str, given: u64, found: usize } =>
+        "ERR {name} must be the number of {of} that follow: it is {given}, and {found} words follow",
+        "count them";
+    /// A group's name that is none.
+    GroupName { given: String } =>
+        "ERR GROUP must be 1 to 64 of A-Z a-z 0-9 . _ : - and not 'other', which is reserved: it is '{given}'",
+        "rename the group";
+    /// TIED where there is no connection.
+    TiedWithoutConnection =>
+        "ERR TIED needs a connection: a script or another module's call has none",
+        "leave TIED out";
+    /// NOTIFY outside database 0.
+    NotifyDatabase =>
+        "ERR NOTIFY works in database 0 only: channels know no databases",
+        "use database 0, or BLOCK";
+    /// The key holds another type.
+    WrongType =>
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "use another key, or DEL this one; OUTDATE needs an entry where there is a string";
+    /// Granted and stored on the master only.
+    ReadOnly =>
+        "READONLY leases are granted on the master only: ask it, or use CACHE.GET here",
+        "ask the master";
+    /// The same in a cluster.
+    Moved { slot: u16, host: String, port: u16 } =>
+        "MOVED {slot} {host}:{port}",
+        "ask that node; cluster clients do";
+    /// The cluster is down.
+    ClusterDown =>
+        "CLUSTERDOWN The cluster is down",
+        "later; hits are served where `cluster-allow-reads-when-down` allows reads";
+    /// Clients are paused, in a transaction or script.
+    Paused =>
+        "TRYAGAIN clients are paused and nothing can be stored, ask again after the pause",
+        "do not pause in the same transaction";
+    /// A parked client may not read its key any more.
+    NoPermission =>
+        "NOPERM this user may no longer ask for this key: its permissions changed meanwhile",
+        "it was parked: see who changed them";
+    /// This server stopped being the master.
+    Unblocked =>
+        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        "it was parked: ask the new master";
+    /// The slot of a parked client's key moved away.
+    TryAgain =>
+        "TRYAGAIN the key's slot moved to another node while waiting, ask again",
+        "it was parked: ask again, the answer is MOVED";
+    /// A bug of ours.
+    Internal =>
+        "ERR internal error in Corral, see the server's log; the call may have taken effect or not, ask again",
+        "ask again, and report the line of the log";
+    /// A command for the master link and the AOF alone.
+    InternalCommand =>
+        "ERR CACHE.APPLY is internal: it is accepted from the master and the AOF only",
+        "nobody needs to send it";
+    /// CACHE.APPLY with a header that is none.
+    Malformed { why: String } =>
+        "ERR CACHE.APPLY: {why}",
+        "a broken or foreign message on the replication link, where the replica stops: upgrade replicas before masters";
 }
 
 /// The server's own error as one line; a refusal without words is one of ours.
@@ -160,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_sentence_never_carries_a_clients_control_characters() {
-        let error = Error::UnknownOption { given: legible(b"a\r\n\0%s\xff"), allowed: "LEASE" };
+        let error = Error::UnknownOption { given: legible(b"a\r\n\0%s\xff"), allowed: "LEASE".into() };
         assert_eq!(error.sentence(), "ERR syntax error: unknown option 'a???%s?', allowed are LEASE");
         assert_eq!(Error::Server((*b"MISCONF a\r\nb").into()).sentence(), "MISCONF a??b");
     }

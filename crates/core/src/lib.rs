@@ -23,6 +23,7 @@
 //! | [`codec`] | the bytes of an entry in RDB, AOF and on the replication link |
 //! | [`request`], [`words`] | what a caller wants, and how its arguments are read |
 //! | [`answer`], [`error`] | what it can be told |
+//! | [`options`], [`fields`] | what can be said and what is shown, with what it means: the documents come from here |
 //! | [`decision`] | what a caller of one key is told, decided step by step |
 //! | [`settings`], [`policy`] | what operators set; groups |
 //! | [`node`] | everything the module remembers on one server besides the entries |
@@ -48,9 +49,11 @@ pub mod codec;
 pub mod decision;
 pub mod entry;
 pub mod error;
+pub mod fields;
 pub mod freshness;
 pub mod lease;
 pub mod node;
+pub mod options;
 pub mod policy;
 pub mod request;
 pub mod settings;

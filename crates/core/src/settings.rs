@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use core::ops::RangeInclusive;
 
 use crate::freshness::FreshnessDefaults;
 use crate::lease::LEASE_LIMIT_MS;
@@ -14,7 +15,9 @@ use crate::words::{decimal, digits};
 pub struct Setting {
     pub name: &'static str,
     pub kind: Kind,
-    /// One line for redis.conf and the documents.
+    /// Of what it is so many; empty where it is yes or no.
+    pub unit: &'static str,
+    /// For redis.conf and the documents.
     pub meaning: &'static str,
 }
 
@@ -62,92 +65,99 @@ pub struct Settings {
     pub log_expired_leases: bool,
 }
 
-/// Every setting but `groups` (which is the policies'), in the order of the documents.
+/// Every setting, in the order of the documents.
 pub static SETTINGS: [Setting; 17] = [
-    number("lease-ms", 1, LEASE_LIMIT_MS, 10_000, "Length of a lease whose caller says no LEASE, in ms."),
-    number("lease-max-ms", 1, LEASE_LIMIT_MS, 300_000, "The longest lease that can be asked for or renewed to, in ms."),
-    number(
-        "swr-ms",
-        0,
-        MAX_MS,
-        0,
-        "For how many ms a stale value serves while somebody rebuilds (stale-while-revalidate).",
+    number("lease-ms", 1..=LEASE_LIMIT_MS, 10_000, "ms")
+        .means("How long a lease lasts when neither the call nor its group says; at most lease-max-ms."),
+    number("lease-max-ms", 1..=LEASE_LIMIT_MS, 300_000, "ms").means(
+        "The longest lease a call may ask for, and the longest one that CACHE.RENEW can reach, counted from the grant.",
     ),
-    number("sie-ms", 0, MAX_MS, 0, "For how many ms a stale value serves when the source fails (stale-if-error)."),
-    number("jitter-percent", 0, 100, 0, "By how many percent at most fresh times are shortened, at random."),
-    Setting {
-        name: "early-beta",
-        kind: Kind::Decimal { most: 100 },
-        meaning: "XFetch's beta: above 0, values are refreshed early.",
-    },
-    number(
-        "backoff-ms",
-        0,
-        BACKOFF_LIMIT_MS,
-        1000,
-        "For how many ms nobody is granted the lease after a failed rebuild.",
+    number("swr-ms", 0..=MAX_MS, 0, "ms").means(
+        "Stale-while-revalidate: how long past its soft deadline a value still serves while somebody rebuilds it, when \
+         neither the fill nor the group says; 0 is not at all.",
     ),
-    number(
-        "backoff-max-ms",
-        0,
-        BACKOFF_LIMIT_MS,
-        0,
-        "Failures in a row double the back-off up to so many ms; 0: they do not.",
+    number("sie-ms", 0..=MAX_MS, 0, "ms").means(
+        "Stale-if-error: how long past its soft deadline a value still serves while its rebuilds fail (FAIL, a deadline \
+         that passed, a tie that closed), when neither the fill nor the group says; 0 is not at all.",
     ),
-    number("pass-ms", 1, MAX_MS, 60_000, "How long a key is not coalesced after CACHE.PASS, in ms."),
-    number("max-waiters", 0, WAITERS_LIMIT, 10_000, "How many clients may be parked on this server."),
-    number(
-        "max-waiters-per-key",
-        0,
-        WAITERS_LIMIT,
-        10_000,
-        "How many clients may be parked, and how many may listen, on one key.",
+    number("jitter-percent", 0..=100, 0, "percent").means(
+        "Shortens every fresh time by a random part of it, up to so much, when neither the fill nor the group says.",
     ),
-    number(
-        "waiters-memory-percent",
-        0,
-        100,
-        3,
-        "How much of maxmemory parked clients may hold, at 36 KB each, in percent.",
+    Setting::new("early-beta", Kind::Decimal { most: 100 }, "").means(
+        "How eagerly a value is refreshed before it is stale, when the call says no EARLY: 0 is never, 1 the usual \
+         choice, more is earlier.",
     ),
-    Setting {
-        name: "tied-default",
-        kind: Kind::Flag { default: false },
-        meaning: "Whether every lease of a connection is TIED.",
-    },
-    Setting { name: "groups", kind: Kind::Groups, meaning: "Groups: name option value …, separated by commas." },
-    number(
-        "max-tags",
-        0,
-        TAGS_KEPT_LIMIT,
-        100_000,
-        "How many tag marks are kept; forgetting one invalidates more, never less.",
+    number("backoff-ms", 0..=BACKOFF_LIMIT_MS, 1000, "ms").means(
+        "How long nobody is granted the lease after a failure, when neither FAIL nor the group says; 0 is no pause.",
     ),
-    number("floor-ms", 1, FLOOR_LIMIT_MS, 60_000, "How long CACHE.OUTDATE's floor is kept, in ms."),
-    Setting {
-        name: "log-expired-leases",
-        kind: Kind::Flag { default: true },
-        meaning: "Whether expired leases are logged, at most one a second.",
-    },
+    number("backoff-max-ms", 0..=BACKOFF_LIMIT_MS, 0, "ms").means(
+        "A key's failures in a row double its back-off, up to so many ms, and never below what BACKOFF asked for; 0: \
+         they do not.",
+    ),
+    number("pass-ms", 1..=MAX_MS, 60_000, "ms")
+        .means("How long a CACHE.PASS without PX lets everyone build for themselves."),
+    number("max-waiters", 0..=WAITERS_LIMIT, 10_000, "clients").means(
+        "The most clients parked at once on this server; beyond that, callers get WAIT at once. 0 parks nobody.",
+    ),
+    number("max-waiters-per-key", 0..=WAITERS_LIMIT, 10_000, "clients")
+        .means("The same for one key; and as many callers may ask to be notified of one key."),
+    number("waiters-memory-percent", 0..=100, 3, "percent of maxmemory").means(
+        "How much of maxmemory parked clients may hold, and so evict, each counted as 36 KB. Without maxmemory it says \
+         nothing.",
+    ),
+    Setting::new("tied-default", Kind::Flag { default: false }, "").means(
+        "Whether every lease of a connection ends with its connection, as if each call said TIED. A group's tied goes \
+         before it.",
+    ),
+    Setting::new("groups", Kind::Groups, "a list").means(
+        "Limits, circuits and defaults of groups: \"name option value ..., name option value ...\", such as \"reports max \
+         20 fails 5 lease-ms 30000, search max 100\".",
+    ),
+    number("max-tags", 0..=TAGS_KEPT_LIMIT, 100_000, "tags").means(
+        "How many tags' marks are kept. Beyond, the oldest goes, and everything tagged that was built before it is \
+         stale: forgetting invalidates more, never less.",
+    ),
+    number("floor-ms", 1..=FLOOR_LIMIT_MS, 60_000, "ms")
+        .means("How long a CACHE.OUTDATE without PX keeps the key's floor."),
+    Setting::new("log-expired-leases", Kind::Flag { default: true }, "").means(
+        "A warning in the log, at most one a second, when a lease runs out before its fill: with key, age and holder.",
+    ),
 ];
 
-const fn number(name: &'static str, least: u64, most: u64, default: u64, meaning: &'static str) -> Setting {
-    Setting { name, kind: Kind::Number { least, most, default }, meaning }
+const fn number(name: &'static str, range: RangeInclusive<u64>, default: u64, unit: &'static str) -> Setting {
+    Setting::new(name, Kind::Number { least: *range.start(), most: *range.end(), default }, unit)
 }
 
 impl Setting {
+    const fn new(name: &'static str, kind: Kind, unit: &'static str) -> Self {
+        Self { name, kind, unit, meaning: "" }
+    }
+
+    const fn means(self, meaning: &'static str) -> Self {
+        Self { meaning, ..self }
+    }
+
     pub fn named(name: &[u8]) -> Option<&'static Setting> {
         SETTINGS.iter().find(|setting| name.eq_ignore_ascii_case(setting.name.as_bytes()))
     }
 
     /// What to say of a value that is none.
     pub fn complaint(&self) -> String {
-        let name = self.name;
+        let (name, allowed) = (self.name, self.allowed());
         match self.kind {
-            Kind::Number { least, most, .. } => format!("{name} must be a whole number from {least} to {most}"),
-            Kind::Flag { .. } => format!("{name} must be yes or no"),
-            Kind::Decimal { most } => format!("{name} must be a number from 0 to {most}"),
-            Kind::Groups => format!("{name} must be name option value ..., separated by commas"),
+            Kind::Number { .. } => format!("{name} must be a whole number from {allowed}"),
+            Kind::Decimal { .. } => format!("{name} must be a number from {allowed}"),
+            Kind::Flag { .. } | Kind::Groups => format!("{name} must be {allowed}"),
+        }
+    }
+
+    /// Which values there are.
+    pub fn allowed(&self) -> String {
+        match self.kind {
+            Kind::Number { least, most, .. } => format!("{least} to {most}"),
+            Kind::Flag { .. } => "yes or no".into(),
+            Kind::Decimal { most } => format!("0 to {most}"),
+            Kind::Groups => "name option value ..., separated by commas".into(),
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Reading arguments into types that cannot be wrong.
 
 use alloc::format;
+use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use crate::error::{legible, Error};
+use crate::options::{CommandOption, EARLY};
 use crate::token::Token;
 
 /// The words of a call that are still to be read.
 pub struct Words<'a, I: Iterator<Item = &'a [u8]>> {
     words: I,
     /// The options of the command, for who gives another.
-    allowed: &'static str,
+    allowed: &'static [CommandOption],
 }
 
 /// An option that may be given once.
@@ -19,11 +21,8 @@ pub struct Once<T> {
     value: Option<T>,
 }
 
-/// The unit of most numbers.
-pub const MS: &str = " milliseconds";
-
 impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
-    pub fn new(words: I, allowed: &'static str) -> Self {
+    pub const fn new(words: I, allowed: &'static [CommandOption]) -> Self {
         Self { words, allowed }
     }
 
@@ -33,23 +32,41 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Words<'a, I> {
     }
 
     /// The value after `option`.
-    pub fn value(&mut self, option: &'static str) -> Result<&'a [u8], Error> {
-        self.words.next().ok_or(Error::Incomplete { option })
+    #[inline]
+    pub fn value(&mut self, option: &CommandOption) -> Result<&'a [u8], Error> {
+        self.words.next().ok_or(Error::Incomplete { option: option.word })
     }
 
     /// The number after `option`.
-    pub fn number(&mut self, option: &'static str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, Error> {
-        number(self.value(option)?, option, range, unit)
+    #[inline(always)]
+    pub fn number(&mut self, option: &CommandOption) -> Result<u64, Error> {
+        self.number_up_to(option, option.range().1)
+    }
+
+    /// The same where a setting says how large it may be.
+    #[inline(always)]
+    pub fn number_up_to(&mut self, option: &CommandOption, most: u64) -> Result<u64, Error> {
+        let (least, _, unit) = option.range();
+        match self.words.next() {
+            Some(word) => number(word, option.word, least..=most, unit),
+            None => Err(Error::Incomplete { option: option.word }),
+        }
     }
 
     /// What to say of a word that is no option.
     pub fn unknown(&self, word: &[u8]) -> Error {
-        Error::UnknownOption { given: legible(word), allowed: self.allowed }
+        let allowed: Vec<&str> = self.allowed.iter().map(|option| option.word).collect();
+        Error::UnknownOption { given: legible(word), allowed: allowed.join(", ") }
     }
 }
 
 impl<T> Once<T> {
-    pub const fn new(option: &'static str) -> Self {
+    pub const fn new(option: &CommandOption) -> Self {
+        Self::of(option.word)
+    }
+
+    /// Of several that exclude each other: what they are called together.
+    pub const fn of(option: &'static str) -> Self {
         Self { option, value: None }
     }
 
@@ -80,7 +97,7 @@ impl<T> Once<T> {
 }
 
 /// A whole number in `range`: digits, no sign, no leading zero, as everywhere in Redis.
-#[inline]
+#[inline(always)]
 pub fn number(word: &[u8], name: &'static str, range: RangeInclusive<u64>, unit: &str) -> Result<u64, Error> {
     match digits(word) {
         Some(number) if *range.start() <= number && number <= *range.end() => Ok(number),
@@ -93,8 +110,9 @@ fn out_of_range(name: &'static str, range: &RangeInclusive<u64>, unit: &str) -> 
     Error::Range { name, range: format!("a whole number from {} to {}{unit}", range.start(), range.end()) }
 }
 
-/// A word of at most seven bytes as a number, in capitals: an option is told by one comparison, and a call has up to nine
-/// to be told apart. 0 for any longer word.
+/// A word of at most seven bytes as a number, in capitals: an option, which has letters only, is told by one comparison, and
+/// a call has up to nine to be told apart. 0 for any longer word.
+#[inline(always)]
 pub const fn packed(word: &[u8]) -> u64 {
     if word.len() > 7 {
         return 0;
@@ -102,7 +120,8 @@ pub const fn packed(word: &[u8]) -> u64 {
     // A NUL at the beginning is a byte, too.
     let (mut number, mut rest) = (1, word);
     while let [first, behind @ ..] = rest {
-        number = number << 8 | first.to_ascii_uppercase() as u64;
+        // Without this bit a letter is a capital, and nothing else becomes a letter.
+        number = number << 8 | (*first & !0x20) as u64;
         rest = behind;
     }
     number
@@ -118,10 +137,10 @@ pub fn token(word: &[u8]) -> Result<Token, Error> {
 
 /// XFetch's beta.
 pub fn beta(word: &[u8]) -> Result<f64, Error> {
-    const MAX: f64 = 100.0;
+    let (_, most, _) = EARLY.range();
     decimal(word)
-        .filter(|beta| *beta <= MAX)
-        .ok_or_else(|| Error::Range { name: "EARLY", range: format!("a number from 0 to {MAX}") })
+        .filter(|beta| *beta <= most as f64)
+        .ok_or_else(|| Error::Range { name: EARLY.word, range: format!("a number from 0 to {most}") })
 }
 
 /// Digits and at most one point: no sign, exponent, infinity or NaN.
@@ -134,21 +153,35 @@ pub fn decimal(text: &[u8]) -> Option<f64> {
     core::str::from_utf8(text).ok()?.parse().ok()
 }
 
+#[inline(always)]
 pub(crate) fn digits(word: &[u8]) -> Option<u64> {
     // A number of so many digits is no larger than a u64 holds.
     const SAFE: usize = 19;
     if word.is_empty() || (word.len() > 1 && word.first() == Some(&b'0')) {
         return None;
     }
-    let (plain, rest) = word.split_at_checked(SAFE).unwrap_or((word, &[]));
+    match word.split_at_checked(SAFE) {
+        None => plain_digits(word),
+        Some((plain, rest)) => long_digits(plain_digits(plain)?, rest),
+    }
+}
+
+/// Of so few that their number is no larger than a u64 holds.
+#[inline(always)]
+fn plain_digits(word: &[u8]) -> Option<u64> {
     let mut number = 0_u64;
-    for byte in plain {
+    for byte in word {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
         number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
     }
+    Some(number)
+}
+
+#[cold]
+fn long_digits(number: u64, rest: &[u8]) -> Option<u64> {
     rest.iter().try_fold(number, |number, byte| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
@@ -174,6 +207,8 @@ mod tests {
     fn words_are_told_apart_by_a_number() {
         assert_eq!(packed(b"lEase"), packed(b"LEASE"));
         let words: [&[u8]; 6] = [b"LEASF", b"LEAS", b"LEASEE", b"", b"\0LEASE", b"LEASELEASE"];
+        let others = (0..=255_u8).filter(|byte| !byte.eq_ignore_ascii_case(&b'E'));
+        assert!(others.into_iter().all(|byte| packed(&[b'L', byte]) != packed(b"LE")));
         assert!(words.iter().all(|word| packed(word) != packed(b"LEASE")));
     }
 
@@ -188,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_range_error_says_what_is_allowed() {
-        let error = number(b"0", "LEASE", 1..=300_000, MS).unwrap_err();
+        let error = number(b"0", "LEASE", 1..=300_000, crate::options::MS).unwrap_err();
         assert_eq!(error.sentence(), "ERR LEASE must be a whole number from 1 to 300000 milliseconds");
     }
 }

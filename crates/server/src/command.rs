@@ -41,7 +41,8 @@ pub struct Spec {
     pub since: &'static CStr,
     /// Tips for clients and proxies, separated by blanks; empty for none.
     pub tips: &'static CStr,
-    pub args: &'static [Arg],
+    /// Listed when they are asked for, once, at the load.
+    pub args: fn() -> Vec<Arg>,
 }
 
 /// Where a command's keys are, and what it does to them.

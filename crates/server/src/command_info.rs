@@ -23,7 +23,7 @@ pub enum Access {
 }
 
 /// One documented argument.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Arg {
     pub name: &'static CStr,
     pub kind: Kind,
@@ -33,7 +33,7 @@ pub struct Arg {
     pub multiple: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Kind {
     Key,
     String,
@@ -42,9 +42,9 @@ pub enum Kind {
     UnixTime,
     /// The token alone.
     Flag,
-    OneOf(&'static [Arg]),
+    OneOf(Vec<Arg>),
     /// Several, one after the other.
-    Block(&'static [Arg]),
+    Block(Vec<Arg>),
 }
 
 impl Arg {
@@ -63,7 +63,7 @@ impl Arg {
     }
 
     /// `[one | another]`
-    pub const fn one_of(name: &'static CStr, choices: &'static [Arg]) -> Self {
+    pub const fn one_of(name: &'static CStr, choices: Vec<Arg>) -> Self {
         Self { name, kind: Kind::OneOf(choices), token: None, optional: true, multiple: false }
     }
 
@@ -84,7 +84,7 @@ pub(crate) fn describe(command: *mut raw::RedisModuleCommand, spec: &Spec) -> bo
     let mut keys = key_specs(spec.keys);
     // Kept alive until the call below; each list ends with a zeroed element.
     let mut inner: Vec<Vec<raw::RedisModuleCommandArg>> = Vec::new();
-    let mut args: Vec<raw::RedisModuleCommandArg> = spec.args.iter().map(|arg| raw_arg(arg, &mut inner)).collect();
+    let mut args: Vec<raw::RedisModuleCommandArg> = (spec.args)().iter().map(|arg| raw_arg(arg, &mut inner)).collect();
     args.push(zeroed_arg());
     let info = raw::RedisModuleCommandInfo {
         version: &SIZES,
@@ -101,7 +101,7 @@ pub(crate) fn describe(command: *mut raw::RedisModuleCommand, spec: &Spec) -> bo
 }
 
 fn raw_arg(arg: &Arg, inner: &mut Vec<Vec<raw::RedisModuleCommandArg>>) -> raw::RedisModuleCommandArg {
-    let (kind, parts) = match arg.kind {
+    let (kind, parts) = match &arg.kind {
         Kind::Key => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY, None),
         Kind::String => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING, None),
         Kind::Integer => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER, None),
@@ -110,10 +110,10 @@ fn raw_arg(arg: &Arg, inner: &mut Vec<Vec<raw::RedisModuleCommandArg>>) -> raw::
         Kind::Flag => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN, None),
         Kind::OneOf(choices) => {
             // A choice is not optional: the choosing is.
-            let choices = choices.iter().map(|choice| Arg { optional: false, ..*choice }).collect::<Vec<_>>();
+            let choices = choices.iter().map(|choice| Arg { optional: false, ..choice.clone() }).collect::<Vec<_>>();
             (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF, Some(choices))
         }
-        Kind::Block(parts) => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK, Some(parts.to_vec())),
+        Kind::Block(parts) => (raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK, Some(parts.clone())),
     };
     let subargs = parts.map_or(null_mut(), |parts| {
         let mut list: Vec<_> = parts.iter().map(|part| raw_arg(part, inner)).collect();
@@ -128,7 +128,7 @@ fn raw_arg(arg: &Arg, inner: &mut Vec<Vec<raw::RedisModuleCommandArg>>) -> raw::
     raw::RedisModuleCommandArg {
         name: arg.name.as_ptr(),
         type_: kind,
-        key_spec_index: if matches!(arg.kind, Kind::Key) { 0 } else { -1 },
+        key_spec_index: if matches!(&arg.kind, Kind::Key) { 0 } else { -1 },
         token: arg.token.map_or(null(), CStr::as_ptr),
         flags: (optional | multiple) as c_int,
         subargs,

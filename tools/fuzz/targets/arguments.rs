@@ -4,6 +4,7 @@
 
 use corral_core::error::Error;
 use corral_core::freshness::FreshnessDefaults;
+use corral_core::options;
 use corral_core::policy::{self, is_group_name};
 use corral_core::request::{self, Labelled, Labels, LeasesWanted, Options, TopWanted};
 use corral_core::tag::{TAGS_LIMIT, TAG_LIMIT};
@@ -50,9 +51,9 @@ fn parsed(choice: u8, words: &[&[u8]]) -> Result<String, String> {
         }),
         2 => Labels::parse(each, Labelled::Fill).map(|labels| labelled(&labels)),
         3 => Labels::parse(each, Labelled::Set).map(|labels| labelled(&labels)),
-        4 => request::only_option(each, "BACKOFF", 0..=MAX_MS).map(|ms| format!("{ms:?}")),
-        5 => request::only_option(each, "PX", 1..=MAX_MS).map(|ms| format!("{ms:?}")),
-        6 => request::only_flag(each, "TIED").map(|is_given| is_given.to_string()),
+        4 => request::only_option(each, &options::FAIL).map(|ms| format!("{ms:?}")),
+        5 => request::only_option(each, &options::PASS).map(|ms| format!("{ms:?}")),
+        6 => request::only_flag(each, &options::RENEW).map(|is_given| is_given.to_string()),
         7 => LeasesWanted::parse(each).map(|wanted| format!("{:?}", (wanted.count, wanted.min_age_ms))),
         8 => TopWanted::parse(each).map(|wanted| {
             assert!((1..=1000).contains(&wanted.count));

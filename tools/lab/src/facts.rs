@@ -34,6 +34,16 @@ impl Facts {
     }
 }
 
+/// What kind of server it is: `Redis 7.0.15`.
+pub(crate) async fn version(connection: &mut Connection) -> Result<String> {
+    let facts = Facts::ask(connection, "server").await?;
+    match (facts.text("valkey_version"), facts.text("redis_version")) {
+        (Some(valkey), _) => Ok(format!("Valkey {valkey}")),
+        (None, Some(redis)) => Ok(format!("Redis {redis}")),
+        (None, None) => anyhow::bail!("INFO does not say which server it is"),
+    }
+}
+
 /// What is in use now, in bytes.
 pub(crate) async fn memory(connection: &mut Connection) -> Result<f64> {
     Facts::ask(connection, "memory").await?.number("used_memory")

@@ -4,6 +4,7 @@
 mod bench; // figures beside their targets
 mod demo; // one herd, one report, a few strategies in turn
 mod facts; // INFO
+mod figures; // the file that the documents' figures come from
 mod interrupt; // Ctrl-C
 mod ledger; // which builds there were, and what a request should have taken
 mod options; // the command line

@@ -41,7 +41,7 @@ pub(crate) struct Demo {
     pub(crate) clients: u32,
 
     /// How often the cache entry expires in each run
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) expiries: u32,
 
     /// How long the cached report lives, in milliseconds
@@ -49,7 +49,7 @@ pub(crate) struct Demo {
     pub(crate) ttl_ms: u64,
 
     /// How long the report's query should take on its own, in milliseconds: the database is filled until it does
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(5..=5000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(5..=5000))]
     pub(crate) query_ms: u64,
 
     /// No request begins after this many seconds of one run: without protection it can take minutes
@@ -66,6 +66,10 @@ pub(crate) struct Demo {
     /// Where the picture goes
     #[arg(long, value_name = "FILE", default_value = "demo-report.html")]
     pub(crate) out: PathBuf,
+
+    /// Also put the figures into this file, which the documents are written from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) figures: Option<PathBuf>,
 
     /// A small herd and a small database: over in a few seconds, to see that everything works
     #[arg(long, conflicts_with_all = ["clients", "expiries", "ttl_ms", "query_ms", "max_seconds"])]
@@ -90,13 +94,9 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE", default_value = "bench-report.html")]
     pub(crate) out: PathBuf,
 
-    /// Also write the tables as Markdown
+    /// Also put the tables into this file, which the documents are written from
     #[arg(long, value_name = "FILE")]
-    pub(crate) markdown: Option<PathBuf>,
-
-    /// Also write the picture of the stampede as an SVG file
-    #[arg(long, value_name = "FILE")]
-    pub(crate) picture: Option<PathBuf>,
+    pub(crate) figures: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

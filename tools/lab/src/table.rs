@@ -35,12 +35,13 @@ impl Table {
         table.to_string()
     }
 
+    /// The table and its note, without the title.
     pub(crate) fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let rule = vec!["---:"; self.header.len().saturating_sub(1)].join("|");
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
         let note = if self.note.is_empty() { String::new() } else { format!("\n{}\n", self.note) };
-        format!("### {}\n\n{}|---|{rule}|\n{rows}{note}", self.title, line(&self.header))
+        format!("{}|---|{rule}|\n{rows}{note}", line(&self.header))
     }
 
     pub(crate) fn html(&self) -> String {
@@ -105,6 +106,6 @@ mod tests {
     fn a_table_is_markdown_too() {
         let mut table = Table::new("T", &["a", "b"]);
         table.row(["1", "2"]);
-        assert_eq!(table.markdown(), "### T\n\n| a | b |\n|---|---:|\n| 1 | 2 |\n");
+        assert_eq!(table.markdown(), "| a | b |\n|---|---:|\n| 1 | 2 |\n");
     }
 }

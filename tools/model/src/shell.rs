@@ -136,9 +136,8 @@ impl World {
     pub(crate) fn unlink(&mut self, at: usize, becomes: Holds) {
         let token = self.entry(at).and_then(|entry| entry.lease()).map(|lease| lease.token);
         let was_entry = self.entry(at).is_some();
-        let husk_until = self.entry(at).filter(|entry| entry.value().is_none()).map(Entry::marks_kept_until);
-        if let Some(until) = husk_until.filter(|until| *until > UnixMs::EPOCH) {
-            let event = Event::HuskGone { db: 0, name: Name::new(&[b'a' + at as u8]), until };
+        if self.entry(at).is_some_and(|entry| entry.value().is_none()) {
+            let event = Event::HuskGone { db: 0, name: Name::new(&[b'a' + at as u8]) };
             self.node.event(event, self.moment());
         }
         if was_entry {

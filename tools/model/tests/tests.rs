@@ -14,6 +14,6 @@ fn the_rules_hold_in_every_state_of_the_bounded_search() {
         let found = search(&run, 2);
         assert!(found.broken.is_empty(), "{}: {:#?}", run.name, found.broken);
         assert!(found.missing.is_empty(), "{} never came across {:?}", run.name, found.missing);
-        assert!(found.states > 300, "{}: only {} states", run.name, found.states);
+        assert!(found.states > 200, "{}: only {} states", run.name, found.states);
     }
 }

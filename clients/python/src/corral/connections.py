@@ -302,7 +302,7 @@ class Topology:
                 why = error
                 continue
             here = node.name.rsplit(":", 1)[0]
-            ranges = []
+            ranges: list[tuple[int, int, Node]] = []
             for first, last, (host, port, *_), *_ in rows:
                 address = self._library.seen_from_here(((host or b"").decode() or here, int(port)))
                 ranges.append((first, last, self.at(address)))

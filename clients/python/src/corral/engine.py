@@ -187,11 +187,12 @@ class Engine:
         message = text_of(error, self._settings.error_text)
         backoff = () if o.backoff is None else ("BACKOFF", milliseconds(o.backoff))
         reply = await self.leases.conclude(lease, "CACHE.FAIL", message.encode(), *backoff)
-        if isinstance(reply, list) and reply[0] == b"STALE":
+        state, value, left = reply or (b"", b"", 0)
+        if state == b"STALE":
             log.error("the build of %s failed, and its old value is served", as_text(lease.key), exc_info=error)
-            flight.outcome = Value(reply[1])
-            return self._codec.loads(reply[1])
-        flight.outcome = Failed.by(message, reply[2] if isinstance(reply, list) else 0, error)
+            flight.outcome = Value(value)
+            return self._codec.loads(value)
+        flight.outcome = Failed.by(message, left, error)
         raise error
 
     async def _refresh(self, lease: Lease, build: Build, o: Call, asked_at: int) -> None:

@@ -30,7 +30,7 @@ class Template:
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        made = []
+        made: list[str] = []
         for text, field in self._parts:
             made.append(text)
             if field is not None:
@@ -58,11 +58,12 @@ def _title(function: Callable[..., Any]) -> str:
 
 
 def as_bytes(key: str | bytes) -> bytes:
-    if isinstance(key, bytes):
-        return key
-    if isinstance(key, str):
-        return key.encode()
-    raise TypeError(f"a key is text or bytes, not {type(key).__name__}")
+    given: Any = key
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, str):
+        return given.encode()
+    raise TypeError(f"a key is text or bytes, not {type(given).__name__}")
 
 
 def as_text(key: bytes) -> str:

@@ -131,11 +131,12 @@ class Leases:
                 try:
                     reply = await lease.link.call(command, lease.key, lease.token, *arguments)
                     await lease.node.give(lease.link)
-                    return reply
+                    return self._concluded(lease, command, reply)
                 except Exception as error:
                     if await self._is_final(lease, lease.link, command, error):
                         raise
-            return await self._server.command(command, lease.key, lease.token, *arguments)
+            reply = await self._server.command(command, lease.key, lease.token, *arguments)
+            return self._concluded(lease, command, reply)
         except NoPermission:
             raise
         except Exception as error:
@@ -145,6 +146,11 @@ class Leases:
         finally:
             if alone:
                 lease.speaking.leave()
+
+    def _concluded(self, lease: Lease, command: str, reply: Any) -> Any:
+        if reply is None and command == "CACHE.FILL":  # invalidated or taken over meanwhile
+            self._tell("not_stored", lease.key)
+        return reply
 
     async def _is_final(self, lease: Lease, link: Link, command: str, error: Exception) -> bool:
         """Whether another connection would hear the same."""
@@ -162,7 +168,7 @@ class Leases:
 def fill_options(features: Features, o: Call, made: Any) -> list[Any]:
     """What FILL is told, as far as it depends on the value. What is wrong in it is raised to the build's caller."""
     options: list[Any] = []
-    ttl = o.ttl(made) if callable(o.ttl) else o.ttl
+    ttl: Any = o.ttl(made) if callable(o.ttl) else o.ttl
     if ttl is not None:
         options += ["PX", milliseconds(ttl)] if ttl > 0 else ["PXAT", 1]  # 0: for those who wait, not to be kept
     for name in ("swr", "sie"):
@@ -170,7 +176,7 @@ def fill_options(features: Features, o: Call, made: Any) -> list[Any]:
             options += [name.upper(), milliseconds(getattr(o, name))]
     if o.jitter:
         options += ["JITTER", o.jitter]
-    tags = o.tags(made) if callable(o.tags) else o.tags
+    tags: Any = o.tags(made) if callable(o.tags) else o.tags
     if tags:
         features.need("cache.fill tags")
         options += ["TAGS", len(tags), *(tag.encode() if isinstance(tag, str) else tag for tag in tags)]

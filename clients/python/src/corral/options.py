@@ -66,13 +66,15 @@ class Call:
                 object.__setattr__(self, name, seconds(name, given))
         if self.on_timeout not in ("raise", "build"):
             raise ValueError(f"on_timeout={self.on_timeout!r}: takes 'raise' or 'build'")
-        if not isinstance(self.jitter, int) or not 0 <= self.jitter <= 100:
-            raise ValueError(f"jitter={self.jitter!r}: takes a percentage, 0 to 100")
+        jitter: Any = self.jitter
+        if not isinstance(jitter, int) or not 0 <= jitter <= 100:
+            raise ValueError(f"jitter={jitter!r}: takes a percentage, 0 to 100")
         if isinstance(self.tags, (str, bytes)):
             raise ValueError(f"tags={self.tags!r}: takes a list of texts, not one text")
         if not callable(self.tags):
             object.__setattr__(self, "tags", tuple(self.tags))
-        if self.lease is None or self.wait is None:
+        needed: tuple[Any, ...] = (self.lease, self.wait)
+        if None in needed:
             raise ValueError("lease and wait take seconds, not None")
 
     def but(self, changes: CallOptions) -> Call:

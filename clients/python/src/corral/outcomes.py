@@ -18,7 +18,7 @@ class NotShared:
     """`return NotShared(value)` from a build: this value is for its caller only, and for a while everybody builds."""
 
     def __init__(self, value: Any) -> None:
-        self.value = value
+        self.value: Any = value
 
 
 @dataclass

@@ -24,7 +24,7 @@ class _Json:
 class _Bytes:
     def dumps(self, value: Any, /) -> bytes:
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return bytes(value)
+            return bytes(value)  # pyright: ignore[reportUnknownArgumentType]
         raise TypeError(f"serializer='bytes' takes bytes, and the build returned {type(value).__name__}")
 
     def loads(self, data: bytes, /) -> Any:

@@ -35,7 +35,7 @@ class Features:
 
     version: str
     words: frozenset[str]  # commands and options as CACHE.VERSION names them
-    missing: list[str] = field(default_factory=list)  # commands that the ACL refuses
+    missing: list[str] = field(default_factory=list[str])  # commands that the ACL refuses
 
     def need(self, word: str) -> None:
         if word not in self.words:
@@ -203,7 +203,7 @@ class Server:
         version, *refusals = await link.call_all(
             [("CACHE.VERSION",), *((name, key, *arguments) for name, arguments in probes.items())]
         )
-        missing = []
+        missing: list[str] = []
         for name, refusal in zip(probes, refusals):
             kind = kind_of(refusal) if isinstance(refusal, Exception) else Kind.OTHER
             if kind is Kind.MISSING:
@@ -222,7 +222,8 @@ class Server:
                     f"{node.name}: the user may not run cache.version: add +cache.version to its ACL rules"
                 )
             return Features("of the first version", frozenset("cache." + word for word in _FIRST_VERSION), missing)
-        told = version if isinstance(version, dict) else dict(zip(version[::2], version[1::2]))
+        map_or_list: Any = version
+        told: dict[Any, Any] = map_or_list if isinstance(version, dict) else dict(zip(version[::2], version[1::2]))
         words = [*told.get(b"commands", ()), *told.get(b"options", ())]
         return Features(_text(told.get(b"version", b"?")), frozenset(_text(w).lower() for w in words), missing)
 

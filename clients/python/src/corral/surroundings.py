@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context, copy_context
 from typing import Any
@@ -33,7 +33,7 @@ def _django() -> Callable[[], AbstractContextManager[Any]] | None:
         return None
 
     @contextmanager
-    def connections_closed_after() -> Iterator[None]:
+    def connections_closed_after() -> Generator[None, None, None]:
         # No request ends in this thread, so nobody else closes what the build opened in it.
         try:
             yield

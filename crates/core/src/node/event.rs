@@ -9,7 +9,7 @@ use super::name::Name;
 use super::{Node, Role};
 use crate::error::Error;
 use crate::lease::LeaseEnd;
-use crate::time::{Moment, UnixMs};
+use crate::time::Moment;
 use crate::token::Token;
 
 /// Something that happened.
@@ -38,11 +38,10 @@ pub enum Event {
         name: Name,
         token: Option<Token>,
     },
-    /// A key without a value went before its time, which was this.
+    /// A key without a value went before its time.
     HuskGone {
         db: u32,
         name: Name,
-        until: UnixMs,
     },
     /// An entry was loaded, or came in a payload that may still be refused.
     Loaded(LoadedLease),
@@ -87,9 +86,7 @@ impl Node {
                 }
             }
             Event::Unlinked { db, name, token } => self.unlinked(db, &name, token, moment),
-            Event::HuskGone { db, name, until } => {
-                self.husks.remove(&(until, db, name));
-            }
+            Event::HuskGone { db, name } => self.husks.remove(db, name),
             Event::Loaded(loaded) => self.loaded(loaded, moment),
             Event::LoadBegan { beside: false } => {
                 self.is_loading = true;

@@ -134,7 +134,7 @@ impl Node {
             facts.flag(is_settled);
         });
         facts.list(&self.due_groups, |facts, group| facts.number(u64::from(group.0)));
-        facts.list(&self.husks, |facts, (until, db, name)| {
+        facts.list(self.husks.iter(), |facts, (until, db, name)| {
             facts.wall(*until);
             facts.key(*db, name);
         });

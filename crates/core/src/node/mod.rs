@@ -20,7 +20,7 @@
 //! | [`handover`], [`queues`], [`answers`] | who waited is decided anew, has a turn, is answered |
 //! | [`turn`], [`visits`], [`release`] | what is due outside a call |
 //! | [`event`], [`loading`], [`arrivals`], [`pause`] | what the server tells; other data sets; payloads; writes held back |
-//! | [`rooms`], [`leases`], [`groups`], [`tags`], [`outbox`] | what is remembered |
+//! | [`rooms`], [`leases`], [`groups`], [`tags`], [`outbox`], [`husks`] | what is remembered |
 //! | [`heap`], [`calendar`], [`slab`], [`name`] | of what that is made |
 //! | [`stats`], [`top`], [`report`] | what operators see |
 //! | `facts` | for the model checker: what can make a difference later |
@@ -34,7 +34,7 @@ use crate::lease::LeaseEnd;
 use crate::policy::Policies;
 use crate::request::Request;
 use crate::settings::Settings;
-use crate::time::{SteadyMs, UnixMs};
+use crate::time::SteadyMs;
 use crate::token::{Token, TokenSource};
 
 pub mod answers;
@@ -50,6 +50,7 @@ pub mod grants;
 pub mod groups;
 pub mod handover;
 pub mod heap;
+pub mod husks;
 pub mod input;
 pub mod leases;
 pub mod listeners;
@@ -81,6 +82,7 @@ pub use input::{Environment, Held, Key, Parking, Writes};
 pub use step::{Becomes, Effect, Grant, Message, Reply, Step, Word};
 
 use groups::{GroupId, Groups};
+use husks::Husks;
 use leases::{ClientId, LeaseTable};
 use loading::LoadedLease;
 use name::Name;
@@ -117,9 +119,9 @@ pub struct Node {
     /// Groups that may have a turn to give.
     due_groups: BTreeSet<GroupId>,
     /// When keys without a value go: theirs may be a later end in the server.
-    husks: BTreeSet<(UnixMs, u32, Name)>,
+    husks: Husks,
     /// Those of flushed databases, to be freed in slices.
-    flushed_husks: Vec<BTreeSet<(UnixMs, u32, Name)>>,
+    flushed_husks: Vec<Husks>,
     /// Permits kept for listeners.
     reservations: BTreeSet<(SteadyMs, Id)>,
     /// Of connections whose BLOCK ran out in a queue.

@@ -25,27 +25,27 @@ macro_rules! counters {
 counters! {
     /// Calls answered HIT.
     hits
-    /// Calls answered STALE, or REFRESH with an old value.
+    /// Calls answered with an old value: STALE, or REFRESH of a stale one.
     stale_hits
-    /// Calls that found nothing to serve.
+    /// Calls that found nothing to serve: LOCK, WAIT, parked, PASS, FAIL, MISS.
     misses
-    /// Leases granted, to callers and by handover.
+    /// Leases granted, handovers included.
     leases_granted
-    /// Leases whose deadline passed without a fill.
+    /// Leases whose deadline passed before their rebuild ended.
     leases_expired
     /// Leases that went to a waiter.
     handovers
     /// Rebuilds that ended with a value: FILL, or TOUCH of the old one.
     fills
-    /// Fills that came too late or after an invalidation.
+    /// FILLs that answered nil: too late, or invalidated meanwhile.
     void_fills
-    /// Fills older than the source is known to be.
+    /// Values older than the source is known to be (VERSION, OUTDATE): not stored.
     behind_fills
-    /// Rebuilds that failed.
+    /// Rebuilds that ended with FAIL.
     failures
-    /// Results that must not be shared.
+    /// Rebuilds that ended with PASS.
     passes
-    /// Refreshes granted before the soft deadline, by chance.
+    /// Refreshes granted before the soft deadline, by EARLY.
     early_refreshes
     /// Tags that were marked.
     tag_invalidations
@@ -55,22 +55,22 @@ counters! {
     build_ms_saved
     /// Parked clients that were given an answer other than WAIT.
     waiters_served
-    /// Parked clients whose own BLOCK limit passed.
+    /// Parked clients whose BLOCK ran out.
     waiters_timed_out
-    /// Callers that were not parked although they asked for it, because of a limit.
+    /// Callers that were not parked because of a limit; by which, the next four say.
     waiters_refused
     /// Of those: corral.max-waiters was reached.
     waiters_refused_max_waiters
     /// Of those: corral.max-waiters-per-key was reached.
     waiters_refused_max_waiters_per_key
-    /// Of those: parked clients hold as much memory as they may.
+    /// Of those: corral.waiters-memory-percent, or maxmemory where nothing can be evicted.
     waiters_refused_memory
     /// Of those: nearly as many clients as maxclients allows were connected.
     waiters_refused_clients
     /// Messages published to listeners.
     messages_published
-    /// Batches of answers released.
+    /// Batches in which answers were released.
     wake_batches
-    /// Panics that the guard caught.
+    /// Bugs: panics that were caught. Report them.
     panics_caught
 }

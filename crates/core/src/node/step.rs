@@ -156,7 +156,7 @@ impl Node {
         };
         let is_husk = key.entry.value().is_none() || until < expire_at;
         if is_husk && until > UnixMs::EPOCH && !until.is_never() {
-            self.husks.insert((until, key.db, Name::new(key.name)));
+            self.husks.insert(key.db, Name::new(key.name), until);
         }
         step.signals |= !existed || step.change >= Change::Times;
         step.becomes = Becomes::Stored { value, expire_at };

@@ -103,7 +103,7 @@ impl Node {
         }
         // Around a pause, deadlines that fell into it wait for its end.
         let lease = self.leases.next_moment().filter(|_| self.pause.resumes_at.is_none());
-        let husk = self.husks.first().map(|(until, ..)| *until).filter(|_| writes);
+        let husk = self.husks.first_end().filter(|_| writes);
         let circuit = self.circuits_due().filter(|_| writes);
         let wall = [lease, husk, circuit].into_iter().flatten().min();
         let place = self.places_by_end.first().map(|(until, _)| *until);

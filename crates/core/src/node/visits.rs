@@ -147,7 +147,7 @@ impl Node {
     fn watch_husk(&mut self, key: &Key) {
         let until = key.entry.kept_until();
         if !until.is_never() {
-            self.husks.insert((until, key.db, Name::new(key.name)));
+            self.husks.insert(key.db, Name::new(key.name), until);
         }
     }
 
@@ -165,10 +165,10 @@ impl Node {
         }
         for _ in 0..AT_ONCE {
             // On a replica they are its master's, until it is promoted.
-            if !self.is_master() || self.husks.first().is_none_or(|(until, ..)| *until > now) {
+            if !self.is_master() || self.husks.first_end().is_none_or(|until| until > now) {
                 return;
             }
-            if let Some((_, db, name)) = self.husks.pop_first() {
+            if let Some((db, name)) = self.husks.pop_first() {
                 self.visit_key(db, name);
             }
         }

@@ -3,9 +3,9 @@
 use super::tag_name;
 use crate::error::Error;
 use crate::freshness::{Freshness, SoftDeadline};
-use crate::tag::TAGS_LIMIT;
-use crate::time::{UnixMs, MAX_MS};
-use crate::words::{digits, Once, Words, MS};
+use crate::options::{self, CommandOption, EX, EXAT, JITTER, NX, PX, PXAT, SIE, SWR, TAGS, VERSION};
+use crate::time::UnixMs;
+use crate::words::{digits, Once, Words};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -31,34 +31,32 @@ pub enum Labelled {
 
 const SOFT: &str = "EX, PX, EXAT or PXAT";
 
-const MAX_S: u64 = MAX_MS / 1000;
-
 impl<'a> Labels<'a> {
     pub fn parse(words: impl Iterator<Item = &'a [u8]>, of: Labelled) -> Result<Self, Error> {
-        let allowed = match of {
-            Labelled::Fill => "EX, PX, EXAT, PXAT, SWR, SIE, JITTER, TAGS, VERSION",
-            Labelled::Set => "EX, PX, EXAT, PXAT, SWR, SIE, JITTER, TAGS, VERSION, NX",
+        let allowed: &'static [CommandOption] = match of {
+            Labelled::Fill => &options::LABELS,
+            Labelled::Set => &options::SET,
         };
         let mut words = Words::new(words, allowed);
-        let mut soft = Once::new(SOFT);
-        let (mut swr, mut sie, mut jitter) = (Once::new("SWR"), Once::new("SIE"), Once::new("JITTER"));
-        let (mut tags, mut version, mut nx) = (Once::new("TAGS"), Once::new("VERSION"), Once::new("NX"));
+        let mut soft = Once::of(SOFT);
+        let (mut swr, mut sie, mut jitter) = (Once::new(&SWR), Once::new(&SIE), Once::new(&JITTER));
+        let (mut tags, mut version, mut nx) = (Once::new(&TAGS), Once::new(&VERSION), Once::new(&NX));
         while let Some(word) = words.option() {
             if let Some(unit) = SoftOption::named(word) {
-                let value = words.value(unit.name())?;
+                let value = words.value(&unit.option())?;
                 soft.set(unit.parse(value)?)?;
             } else if swr.is(word) {
-                swr.set(words.number("SWR", 0..=MAX_MS, MS)?)?;
+                swr.set(words.number(&SWR)?)?;
             } else if sie.is(word) {
-                sie.set(words.number("SIE", 0..=MAX_MS, MS)?)?;
+                sie.set(words.number(&SIE)?)?;
             } else if jitter.is(word) {
-                let percent = words.number("JITTER", 0..=100, " percent")?;
+                let percent = words.number(&JITTER)?;
                 jitter.set(u8::try_from(percent).unwrap_or(100))?;
             } else if tags.is(word) {
-                let count = words.number("TAGS", 1..=TAGS_LIMIT as u64, "")?;
-                tags.set(read_tags(&mut words, "TAGS", count)?)?;
+                let count = words.number(&TAGS)?;
+                tags.set(read_tags(&mut words, TAGS.word, count)?)?;
             } else if version.is(word) {
-                version.set(words.number("VERSION", 0..=MAX_MS, "")?)?;
+                version.set(words.number(&VERSION)?)?;
             } else if nx.is(word) && of == Labelled::Set {
                 nx.set(())?;
             } else {
@@ -67,7 +65,8 @@ impl<'a> Labels<'a> {
         }
         if !soft.is_given() {
             // A window or a spread around a deadline that never comes says nothing, and was surely not meant.
-            for (is_given, option) in [(swr.is_given(), "SWR"), (sie.is_given(), "SIE"), (jitter.is_given(), "JITTER")]
+            for (is_given, option) in
+                [(swr.is_given(), swr.name()), (sie.is_given(), sie.name()), (jitter.is_given(), jitter.name())]
             {
                 if is_given {
                     return Err(Error::Needs { option, needed: SOFT });
@@ -113,27 +112,25 @@ enum SoftOption {
 impl SoftOption {
     fn named(word: &[u8]) -> Option<Self> {
         let all = [SoftOption::Ex, SoftOption::Px, SoftOption::ExAt, SoftOption::PxAt];
-        all.into_iter().find(|option| word.eq_ignore_ascii_case(option.name().as_bytes()))
+        all.into_iter().find(|option| word.eq_ignore_ascii_case(option.option().word.as_bytes()))
     }
 
-    const fn name(self) -> &'static str {
+    const fn option(self) -> CommandOption {
         match self {
-            SoftOption::Ex => "EX",
-            SoftOption::Px => "PX",
-            SoftOption::ExAt => "EXAT",
-            SoftOption::PxAt => "PXAT",
+            SoftOption::Ex => EX,
+            SoftOption::Px => PX,
+            SoftOption::ExAt => EXAT,
+            SoftOption::PxAt => PXAT,
         }
     }
 
     fn parse(self, word: &[u8]) -> Result<SoftDeadline, Error> {
-        let (most, unit) = match self {
-            SoftOption::Ex | SoftOption::ExAt => (MAX_S, " seconds"),
-            SoftOption::Px | SoftOption::PxAt => (MAX_MS, MS),
-        };
-        let given = digits(word).filter(|given| (1..=most).contains(given)).ok_or_else(|| Error::Range {
-            name: self.name(),
+        let option = self.option();
+        let (least, most, unit) = option.range();
+        let given = digits(word).filter(|given| (least..=most).contains(given)).ok_or_else(|| Error::Range {
+            name: option.word,
             range: format!(
-                "a whole number from 1 to {most}{unit} (PXAT 1 gives the value to those who wait and stores nothing)"
+                "a whole number from {least} to {most}{unit} (PXAT 1 gives the value to those who wait and stores nothing)"
             ),
         })?;
         Ok(match self {

@@ -2,8 +2,8 @@
 
 use super::group_name;
 use crate::error::Error;
-use crate::time::MAX_MS;
-use crate::words::{Once, Words, MS};
+use crate::options::{self, Takes, BY, COUNT, MINAGE, ONLY_GROUP, TOP_COUNT};
+use crate::words::{Once, Words};
 
 /// What CACHE.LEASES is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,15 +31,15 @@ pub enum Cost {
 
 impl<'a> LeasesWanted<'a> {
     pub fn parse(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
-        let mut words = Words::new(words, "COUNT, MINAGE, GROUP");
-        let (mut count, mut min_age, mut group) = (Once::new("COUNT"), Once::new("MINAGE"), Once::new("GROUP"));
+        let mut words = Words::new(words, &options::LEASES);
+        let (mut count, mut min_age, mut group) = (Once::new(&COUNT), Once::new(&MINAGE), Once::new(&ONLY_GROUP));
         while let Some(word) = words.option() {
             if count.is(word) {
-                count.set(words.number("COUNT", 1..=u64::from(u32::MAX), "")?)?;
+                count.set(words.number(&COUNT)?)?;
             } else if min_age.is(word) {
-                min_age.set(words.number("MINAGE", 0..=MAX_MS, MS)?)?;
+                min_age.set(words.number(&MINAGE)?)?;
             } else if group.is(word) {
-                let name = words.value("GROUP")?;
+                let name = words.value(&ONLY_GROUP)?;
                 // `other` gathers the names beyond the first thousand: to be looked at, not to be named by callers.
                 group.set(if name == b"other" { name } else { group_name(name)? })?;
             } else {
@@ -53,13 +53,13 @@ impl<'a> LeasesWanted<'a> {
 
 impl TopWanted {
     pub fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, Error> {
-        let mut words = Words::new(words, "COUNT, BY");
-        let (mut count, mut by) = (Once::new("COUNT"), Once::new("BY"));
+        let mut words = Words::new(words, &options::TOP);
+        let (mut count, mut by) = (Once::new(&TOP_COUNT), Once::new(&BY));
         while let Some(word) = words.option() {
             if count.is(word) {
-                count.set(words.number("COUNT", 1..=1000, "")?)?;
+                count.set(words.number(&TOP_COUNT)?)?;
             } else if by.is(word) {
-                by.set(Cost::named(words.value("BY")?)?)?;
+                by.set(Cost::named(words.value(&BY)?)?)?;
             } else {
                 return Err(words.unknown(word));
             }
@@ -70,9 +70,10 @@ impl TopWanted {
 
 impl Cost {
     fn named(word: &[u8]) -> Result<Self, Error> {
-        let all = [(Cost::Wait, "wait"), (Cost::Build, "build"), (Cost::Grants, "grants"), (Cost::Saved, "saved")];
-        let found = all.into_iter().find(|(_, name)| word.eq_ignore_ascii_case(name.as_bytes()));
-        let range = || Error::Range { name: "BY", range: "wait, build, grants or saved".into() };
+        let Takes::OneOf(words) = BY.takes else { return Err(Error::Internal) };
+        let all = [Cost::Wait, Cost::Build, Cost::Grants, Cost::Saved];
+        let found = all.into_iter().zip(words).find(|(_, known)| word.eq_ignore_ascii_case(known.name.to_bytes()));
+        let range = || Error::Range { name: BY.word, range: "wait, build, grants or saved".into() };
         found.map(|(cost, _)| cost).ok_or_else(range)
     }
 }

@@ -2,13 +2,12 @@
 
 use crate::error::Error;
 use crate::node::leases::ClientId;
+use crate::options::{self as defined, CommandOption};
 use crate::policy::is_group_name;
 use crate::tag::TAG_LIMIT;
-use crate::time::MAX_MS;
 use crate::token::Token;
-use crate::words::{number, Once, Words, MS};
+use crate::words::{number, Once, Words};
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 mod labels;
 mod listing;
@@ -137,31 +136,32 @@ pub fn invalidate_tag<'a>(words: &[&'a [u8]]) -> Result<(Vec<&'a [u8]>, Option<u
     let given = number(given, "n", 1..=i32::MAX as u64, "")?;
     let found = rest.len();
     let count = usize::try_from(given).unwrap_or(usize::MAX);
-    let (tags, options) = rest.split_at_checked(count).ok_or(Error::Count { name: "n", of: "tags", given, found })?;
-    let swr_ms = only_option(options.iter().copied(), "SWR", 0..=MAX_MS)?;
+    let (tags, rest) = rest.split_at_checked(count).ok_or(Error::Count { name: "n", of: "tags", given, found })?;
+    let swr_ms = only_option(rest.iter().copied(), &defined::INVALIDATE_TAG)?;
     Ok((tags.iter().map(|tag| tag_name(tag)).collect::<Result<_, _>>()?, swr_ms))
 }
 
 /// `[OPTION ms]` as all that is left of a call.
 pub fn only_option<'a>(
     words: impl Iterator<Item = &'a [u8]>,
-    option: &'static str,
-    range: RangeInclusive<u64>,
+    options: &'static [CommandOption; 1],
 ) -> Result<Option<u64>, Error> {
-    let mut words = Words::new(words, option);
+    let [option] = options;
+    let mut words = Words::new(words, options);
     let mut given = Once::new(option);
     while let Some(word) = words.option() {
         if !given.is(word) {
             return Err(words.unknown(word));
         }
-        given.set(words.number(option, range.clone(), MS)?)?;
+        given.set(words.number(option)?)?;
     }
     Ok(given.get())
 }
 
 /// `[FLAG]` as all that is left of a call.
-pub fn only_flag<'a>(words: impl Iterator<Item = &'a [u8]>, flag: &'static str) -> Result<bool, Error> {
-    let mut words = Words::new(words, flag);
+pub fn only_flag<'a>(words: impl Iterator<Item = &'a [u8]>, flags: &'static [CommandOption; 1]) -> Result<bool, Error> {
+    let [flag] = flags;
+    let mut words = Words::new(words, flags);
     let mut given = Once::new(flag);
     while let Some(word) = words.option() {
         if !given.is(word) {

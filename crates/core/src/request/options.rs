@@ -3,8 +3,8 @@
 use super::group_name;
 use crate::decision::Class;
 use crate::error::Error;
-use crate::time::MAX_MS;
-use crate::words::{beta, packed, Words, MS};
+use crate::options::{self as defined, CommandOption};
+use crate::words::{beta, packed, Words};
 
 /// The options of GETORLOCK and its batch form. What is left out comes from the group's policy, then the settings.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
@@ -26,23 +26,26 @@ pub struct Options<'a> {
 impl<'a> Options<'a> {
     /// Reads the options after the key; `may_block` for GETORLOCK, whose batch form has no BLOCK.
     pub fn parse(words: impl Iterator<Item = &'a [u8]>, may_block: bool, lease_max_ms: u64) -> Result<Self, Error> {
-        let allowed = match may_block {
-            true => "LEASE, BLOCK, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
-            false => "LEASE, NOSTALE, FORCE, EARLY, TIED, NOTIFY, GROUP, ONCE",
+        let allowed: &'static [CommandOption] = match may_block {
+            true => &defined::GET_OR_LOCK,
+            false => &defined::MGET_OR_LOCK,
         };
         let mut words = Words::new(words, allowed);
         let mut options = Self::default();
         while let Some(word) = words.option() {
             match packed(word) {
-                LEASE => once("LEASE", &mut options.lease_ms, words.number("LEASE", 1..=lease_max_ms, MS)?)?,
-                BLOCK if may_block => once("BLOCK", &mut options.block_ms, words.number("BLOCK", 0..=MAX_MS, MS)?)?,
-                GROUP => once("GROUP", &mut options.group, group_name(words.value("GROUP")?)?)?,
-                EARLY => once("EARLY", &mut options.early_beta, beta(words.value("EARLY")?)?)?,
-                ONCE => once("ONCE", &mut options.once_ms, words.number("ONCE", 0..=MAX_MS, MS)?)?,
-                NOSTALE => flag("NOSTALE", &mut options.class.no_stale)?,
-                FORCE => flag("FORCE", &mut options.class.force)?,
-                TIED => flag("TIED", &mut options.is_tied)?,
-                NOTIFY => flag("NOTIFY", &mut options.notify)?,
+                LEASE => {
+                    let lease_ms = words.number_up_to(&defined::LEASE, lease_max_ms)?;
+                    once(&defined::LEASE, &mut options.lease_ms, lease_ms)?;
+                }
+                BLOCK if may_block => once(&defined::BLOCK, &mut options.block_ms, words.number(&defined::BLOCK)?)?,
+                GROUP => once(&defined::GROUP, &mut options.group, group_name(words.value(&defined::GROUP)?)?)?,
+                EARLY => once(&defined::EARLY, &mut options.early_beta, beta(words.value(&defined::EARLY)?)?)?,
+                ONCE => once(&defined::ONCE, &mut options.once_ms, words.number(&defined::ONCE)?)?,
+                NOSTALE => flag(&defined::NOSTALE, &mut options.class.no_stale)?,
+                FORCE => flag(&defined::FORCE, &mut options.class.force)?,
+                TIED => flag(&defined::TIED, &mut options.is_tied)?,
+                NOTIFY => flag(&defined::NOTIFY, &mut options.notify)?,
                 _ => return Err(words.unknown(word)),
             }
         }
@@ -50,26 +53,30 @@ impl<'a> Options<'a> {
     }
 }
 
-fn once<T>(option: &'static str, place: &mut Option<T>, value: T) -> Result<(), Error> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(Error::Doubled { option }),
+#[inline(always)]
+fn once<T>(option: &CommandOption, place: &mut Option<T>, value: T) -> Result<(), Error> {
+    if place.is_some() {
+        return Err(Error::Doubled { option: option.word });
     }
+    *place = Some(value);
+    Ok(())
 }
 
-fn flag(option: &'static str, place: &mut bool) -> Result<(), Error> {
-    match core::mem::replace(place, true) {
-        false => Ok(()),
-        true => Err(Error::Doubled { option }),
+#[inline(always)]
+fn flag(option: &CommandOption, place: &mut bool) -> Result<(), Error> {
+    if *place {
+        return Err(Error::Doubled { option: option.word });
     }
+    *place = true;
+    Ok(())
 }
 
-const LEASE: u64 = packed(b"LEASE");
-const BLOCK: u64 = packed(b"BLOCK");
-const GROUP: u64 = packed(b"GROUP");
-const EARLY: u64 = packed(b"EARLY");
-const ONCE: u64 = packed(b"ONCE");
-const NOSTALE: u64 = packed(b"NOSTALE");
-const FORCE: u64 = packed(b"FORCE");
-const TIED: u64 = packed(b"TIED");
-const NOTIFY: u64 = packed(b"NOTIFY");
+const LEASE: u64 = packed(defined::LEASE.word.as_bytes());
+const BLOCK: u64 = packed(defined::BLOCK.word.as_bytes());
+const GROUP: u64 = packed(defined::GROUP.word.as_bytes());
+const EARLY: u64 = packed(defined::EARLY.word.as_bytes());
+const ONCE: u64 = packed(defined::ONCE.word.as_bytes());
+const NOSTALE: u64 = packed(defined::NOSTALE.word.as_bytes());
+const FORCE: u64 = packed(defined::FORCE.word.as_bytes());
+const TIED: u64 = packed(defined::TIED.word.as_bytes());
+const NOTIFY: u64 = packed(defined::NOTIFY.word.as_bytes());

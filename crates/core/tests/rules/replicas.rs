@@ -1,5 +1,6 @@
 //! Replicas, failover, loads, swaps: rules 2, 4, 6 and 12.
 
+use corral_core::codec::{self, ValuePart};
 use corral_core::node::event::Event;
 use corral_core::node::loading::{LoadedFrom, LoadedLease};
 use corral_core::token::Token;
@@ -188,4 +189,30 @@ fn a_restored_lease_is_listed_and_a_tied_one_has_no_connection() {
     assert_eq!(w.node.live_leases(), 1);
     assert_eq!(w.ask(2, "plain", ""), "WAIT 1000");
     assert_eq!(w.ask(2, "tied", ""), "LOCK");
+}
+
+/// Of a node whose clock is ahead. The server may still refuse the payload, so its tokens count as seen on the next turn.
+#[test]
+fn a_mark_that_is_set_right_after_an_arrival_is_younger_than_what_arrived() {
+    const HOUR_MS: u64 = 3_600_000;
+    for is_at_once in [true, false] {
+        let (mut ahead, mut w) = (World::new(), World::new());
+        ahead.pass(HOUR_MS);
+        ahead.set("k", "old", "PX 36000000 TAGS 1 shop");
+        let bytes = codec::encode(ahead.entry("k").unwrap(), ValuePart::Carried, None);
+        let header = codec::decode(&bytes).unwrap();
+        let youngest = header.youngest_token();
+        w.set("k", "other", "PX 36000000");
+        let entry = header.into_entry(Some(std::sync::Arc::from(&b"old"[..])), w.node.tags());
+        w.keys.get_mut(&place("k")).unwrap().value = Value::Entry(entry);
+        let (name, from) = (name_of(&place("k")), LoadedFrom::Payload { is_settled: false });
+        w.event(Event::Loaded(LoadedLease { db: 0, name, lease: None, youngest, from }));
+        if !is_at_once {
+            w.settle();
+        }
+        assert!(w.get("k").starts_with("HIT old"));
+        w.mark(&["shop"], None);
+        assert_eq!(w.get("k"), "MISS 0");
+        assert_eq!(w.ask(1, "k", ""), "LOCK");
+    }
 }

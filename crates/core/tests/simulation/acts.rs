@@ -118,6 +118,11 @@ impl Run {
         let before = self.w.tokens.get(&(client, place.clone())).copied();
         let reply = self.w.ask_at(client, &place, &options);
         self.book.show(|| format!("{client} asks {place:?} {options}: {reply}"));
+        if reply == "parked" {
+            assert_eq!(self.w.server.parking, Parking::Possible, "{client} is parked");
+            let here = u64::from(self.w.node.audience(place.0, &place.1).waiters);
+            assert!(here <= self.w.node.settings.max_waiters_per_key, "{here} are parked for {place:?}");
+        }
         let token = self.w.tokens.get(&(client, place.clone())).copied().filter(|token| Some(*token) != before);
         if let Some(token) = token {
             assert_ne!(circuit, "open", "{client} is granted {token:?} by an open circuit");
@@ -139,6 +144,8 @@ impl Run {
 
     /// Books a grant as the entry has it.
     fn granted(&mut self, client: u64, place: &Place, token: Token) {
+        let writes = &self.w.server.writes;
+        assert!(!matches!(writes, Writes::Refused(_)), "{client} is granted {token:?} while writes are refused");
         let Some(Value::Entry(entry)) = self.w.keys.get(place).map(|stored| &stored.value) else { return };
         let Some(lease) = entry.lease().filter(|lease| lease.token == token) else {
             // Ended in the same turn, by what was due.
@@ -175,6 +182,10 @@ impl Run {
         let deliveries = self.w.in_flight.clone();
         for delivery in &deliveries {
             if let Some(grant) = &delivery.grant {
+                assert!(
+                    !self.w.server.forbidden.contains(&delivery.client),
+                    "{delivery:?} goes to who may not have it"
+                );
                 self.granted(delivery.client, &delivery.place, grant.token);
             }
         }
@@ -227,7 +238,8 @@ impl Run {
                     labels = format!("{labels} TAGS {} {}", tags.len(), tags.join(" "));
                 }
                 let value = format!("v{}.{}", token.get(), self.book.now);
-                self.book.values.insert(value.clone(), Built { began, tags, version });
+                let built = Built { place: Some(place.clone()), began, tags, version };
+                self.book.values.insert(value.clone(), built);
                 (self.w.fill_with(token, &place, &value, &labels), true)
             }
             4 => {
@@ -400,7 +412,8 @@ impl Run {
         let version = self.chance.one_in(2).then(|| self.chance.between(0, 9));
         let options =
             version.map_or("PX 200 SWR 500".to_string(), |version| format!("PX 200 SIE 500 VERSION {version}"));
-        self.book.values.insert(value.clone(), Built { began: self.book.now, tags: Vec::new(), version });
+        let built = Built { place: Some(place.clone()), began: self.book.now, tags: Vec::new(), version };
+        self.book.values.insert(value.clone(), built);
         let reply = self.w.set_at(&place, &value, &options);
         self.book.show(|| format!("SET {place:?} {value} {options}: {reply}"));
         if reply == "OK" {
@@ -446,6 +459,7 @@ impl Run {
         self.book.once.clear();
         // Values are under other names by now: what was said of a name says nothing of them.
         self.book.invalidated.clear();
+        self.book.values.values_mut().for_each(|built| built.place = None);
     }
 
     fn pause(&mut self) {
@@ -477,20 +491,31 @@ impl Run {
 
     fn set_clock(&mut self) {
         let ms = self.chance.pick(&[30, 700, 5000]);
-        match self.chance.one_in(2) {
-            true => self.w.wall_us += ms * 1000,
-            false => self.w.wall_us -= ms * 1000,
+        if self.chance.one_in(2) {
+            self.book.show(|| format!("the clock is set {ms} ms ahead"));
+            self.w.wall_us += ms * 1000;
+            self.w.settle_undelivered();
+            return;
         }
-        self.book.show(|| format!("the clock is set by {ms} ms"));
-        // Moments from before are others by now: what was stale can be fresh again.
+        self.book.show(|| format!("the clock is set {ms} ms back"));
+        self.w.wall_us -= ms * 1000;
+        // Moments from before are to come by now: what was stale can be fresh again. But a mark is a token.
         self.book.floors.clear();
         self.book.once.clear();
         self.book.invalidated.clear();
-        self.book.marked.clear();
+        self.clock_was_set_back = true;
+        self.forget_lost_marks();
         for granted in self.book.grants.values_mut() {
             (granted.may_be_over, granted.is_building) = (true, false);
         }
         self.w.settle_undelivered();
+    }
+
+    /// What a mark left in an entry that was loaded since is a moment, and no more.
+    fn forget_lost_marks(&mut self) {
+        if self.clock_was_set_back && self.has_reloaded {
+            self.book.marked.clear();
+        }
     }
 
     fn change_role(&mut self) {
@@ -552,6 +577,8 @@ impl Run {
                 *entry = self.w.node.seen(place.0, entry);
             }
         }
+        self.has_reloaded = true;
+        self.forget_lost_marks();
         let had_replica = self.w.replica.take().is_some();
         self.w.event(Event::LoadBegan { beside: false });
         for (place, stored) in &self.w.keys.clone() {

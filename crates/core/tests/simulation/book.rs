@@ -45,6 +45,8 @@ pub struct Granted {
 /// A value's origin.
 #[derive(Clone, Debug)]
 pub struct Built {
+    /// The key it was built for; `None` once keys have moved.
+    pub place: Option<Place>,
     pub began: u64,
     pub tags: Vec<&'static str>,
     pub version: Option<u64>,
@@ -155,6 +157,7 @@ impl Book {
     pub fn fresh(&mut self, place: &Place, value: &str, asked: u64, now_ms: u64) {
         self.answers += 1;
         let Some(built) = self.values.get(value) else { return };
+        assert!(built.place.as_ref().is_none_or(|of| of == place), "{place:?} is answered with {value} of {built:?}");
         if let Some(invalidated) = self.invalidated.get(place) {
             assert!(
                 asked <= *invalidated || built.began >= *invalidated,

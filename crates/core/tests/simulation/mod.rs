@@ -26,6 +26,8 @@ struct Run {
     clients: u64,
     /// How often each of them has closed its connection and opened another.
     closed: BTreeMap<u64, u64>,
+    clock_was_set_back: bool,
+    has_reloaded: bool,
 }
 
 #[test]
@@ -47,7 +49,15 @@ fn no_schedule_breaks_a_law() {
 fn run(seed: u64, is_shown: bool) {
     let mut chance = Chance::new(seed);
     let clients = chance.between(4, 300);
-    let mut run = Run { w: World::new(), book: Book::new(is_shown), chance, clients, closed: BTreeMap::new() };
+    let mut run = Run {
+        w: World::new(),
+        book: Book::new(is_shown),
+        chance,
+        clients,
+        closed: BTreeMap::new(),
+        clock_was_set_back: false,
+        has_reloaded: false,
+    };
     run.begin();
     for _ in 0..ACTS_PER_SCHEDULE {
         run.act();

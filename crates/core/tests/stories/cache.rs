@@ -3,13 +3,13 @@
 use corral_core::answer::{until, Answer, Payload};
 use corral_core::error::Error;
 use corral_core::node::{Reply as Told, Word};
+use corral_core::options::{self, MS};
 use corral_core::request::{
     self, invalidate_tag as read_tags, message, only_flag, only_option, tag_name, Caller, Form, Labelled, Labels,
     Options, Request,
 };
-use corral_core::settings::BACKOFF_LIMIT_MS;
 use corral_core::time::MAX_MS;
-use corral_core::words::{number as read_number, token, MS};
+use corral_core::words::{number as read_number, token};
 use corral_testkit::Reply;
 
 use super::commands::Call;
@@ -140,13 +140,13 @@ pub fn touch(stage: &mut NodeStage, call: Call) -> Answered {
 
 pub fn fail(stage: &mut NodeStage, call: Call) -> Answered {
     let (token, message) = (token(call.arguments[1])?, message(call.arguments[2])?);
-    let backoff_ms = only_option(options_from(&call, 3), "BACKOFF", 0..=BACKOFF_LIMIT_MS)?;
+    let backoff_ms = only_option(options_from(&call, 3), &options::FAIL)?;
     step(stage, &call, &Request::Fail { token, message, backoff_ms })
 }
 
 pub fn pass(stage: &mut NodeStage, call: Call) -> Answered {
     let token = token(call.arguments[1])?;
-    let pass_ms = only_option(options_from(&call, 2), "PX", 1..=MAX_MS)?;
+    let pass_ms = only_option(options_from(&call, 2), &options::PASS)?;
     step(stage, &call, &Request::Pass { token, pass_ms })
 }
 
@@ -158,7 +158,7 @@ pub fn release(stage: &mut NodeStage, call: Call) -> Answered {
 pub fn renew(stage: &mut NodeStage, call: Call) -> Answered {
     let token = token(call.arguments[1])?;
     let ms = read_number(call.arguments[2], "ms", 1..=MAX_MS, MS)?;
-    let is_tied = only_flag(options_from(&call, 3), "TIED")?;
+    let is_tied = only_flag(options_from(&call, 3), &options::RENEW)?;
     let caller = Caller { client: call.client };
     step(stage, &call, &Request::Renew { token, ms, caller, is_tied })
 }
@@ -170,7 +170,7 @@ pub fn set(stage: &mut NodeStage, call: Call) -> Answered {
 
 pub fn outdate(stage: &mut NodeStage, call: Call) -> Answered {
     let version = request::version(call.arguments[1])?;
-    let floor_ms = only_option(options_from(&call, 2), "PX", 1..=MAX_MS)?;
+    let floor_ms = only_option(options_from(&call, 2), &options::OUTDATE)?;
     step(stage, &call, &Request::Outdate { version, floor_ms })
 }
 

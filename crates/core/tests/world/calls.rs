@@ -6,7 +6,6 @@ use corral_core::answer::{until, Answer, Payload};
 use corral_core::error::Error;
 use corral_core::node::{Caller, Form, Key, Node, Reply, Step};
 use corral_core::request::{only_option, Labelled, Labels, Options};
-use corral_core::time::MAX_MS;
 use corral_core::token::Token;
 
 use super::{line, place, reply_line, Client, Parked, Place, Value, World};
@@ -138,7 +137,7 @@ impl World {
     }
 
     pub fn outdate_at(&mut self, place: &Place, version: u64, options: &str) -> String {
-        let floor_ms = only_option(words(options), "PX", 1..=MAX_MS).unwrap();
+        let floor_ms = only_option(words(options), &corral_core::options::OUTDATE).unwrap();
         reply_line(&self.step(place, |node, key| node.outdate(key, version, floor_ms)))
     }
 

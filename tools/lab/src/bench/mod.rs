@@ -16,9 +16,12 @@ use std::fs;
 
 use anyhow::Result;
 
+use crate::facts::version;
+use crate::figures;
 use crate::options::{Bench, Part};
-use crate::page::{find_room, save, Page};
+use crate::page::{find_room, Page};
 use crate::picture;
+use crate::server::Server;
 use crate::table::Table;
 
 use findings::Findings;
@@ -30,7 +33,10 @@ pub(crate) async fn measure(options: &Bench) -> Result<()> {
     corral_testkit::allow_files(FILES)?;
     let scale = if options.full { Scale::full() } else { Scale::quick() };
     let mut findings = Findings::default();
-    let server = instructions::version(options).await?;
+    let server = {
+        let server = Server::start(&options.subject).await?;
+        version(&mut server.connect().await?).await?
+    };
     println!("Corral on {server}, {} mode", if options.full { "full" } else { "quick" });
     look_for_noise(&mut findings);
 
@@ -84,16 +90,10 @@ fn write(options: &Bench, server: &str, findings: &Findings) -> Result<()> {
     let path = fs::canonicalize(&options.out).unwrap_or_else(|_| options.out.clone());
     println!("\nThe report: {}", path.display());
 
-    if let Some(file) = &options.markdown {
-        let remarks: String = findings.remarks.iter().map(|text| format!("- {text}\n")).collect();
-        let tables = std::iter::once(&summary).chain(&findings.tables).map(Table::markdown);
-        let mode = if options.full { "full" } else { "quick" };
-        let head =
-            format!("Corral on {server}, a {mode} run.\n{}{remarks}", if remarks.is_empty() { "" } else { "\n" });
-        save(file, &format!("{head}\n{}", tables.collect::<Vec<_>>().join("\n")))?;
-    }
-    if let (Some(file), Some(svg)) = (&options.picture, findings.pictures.last()) {
-        save(file, svg)?;
+    if let Some(file) = &options.figures {
+        let tables = findings.tables.iter().map(|table| (table.title.as_str(), table));
+        let tables: Vec<(&str, &Table)> = std::iter::once(("Targets", &summary)).chain(tables).collect();
+        figures::write(file, server, &tables)?;
     }
     Ok(())
 }

@@ -179,7 +179,7 @@ fn table(title: &str, outcomes: &[(Strategy, Outcome)]) -> Table {
 /// Of all strategies that build once: without protection nobody waits for another's build, but for a hundred others.
 fn judge(outcomes: &[(Strategy, Outcome)], findings: &mut Findings) {
     let ours = outcomes.iter().find(|(strategy, _)| *strategy == Strategy::Corral(Mode::Plain));
-    let peers = [Strategy::SetNx, Strategy::PubSub, Strategy::Memcached];
+    let peers = [Strategy::SetNx, Strategy::RedisPyLock, Strategy::PubSub, Strategy::Memcached];
     let Some((_, ours)) = ours else { return };
     let of_peers = || outcomes.iter().filter(|(strategy, _)| peers.contains(strategy)).map(|(_, one)| one);
     for (name, figure, of_peers) in [

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::facts::version;
+use crate::figures;
 use crate::options::Demo;
 use crate::page::{find_room, Card, Page};
 use crate::picture;
@@ -69,6 +71,10 @@ pub(crate) async fn show(options: &Demo) -> Result<()> {
         }
     }
     println!("\n{}\nExtra commands: those to the cache beyond one for each request.\n", table(&runs).text());
+    if let Some(file) = &options.figures {
+        let mut client = server.connect().await?;
+        figures::write(file, &version(&mut client).await?, &[("Demo", &shares(setting, &sales, &runs))])?;
+    }
     let path = fs::canonicalize(&options.out).unwrap_or_else(|_| options.out.clone());
     println!("The picture: {}", path.display());
     Ok(())
@@ -144,6 +150,32 @@ fn bar(run: &Run) -> picture::Bar {
             }
         },
     }
+}
+
+/// What README shows: a row for each strategy.
+fn shares(setting: Setting, sales: &Sales, runs: &[Run]) -> Table {
+    let header =
+        ["", "queries per expiry, at most", "at once", "a query then takes", "slowest request", "commands per request"];
+    let mut table = Table::new("Demo", &header);
+    for run in runs {
+        table.row([
+            run.strategy.name().to_owned(),
+            count(run.fewest_and_most_queries().1 as f64),
+            count(run.most_in_flight() as f64),
+            seconds(run.median_query()),
+            seconds(run.slowest()),
+            format!("{:.2}", run.commands_per_request()),
+        ]);
+    }
+    table.with_note(&format!(
+        "{} clients ask again and again for a report that takes {} by itself, a query over {} rows of SQLite; cached for {} \
+         ms, {} expiries each.",
+        setting.clients,
+        seconds(sales.query_time),
+        count(sales.rows as f64),
+        setting.ttl.as_millis(),
+        setting.expiries,
+    ))
 }
 
 fn table(runs: &[Run]) -> Table {

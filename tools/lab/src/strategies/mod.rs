@@ -27,6 +27,7 @@ pub(crate) use corral::Mode;
 pub(crate) enum Strategy {
     Plain,
     SetNx,
+    RedisPyLock,
     PubSub,
     Memcached,
     XFetch,
@@ -49,9 +50,10 @@ pub(crate) struct Herd {
 }
 
 impl Strategy {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Plain,
         Self::SetNx,
+        Self::RedisPyLock,
         Self::PubSub,
         Self::Memcached,
         Self::XFetch,
@@ -65,6 +67,7 @@ impl Strategy {
         match self {
             Self::Plain => "no protection",
             Self::SetNx => "SET NX, poll every 50 ms",
+            Self::RedisPyLock => "redis-py's Lock",
             Self::PubSub => "Lua script, pub/sub",
             Self::Memcached => "memcached W/Z, poll every 50 ms",
             Self::XFetch => "XFetch in the client",
@@ -79,6 +82,7 @@ impl Strategy {
         match self {
             Self::Plain => "GET; on a miss build and SET",
             Self::SetNx => "GET; on a miss SET NX a lock: its owner builds, the others poll",
+            Self::RedisPyLock => "GET; on a miss with redis.lock(): GET, build; it tries for the lock every 100 ms",
             Self::PubSub => "a script gets or locks; its owner builds and publishes, the others have subscribed",
             Self::Memcached => "mg N10; one is told that it has won and builds, the others poll",
             Self::XFetch => "GET; whoever draws a number that is high enough builds early",
@@ -122,7 +126,7 @@ impl Strategy {
     /// Puts the first value into the cache, before the herd comes.
     pub(crate) async fn warm(self, client: &mut Client, key: &str, value: &[u8]) -> Result<()> {
         match self {
-            Self::Plain | Self::SetNx | Self::PubSub => redis::store(client, key, value).await,
+            Self::Plain | Self::SetNx | Self::RedisPyLock | Self::PubSub => redis::store(client, key, value).await,
             Self::XFetch => redis::xfetch_store(client, key, value, 0).await,
             Self::Memcached => memcached::store(client, key, value).await,
             Self::Corral(_) => corral::warm(client, key, value).await,
@@ -134,6 +138,7 @@ impl Strategy {
         match self {
             Self::Plain => redis::plain(client, key).await,
             Self::SetNx => redis::set_nx(client, key).await,
+            Self::RedisPyLock => redis::redis_py_lock(client, key).await,
             Self::PubSub => redis::pub_sub(client, key).await,
             Self::XFetch => redis::xfetch(client, key).await,
             Self::Memcached => memcached::ask(client, key).await,
@@ -147,7 +152,7 @@ impl Strategy {
             Self::Corral(mode) => corral::rebuild(client, key, token, mode).await.map(drop),
             Self::XFetch => redis::xfetch_rebuild(client, key).await.map(drop),
             // They know no such answer.
-            Self::Plain | Self::SetNx | Self::PubSub | Self::Memcached => Ok(()),
+            Self::Plain | Self::SetNx | Self::RedisPyLock | Self::PubSub | Self::Memcached => Ok(()),
         }
     }
 
@@ -169,6 +174,7 @@ impl ValueEnum for Strategy {
         let word = match self {
             Self::Plain => "none",
             Self::SetNx => "set-nx",
+            Self::RedisPyLock => "redis-py-lock",
             Self::PubSub => "pub-sub",
             Self::Memcached => "memcached",
             Self::XFetch => "xfetch",

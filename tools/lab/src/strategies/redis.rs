@@ -37,6 +37,21 @@ pub(super) async fn set_nx(client: &mut Client, key: &str) -> Result<Answer> {
     }
 }
 
+/// redis-py's `Lock` around a look and a build, as its users write it. It tries for the lock every 100 ms, whether the value
+/// has come or not; so whoever waited holds it once more to find the value there.
+pub(super) async fn redis_py_lock(client: &mut Client, key: &str) -> Result<Answer> {
+    if let Reply::Bytes(value) = client.call(&["GET", key]).await? {
+        return Ok(value.into());
+    }
+    let (lock, owner, lock_ms) = (format!("lock:{key}"), client.name.clone(), client.patience_ms());
+    while client.call(&["SET", &lock, &owner, "NX", "PX", &lock_ms]).await?.is_nil() {
+        tokio::time::sleep(REDIS_PY_SLEEP).await;
+    }
+    let answer = plain(client, key).await;
+    client.script(COMPARE_AND_DELETE, &[b"1", lock.as_bytes(), owner.as_bytes()]).await?;
+    answer
+}
+
 /// One script looks and locks, one stores, unlocks and publishes. Whoever waits subscribes, looks again (the event may
 /// have come in between), and looks a last time when told.
 pub(super) async fn pub_sub(client: &mut Client, key: &str) -> Result<Answer> {
@@ -132,3 +147,6 @@ pub(super) const SCRIPTS: [&str; 3] = [
      redis.call('DEL', KEYS[2])
      return redis.call('PUBLISH', ARGV[4], 'filled')",
 ];
+
+/// `redis.lock.Lock`'s default.
+const REDIS_PY_SLEEP: Duration = Duration::from_millis(100);

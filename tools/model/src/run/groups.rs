@@ -60,7 +60,7 @@ pub fn runs() -> Vec<Run> {
             ways: vec![Way { block_ms: None, ..limited(2) }],
             kinds: vec![Fail, Release],
             groups: vec!["g fails 1 cool-ms 1 backoff-ms 0"],
-            depth: Some(9),
+            depth: Some(10),
             deeper: Some(12),
             ..base()
         },

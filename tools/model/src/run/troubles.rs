@@ -12,7 +12,7 @@ pub fn runs() -> Vec<Run> {
             ways: vec![WAY, Way { lease_ms: 1, block_ms: Some(2), no_stale: true, tied: true, ..WAY }],
             values: vec![Labelled { swr_ms: 1, sie_ms: 2, ..VALUE }],
             kinds: vec![Fill, Touch, Fail, Pass, Release, Crash, Invalidate, Refuse],
-            depth: Some(7),
+            depth: Some(8),
             deeper: Some(9),
             ..base()
         },

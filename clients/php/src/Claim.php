@@ -1,0 +1,56 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Corral;
+
+/**
+ * For frameworks that build by themselves, and say get and set: what the key holds, or the right to build it.
+ *
+ * @internal
+ */
+final class Claim
+{
+    public function __construct(
+        private readonly Leases $leases,
+        private readonly ?Lease $lease,
+        public readonly ?string $bytes,
+        public readonly bool $private = false,
+    ) {
+    }
+
+    public function isMine(): bool
+    {
+        return $this->lease !== null;
+    }
+
+    /** False: the server did not keep it. */
+    public function fill(string $bytes, Call $options): bool
+    {
+        return $this->lease !== null && $this->leases->conclude($this->lease, 'CACHE.FILL', $bytes, ...$options->fillOptions($bytes)) !== null;
+    }
+
+    public function fail(\Throwable $error): void
+    {
+        if ($this->lease !== null) {
+            $this->leases->conclude($this->lease, 'CACHE.FAIL', $this->leases->message($error));
+        }
+    }
+
+    /** For its caller alone: who waits now builds for himself, and the next one may store again. */
+    public function pass(): void
+    {
+        if ($this->lease !== null) {
+            $this->leases->conclude($this->lease, 'CACHE.PASS', 'PX', 1);
+            usleep(2000); // so that this process does not meet its own mark
+        }
+    }
+
+    /** Nothing was built: whoever waits longest is next. */
+    public function release(): void
+    {
+        if ($this->lease !== null) {
+            $this->leases->conclude($this->lease, 'CACHE.RELEASE');
+        }
+    }
+}

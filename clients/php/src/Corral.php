@@ -1,0 +1,304 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Corral;
+
+/**
+ * Values that are built once, however many processes ask for them at the same time.
+ *
+ *     $cache = new Corral('redis://localhost:6379', ttl: 60, swr: 30);
+ *     $report = $cache->getOrBuild("report:$day", fn () => slowQuery($day));
+ *
+ * Options: README.md. Making an object talks to no server.
+ */
+final class Corral
+{
+    private readonly Settings $settings;
+    private readonly Call $defaults;
+    private readonly Server $server;
+    private readonly Leases $leases;
+    private readonly Places $places;
+    /** @var array<string, true> the keys that this process is building, outermost first */
+    private array $building = [];
+    private bool $degraded = false; // a build without the server is running: a nested one needs no other place
+    private bool $out = false;
+
+    public function __construct(mixed $servers, mixed ...$options)
+    {
+        [$this->settings, $this->defaults] = Settings::split($options);
+        $this->server = new Server(Servers::of($servers));
+        $this->leases = new Leases($this->server, $this->settings);
+        $this->places = new Places($this->settings->degradeLimit);
+    }
+
+    /**
+     * @template T
+     *
+     * @param callable(): (T|NotShared) $build
+     *
+     * @return T decoded from what is stored, for the builder's caller too
+     */
+    public function getOrBuild(string $key, callable $build, mixed ...$options): mixed
+    {
+        return $this->ask($key, $build(...), $this->defaults->but($options), false);
+    }
+
+    /** Builds although the value is fresh; while somebody else does, waits for theirs. */
+    public function refresh(string $key, callable $build, mixed ...$options): mixed
+    {
+        return $this->ask($key, $build(...), $this->defaults->but($options), true);
+    }
+
+    /**
+     * A function whose values are kept: `$report = $cache->cached('report:{day}', fn (string $day) => …, ttl: 60)`.
+     *
+     * @template T
+     *
+     * @param callable(mixed ...$arguments): (T|NotShared) $function
+     *
+     * @return Cached<T>
+     */
+    public function cached(string $template, callable $function, mixed ...$options): Cached
+    {
+        $this->defaults->but($options); // what is wrong is said now
+        return new Cached($this, $template, $function(...), $options);
+    }
+
+    /** Builds that began before are not stored. Raises NotAllAnswered if old values may still be served. */
+    public function invalidate(string ...$keys): void
+    {
+        $this->server->invalidate(array_values($keys));
+    }
+
+    /**
+     * On every master. Raises NotAllAnswered if one did not answer.
+     *
+     * @param string|list<string> $tags
+     * @param ?float              $swr  so long old values may still serve; 0: not at all; null: as they were stored
+     */
+    public function invalidateTags(string|array $tags, int|float|null $swr = null): void
+    {
+        if ((array) $tags !== []) {
+            $this->server->invalidateTags(array_values(array_map('strval', (array) $tags)), $swr === null ? null : Call::seconds('swr', $swr));
+        }
+    }
+
+    /** The source has this version of the key now: nothing older is stored any more. */
+    public function outdate(string $key, int $version): void
+    {
+        try {
+            $this->server->command('CACHE.OUTDATE', $key, $version);
+        } catch (ModuleMissing $missing) {
+            throw new Unsupported("the server's module has no CACHE.OUTDATE", 0, $missing);
+        }
+    }
+
+    /** What the server's module can and what the user may not; raises ModuleMissing. */
+    public function check(): Features
+    {
+        return $this->server->features('corral');
+    }
+
+    public function close(): void
+    {
+        $this->server->topology->close();
+    }
+
+    /**
+     * For frameworks that build by themselves. Null: nobody can say, so build and store as without Corral.
+     *
+     * @internal
+     *
+     * @param array<string, mixed> $options
+     * @param list<string>         $force   words for who wants it built although it is fresh
+     */
+    public function claim(string $key, array $options = [], array $force = []): ?Claim
+    {
+        $o = $this->defaults->but($options);
+        try {
+            $answer = $this->leases->ask($key, $o, microtime(true) + $o->wait, $force);
+        } catch (Unavailable $outage) {
+            if ($this->settings->degrade === 'raise') {
+                throw $outage;
+            }
+            $this->sayOut($key, $outage);
+            return null;
+        }
+        if ($answer->state === 'FAIL') {
+            throw new BuildFailed($key, (string) $answer->value, max(0, $answer->number) / 1000);
+        }
+        if ($answer->state === 'WAIT' && $o->onTimeout === 'raise') {
+            throw $this->impatience($key, $o);
+        }
+        $this->settings->tell(match ($answer->state) { 'HIT' => 'hit', 'STALE' => 'stale', 'REFRESH' => 'refresh', default => 'waited' }, $key);
+        return new Claim($this->leases, $answer->lease, $answer->value, $answer->state === 'PASS' || $answer->state === 'WAIT');
+    }
+
+    /** @internal */
+    public function server(): Server
+    {
+        return $this->server;
+    }
+
+    /** @internal */
+    public function settings(): Settings
+    {
+        return $this->settings;
+    }
+
+    private function ask(string $key, \Closure $build, Call $o, bool $force): mixed
+    {
+        if (isset($this->building[$key])) {
+            throw new RecursiveBuild("the build of $key asks for $key, and would wait for itself");
+        }
+        $deadline = microtime(true) + $o->wait;
+        try {
+            $answer = $this->leases->ask($key, $o, $deadline, $force ? ['FORCE', 'NOSTALE'] : []);
+        } catch (Unavailable $outage) {
+            if ($this->settings->degrade === 'raise') {
+                throw $outage;
+            }
+            $this->sayOut($key, $outage);
+            return $this->buildWithoutServer($key, $build, $o, $deadline);
+        }
+        if ($this->out) {
+            $this->out = false;
+            $this->settings->log('warning', 'the server is back');
+        }
+        if ($answer->lease !== null) {
+            return $answer->state === 'LOCK' || $force ? $this->build($answer->lease, $build, $o) : $this->buildBehind($answer->lease, (string) $answer->value, $build, $o);
+        }
+        switch ($answer->state) {
+            case 'HIT':
+            case 'STALE':
+                $this->settings->tell($answer->state === 'HIT' ? 'hit' : 'stale', $key);
+                return $this->settings->serializer->decode((string) $answer->value);
+            case 'PASS':
+                return $this->alone($key, $build);
+            case 'FAIL':
+                throw new BuildFailed($key, (string) $answer->value, max(0, $answer->number) / 1000);
+            default: // WAIT: the patience is over
+                return $o->onTimeout === 'build' ? $this->alone($key, $build) : throw $this->impatience($key, $o);
+        }
+    }
+
+    private function build(Lease $lease, \Closure $build, Call $o): mixed
+    {
+        $began = microtime(true);
+        $concluded = false;
+        try {
+            try {
+                $made = $this->call($lease->key, $build);
+                $shared = !$made instanceof NotShared;
+                $bytes = $this->settings->serializer->encode($shared ? $made : $made->value);
+                $options = $shared ? $o->fillOptions($made) : [];
+            } catch (\Throwable $error) {
+                // Also what the serializer refuses: a released lease would have every waiter build it again.
+                $concluded = true;
+                return $this->failed($lease, $error, $o);
+            }
+            $this->settings->tell('built', $lease->key, microtime(true) - $began);
+            $concluded = true;
+            $shared ? $this->leases->conclude($lease, 'CACHE.FILL', $bytes, ...$options) : $this->leases->conclude($lease, 'CACHE.PASS');
+            return $this->settings->serializer->decode($bytes);
+        } finally {
+            if (!$concluded) { // a Fiber that was destroyed in the middle of its build: says nothing about the source
+                $this->leases->conclude($lease, 'CACHE.RELEASE');
+            }
+        }
+    }
+
+    private function failed(Lease $lease, \Throwable $error, Call $o): mixed
+    {
+        $this->settings->tell('failed', $lease->key, null, $error);
+        $backoff = $o->backoff === null ? [] : ['BACKOFF', Call::milliseconds($o->backoff)];
+        $reply = $this->leases->conclude($lease, 'CACHE.FAIL', $this->leases->message($error), ...$backoff);
+        if (is_array($reply) && $reply[0] === 'STALE') {
+            $this->settings->log('error', "the build of {$lease->key} failed, and its old value is served", $error);
+            return $this->settings->serializer->decode($reply[1]);
+        }
+        throw $error;
+    }
+
+    private function buildBehind(Lease $lease, string $old, \Closure $build, Call $o): mixed
+    {
+        $this->settings->tell('refresh', $lease->key);
+        $job = function () use ($lease, $build, $o, $old): mixed {
+            $building = $this->building; // whoever began it does not wait for it
+            $this->building = [];
+            try {
+                return $this->build($lease, $build, $o);
+            } catch (\Throwable $error) {
+                $this->settings->log('error', "refreshing {$lease->key} failed", $error);
+                return $this->settings->serializer->decode($old);
+            } finally {
+                $this->building = $building;
+            }
+        };
+        if ($this->settings->background !== null) {
+            try {
+                ($this->settings->background)($job);
+            } catch (\Throwable $error) {
+                $this->settings->log('error', "refreshing {$lease->key} could not be begun", $error);
+                $this->leases->conclude($lease, 'CACHE.RELEASE');
+            }
+        } elseif (!Refreshes::later($job)) {
+            return $job();
+        }
+        return $this->settings->serializer->decode($old);
+    }
+
+    private function buildWithoutServer(string $key, \Closure $build, Call $o, float $deadline): mixed
+    {
+        $nested = $this->degraded;
+        if (!$nested && !$this->places->enter($deadline - microtime(true))) {
+            return $o->onTimeout === 'build' ? $this->alone($key, $build) : throw $this->impatience($key, $o);
+        }
+        $this->degraded = true;
+        try {
+            return $this->alone($key, $build);
+        } catch (\Throwable $error) {
+            $this->settings->tell('failed', $key, null, $error);
+            throw $error;
+        } finally {
+            if (!$nested) {
+                $this->degraded = false;
+                $this->places->leave();
+            }
+        }
+    }
+
+    /** Not stored, but decoded from a copy as everybody's is. */
+    private function alone(string $key, \Closure $build): mixed
+    {
+        $made = $this->call($key, $build);
+        return $this->settings->serializer->decode($this->settings->serializer->encode($made instanceof NotShared ? $made->value : $made));
+    }
+
+    private function call(string $key, \Closure $build): mixed
+    {
+        $this->building[$key] = true;
+        try {
+            return $build();
+        } finally {
+            unset($this->building[$key]);
+        }
+    }
+
+    private function impatience(string $key, Call $o): WaitTimeout
+    {
+        $inside = array_keys($this->building);
+        $hint = $inside === [] ? '' : ' while building ' . implode(' and ', $inside) . ': two builds may be waiting for each other';
+        return new WaitTimeout("$key was not there within {$o->wait} s$hint");
+    }
+
+    private function sayOut(string $key, Unavailable $outage): void
+    {
+        if (!$this->out) {
+            $this->out = true;
+            $this->settings->log('error', "the server is out, values are built here, {$this->settings->degradeLimit} at once: {$outage->getMessage()}");
+        }
+        $this->settings->tell('degraded', $key, null, $outage);
+    }
+}

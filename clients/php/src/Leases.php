@@ -1,0 +1,146 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Corral;
+
+/** Asking for a key, and what a holder owes: one verdict at the end. Nothing renews a lease meanwhile: PHP is busy. */
+final class Leases
+{
+    private const MESSAGE_BYTES = 1024; // what FAIL takes
+
+    public function __construct(private readonly Server $server, private readonly Settings $settings)
+    {
+    }
+
+    /**
+     * One GETORLOCK for a hit. The connection that asks is the one that is parked, and the one that holds the lease.
+     *
+     * @param list<string> $force words for who wants it built although it is fresh
+     */
+    public function ask(string $key, Call $o, float $deadline, array $force = []): Answer
+    {
+        $began = microtime(true);
+        $words = ['CACHE.GETORLOCK', $key, 'LEASE', Call::milliseconds($o->lease), 'TIED', ...$force, ...($o->group === null ? [] : ['GROUP', $o->group])];
+        $asked = $began;
+        $arguments = static function () use ($words, $deadline, &$asked): array {
+            $asked = microtime(true);
+            $left = $deadline - $asked;
+            if ($left > 0.001) {
+                array_push($words, 'BLOCK', Call::milliseconds(min(Link::SLICE, $left)));
+            }
+            return $words;
+        };
+        while (true) {
+            try {
+                $reached = $this->server->reach($key, $arguments, $deadline);
+            } catch (CorralError $error) {
+                throw $this->tooOld($error, $key, $o->group === null ? [] : ['cache.getorlock group']) ?? $error;
+            }
+            [$state, $value, $number] = is_array($reached->reply) && count($reached->reply) === 3 ? $reached->reply : [null, null, null];
+            if ($state === 'HIT' && microtime(true) - $began < 0.05) { // nearly all of them
+                $reached->node->give($reached->link);
+                return new Answer($state, $value, $number, null);
+            }
+            if ($state === 'LOCK' || $state === 'REFRESH') {
+                return new Answer($state, $value, $number, new Lease($key, $number, $reached->node, $reached->link));
+            }
+            if (!in_array($state, ['HIT', 'STALE', 'WAIT', 'PASS', 'FAIL'], true)) {
+                $reached->link->close(); // should it be a grant, the tie ends it
+                throw new UnknownAnswer('CACHE.GETORLOCK answered ' . var_export($reached->reply, true) . ', which this version does not know');
+            }
+            $reached->node->give($reached->link);
+            $now = microtime(true);
+            if ($state !== 'WAIT' || $now >= $deadline) {
+                if ($now - $began > 0.05) {
+                    $this->settings->tell('waited', $key, $now - $began);
+                }
+                return new Answer($state, $value, $number, null);
+            }
+            if ($now - $asked < 0.02) { // nobody is parked there just now
+                Server::pause(0.02, min(0.1, max(0.02, $deadline - $now)));
+            }
+        }
+    }
+
+    /**
+     * Speaks the verdict over the held connection, or once over another. Whoever built has the value in any case, so
+     * nothing is raised but a missing right, and a module too old for what was asked for.
+     */
+    public function conclude(Lease $lease, string $command, string|int ...$arguments): mixed
+    {
+        $arguments = array_values($arguments);
+        try {
+            if ($lease->link->usable) {
+                try {
+                    $reply = $lease->link->call([$command, $lease->key, $lease->token, ...$arguments]);
+                    $lease->node->give($lease->link);
+                    return $reply;
+                } catch (Failure $failure) {
+                    $this->afterRefusal($lease, $command, $failure);
+                }
+            }
+            return $this->server->command($command, $lease->key, $lease->token, ...$arguments);
+        } catch (NoPermission | Unsupported $error) {
+            throw $error;
+        } catch (CorralError | Failure $error) {
+            if ($command === 'CACHE.FILL') {
+                $needed = array_filter(['TAGS' => 'cache.fill tags', 'VERSION' => 'cache.fill version'], fn ($word) => in_array($word, $arguments, true), ARRAY_FILTER_USE_KEY);
+                $old = $this->tooOld($error, $lease->key, array_values($needed));
+                if ($old !== null) {
+                    throw $old;
+                }
+            }
+            $this->settings->log('warning', "$command {$lease->key} was not taken: {$error->getMessage()}");
+            $this->settings->tell('not_stored', $lease->key, null, $error);
+            return null;
+        }
+    }
+
+    /** Returns if another connection may fare better. */
+    private function afterRefusal(Lease $lease, string $command, Failure $failure): void
+    {
+        $link = $lease->link;
+        $answered = $link->usable;
+        if ($answered && $failure->kind === Kind::Other && $command === 'CACHE.FILL') {
+            // Refused as it stands, and so would be what every next builder brings.
+            try {
+                $link->call(['CACHE.FAIL', $lease->key, $lease->token, $this->message($failure)]);
+            } catch (Failure) {
+                // the tie ends it
+            }
+        }
+        $link->close(); // should the lease still be live, the tie ends it
+        if ($failure->kind === Kind::Denied) {
+            throw new NoPermission("{$lease->node->name}: {$failure->getMessage()}", 0, $failure);
+        }
+        if ($answered && !in_array($failure->kind, [Kind::Moved, Kind::Again], true)) {
+            throw $failure;
+        }
+    }
+
+    /** A syntax error may be an option that the server's module does not know yet. It is not asked before: most never see one. */
+    private function tooOld(CorralError|Failure $error, string $key, array $needed): ?Unsupported
+    {
+        $failure = $error instanceof Failure ? $error : $error->getPrevious();
+        if ($needed === [] || !$failure instanceof Failure || $failure->kind !== Kind::Other) {
+            return null;
+        }
+        $features = $this->server->features($key);
+        foreach ($needed as $word) {
+            if (!$features->has($word)) {
+                return new Unsupported("the server's module (version {$features->version}) has no " . strtoupper($word), 0, $error);
+            }
+        }
+        return null;
+    }
+
+    /** A build's exception as a message for everybody. */
+    public function message(\Throwable $error): string
+    {
+        $name = (new \ReflectionClass($error))->getShortName();
+        $text = $this->settings->errorText && $error->getMessage() !== '' ? "$name: {$error->getMessage()}" : $name;
+        // Cut between characters: what is left of one at the end is removed.
+        return strlen($text) <= self::MESSAGE_BYTES ? $text : preg_replace('/[\xC0-\xFF][\x80-\xBF]*$/', '', substr($text, 0, self::MESSAGE_BYTES));
+    }
+}

@@ -1,0 +1,71 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Corral\Links;
+
+use Corral\Failure;
+use Corral\Link;
+use Corral\Servers;
+use Predis\Client;
+use Predis\Command\RawCommand;
+use Predis\Connection\Factory;
+use Predis\Connection\NodeConnectionInterface;
+use Predis\Response\ErrorInterface;
+use Predis\Response\Status;
+
+final class PredisLink extends Link
+{
+    private NodeConnectionInterface $connection;
+    private float $readTimeout = self::READ_TIMEOUT;
+
+    public function __construct(Servers $servers, string $host, int $port, float $timeout)
+    {
+        $where = str_starts_with($host, '/') ? ['scheme' => 'unix', 'path' => $host] : [
+            'scheme' => $servers->tls === null ? 'tcp' : 'tls', 'host' => $host, 'port' => $port, 'ssl' => $servers->tls['ssl'] ?? [],
+        ];
+        $this->connection = (new Factory())->create($where + ['timeout' => $timeout, 'read_write_timeout' => $this->readTimeout]);
+        try {
+            $this->connection->connect();
+        } catch (\Throwable $error) {
+            $this->usable = false;
+            throw Failure::unreachable($error);
+        }
+    }
+
+    public function hurry(float $readTimeout): void
+    {
+        $this->readTimeout = $readTimeout;
+        $seconds = (int) $readTimeout;
+        stream_set_timeout($this->connection->getResource(), $seconds, (int) (($readTimeout - $seconds) * 1e6));
+    }
+
+    protected function exchange(array $arguments): mixed
+    {
+        $arguments = array_map('strval', $arguments);
+        // Of 2.0 and later the command's name is an argument of its own.
+        $command = version_compare(Client::VERSION, '2.0', '<')
+            ? new RawCommand($arguments)
+            : new RawCommand($arguments[0], array_slice($arguments, 1));
+        set_error_handler(static fn () => true); // a write to a closed socket warns, and then raises
+        try {
+            $reply = $this->connection->executeCommand($command);
+        } finally {
+            restore_error_handler();
+        }
+        if ($reply instanceof ErrorInterface) {
+            throw Failure::said($reply->getMessage());
+        }
+        return $reply instanceof Status ? (string) $reply : $reply;
+    }
+
+    protected function disconnect(): void
+    {
+        $this->connection->disconnect();
+    }
+
+    protected function timeout(): float
+    {
+        return $this->readTimeout;
+    }
+}

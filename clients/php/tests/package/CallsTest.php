@@ -1,0 +1,198 @@
+<?php
+
+declare(strict_types=1);
+
+use Corral\BuildFailed;
+use Corral\Call;
+use Corral\Corral;
+use Corral\Servers;
+use Corral\Template;
+use Corral\Topology;
+use Corral\Unsupported;
+use Corral\Usage;
+use PHPUnit\Framework\TestCase;
+
+enum Size: string
+{
+    case Large = 'L';
+}
+
+final class CallsTest extends TestCase
+{
+    private string $url;
+
+    protected function setUp(): void
+    {
+        server('FLUSHALL');
+        $this->url = server_url();
+    }
+
+    public function testAnUnknownOptionIsRefusedAndTheKnownOnesAreNamed(): void
+    {
+        $this->expectException(Usage::class);
+        $this->expectExceptionMessage('unknown option: tll; known are ttl, swr');
+        (new Corral($this->url))->getOrBuild('k', fn () => 1, tll: 3);
+    }
+
+    /** @dataProvider wrong */
+    public function testAWrongOptionSaysWhatItTakes(array $options, string $said): void
+    {
+        $this->expectException(Usage::class);
+        $this->expectExceptionMessage($said);
+        new Corral($this->url, ...$options);
+    }
+
+    public static function wrong(): array
+    {
+        return [
+            [['ttl' => -1], 'ttl takes seconds'], [['ttl' => '60'], 'ttl takes seconds'], [['wait' => INF], 'wait takes seconds'],
+            [['jitter' => 101], 'jitter takes a percentage'], [['tags' => 'red'], 'tags takes an array'],
+            [['onTimeout' => 'wait'], "onTimeout takes 'raise' or 'build'"], [['degrade' => false], "degrade takes true or 'raise'"],
+            [['degradeLimit' => 0], 'degradeLimit takes 1 and more'], [['serializer' => 'yaml'], "serializer takes 'json'"],
+        ];
+    }
+
+    public function testAnIntervalIsSeconds(): void
+    {
+        $this->assertSame(['PX', 90000], (new Call())->but(['ttl' => new DateInterval('PT1M30S')])->fillOptions(1));
+    }
+
+    public function testTtlTagsAndVersionMayBeFunctionsOfTheValue(): void
+    {
+        $call = (new Call())->but(['ttl' => fn ($row) => $row['ttl'], 'tags' => fn ($row) => ["a:{$row['id']}"], 'version' => fn ($row) => $row['id']]);
+        $this->assertSame(['PX', 2500, 'TAGS', 1, 'a:7', 'VERSION', 7], $call->fillOptions(['ttl' => 2.5, 'id' => 7]));
+        $this->assertSame(['PXAT', 1], (new Call())->but(['ttl' => 0])->fillOptions(1));
+    }
+
+    public function testATemplateTakesPartsOfArguments(): void
+    {
+        $user = new class {
+            public int $id = 7;
+
+            public function getName(): string
+            {
+                return 'a:b';
+            }
+        };
+        $template = new Template('{user.id}:{user.name}:{size}:{row.x}:{day}:{none}', fn ($user, $size, $row, $day = 'today', $none = null) => 0);
+        $this->assertSame('7:a%3Ab:L:1:today:null', $template->key([$user, Size::Large, ['x' => 1]]));
+        $this->assertSame('7:a%3Ab:L:1:monday:null', $template->key([$user, 'row' => ['x' => 1], 'size' => 'L', 'day' => 'monday']));
+    }
+
+    public function testAMissingArgumentIsNamed(): void
+    {
+        $this->expectException(Usage::class);
+        $this->expectExceptionMessage('the argument day is missing');
+        (new Corral($this->url))->cached('report:{day}', fn (string $day) => 1)->key();
+    }
+
+    public function testSlotsAreThoseOfTheServer(): void
+    {
+        $this->assertSame(12739, Topology::slot('123456789'));
+        $this->assertSame(Topology::slot('user1000'), Topology::slot('{user1000}.following'));
+        $this->assertSame(Topology::slot('{}x'), Topology::slot('{}x'));
+        $this->assertNotSame(Topology::slot(''), Topology::slot('{}x'));
+    }
+
+    public function testUrlsNameServersUsersDatabasesAndTls(): void
+    {
+        $at = Servers::at('rediss://app:p%40ss@cache:7000/3');
+        $this->assertSame([['cache', 7000]], $at->addresses);
+        $this->assertSame(['app', 'p@ss', 3, []], [$at->username, $at->password, $at->database, $at->tls]);
+        $this->assertSame([['/run/redis.sock', 0]], Servers::at('unix:///run/redis.sock')->addresses);
+        $this->expectException(Usage::class);
+        Servers::at('localhost:6379');
+    }
+
+    public function testTheSettingsOfAConnectedRedisAreTaken(): void
+    {
+        $redis = new Redis();
+        $redis->connect(parse_url($this->url, PHP_URL_HOST), parse_url($this->url, PHP_URL_PORT));
+        $redis->select(2);
+        $redis->setOption(Redis::OPT_PREFIX, 'ignored:');
+        $redis->setOption(Redis::OPT_SERIALIZER, Redis::SERIALIZER_PHP);
+        $this->assertSame('v', (new Corral($redis))->getOrBuild('k', fn () => 'v'));
+        server('SELECT', 2);
+        $this->assertSame('"v"', server('CACHE.GET', 'k')[1]);
+        server('SELECT', 0);
+    }
+
+    public function testARedisThatIsNotConnectedIsRefusedWithAWordThatHelps(): void
+    {
+        $this->expectException(Usage::class);
+        $this->expectExceptionMessage('connect() it first');
+        new Corral(new Redis());
+    }
+
+    public function testWhatWasBuiltAndHowItWentIsToldToTheHook(): void
+    {
+        $seen = [];
+        $cache = new Corral($this->url, ttl: 60, backoff: 60, onEvent: function ($event) use (&$seen) { $seen[] = "$event->name $event->key"; });
+        $cache->getOrBuild('k', fn () => 1);
+        $cache->getOrBuild('k', fn () => 1);
+        try {
+            $cache->getOrBuild('bad', fn () => throw new LogicException('no'));
+            $this->fail('nothing was raised');
+        } catch (LogicException) {
+        }
+        $this->assertSame(['built k', 'hit k', 'failed bad'], $seen);
+    }
+
+    public function testOtherProcessesAreToldTheClassOnlyIfTheTextIsASecret(): void
+    {
+        try {
+            (new Corral($this->url, errorText: false))->getOrBuild('k', fn () => throw new LogicException('password=x'), backoff: 60);
+        } catch (LogicException) {
+        }
+        $this->expectException(BuildFailed::class);
+        $this->expectExceptionMessageMatches('/^k: LogicException$/');
+        (new Corral($this->url))->getOrBuild('k', fn () => 1);
+    }
+
+    public function testAnErrorOfPhpIsAFailedBuildToo(): void
+    {
+        try {
+            (new Corral($this->url, backoff: 60))->getOrBuild('k', fn () => intdiv(1, 0));
+            $this->fail('nothing was raised');
+        } catch (DivisionByZeroError) {
+        }
+        $this->assertSame('FAIL', server('CACHE.GET', 'k')[0]);
+    }
+
+    public function testTagsThatTheServerRefusesAreReportedAndTheCallerHasItsValue(): void
+    {
+        $seen = [];
+        $cache = new Corral($this->url, logger: new class { public function __call($name, $args) {} }, onEvent: function ($event) use (&$seen) { $seen[] = $event->name; });
+        $this->assertSame(1, $cache->getOrBuild('k', fn () => 1, tags: [str_repeat('x', 300)]));
+        $this->assertSame(['built', 'not_stored'], $seen);
+        $this->assertSame('FAIL', server('CACHE.GET', 'k')[0]);
+    }
+
+    public function testWhenNothingIsKeptAfterTheResponseTheCallerBuilds(): void
+    {
+        server('CACHE.SET', 'k', '"old"', 'PX', 1, 'SWR', 60000);
+        usleep(5000);
+        $this->assertSame('new', (new Corral($this->url, swr: 60))->getOrBuild('k', fn () => 'new'));
+        $this->assertSame('"new"', server('CACHE.GET', 'k')[1]);
+    }
+
+    public function testABackgroundHookIsGivenTheRefreshAndTheCallerTheOldValue(): void
+    {
+        server('CACHE.SET', 'k', '"old"', 'PX', 1, 'SWR', 60000);
+        usleep(5000);
+        $jobs = [];
+        $cache = new Corral($this->url, swr: 60, background: function ($job) use (&$jobs) { $jobs[] = $job; });
+        $this->assertSame('old', $cache->getOrBuild('k', fn () => 'new'));
+        $jobs[0]();
+        $this->assertSame('new', $cache->getOrBuild('k', fn () => 'newer'));
+    }
+
+    public function testAHookThatFailsGivesTheLeaseBack(): void
+    {
+        server('CACHE.SET', 'k', '"old"', 'PX', 1, 'SWR', 60000);
+        usleep(5000);
+        $cache = new Corral($this->url, logger: new class { public function __call($name, $args) {} }, background: fn () => throw new RuntimeException('queue is full'));
+        $this->assertSame('old', $cache->getOrBuild('k', fn () => 'new'));
+        $this->assertSame([], server('CACHE.LEASES'));
+    }
+}

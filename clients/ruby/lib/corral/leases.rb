@@ -1,0 +1,193 @@
+# frozen_string_literal: true
+
+class Corral
+  # The right to build a key, tied to its connection.
+  class Lease # :nodoc:
+    attr_reader :key, :token, :node, :link, :speaking
+    attr_accessor :ended
+
+    def initialize(key, token, node, link)
+      @key = key
+      @token = token
+      @node = node
+      @link = link
+      @ended = false
+      @speaking = Mutex.new # renewal and verdict share the connection
+    end
+  end
+
+  Answer = Struct.new(:state, :value, :number, :lease) # :nodoc:
+
+  # Asking for a key, and what a holder owes: renewal while it builds, one verdict at the end.
+  class Leases # :nodoc:
+    def initialize(server, settings)
+      @server = server
+      @settings = settings
+      @renewals = Renewals.new { |lease, seconds| renew_once(lease, seconds) }
+      @parked = 0
+      @lock = Mutex.new
+    end
+
+    # One GETORLOCK for a hit. A connection carries one command at a time in both clients, so that there is no shared
+    # socket to spare: the connection that asks is the one that is parked, and the one that holds the lease.
+    def ask(key, o, deadline, force: [])
+      began = Corral.now
+      words = ["CACHE.GETORLOCK", key, "LEASE", Call.milliseconds(o.lease), "TIED", *force]
+      words.push("GROUP", o.group.b) if o.group
+      while true
+        asked = Corral.now
+        reply, node, link = parking do |parks|
+          @server.reach(key, deadline) do |at|
+            @server.features(key).need("cache.getorlock group") if o.group && at
+            left = deadline - Corral.now
+            parks && left > 0.001 ? [*words, "BLOCK", Call.milliseconds([Link::SLICE, left].min)] : words
+          end
+        end
+        state, value, number = reply if reply.is_a?(Array) && reply.size == 3
+        case state
+        when "LOCK", "REFRESH" then return Answer.new(state, value, number, Lease.new(key, number, node, link))
+        when "HIT", "STALE", "WAIT", "PASS", "FAIL" then node.give(link)
+        else
+          link.close # should it be a grant, the tie ends it
+          raise UnknownAnswer, "CACHE.GETORLOCK answered #{reply.inspect}, which this version does not know"
+        end
+        now = Corral.now
+        if state != "WAIT" || now >= deadline
+          @settings.tell(:waited, key, now - began) if now - began > 0.05
+          return Answer.new(state, value, number, nil)
+        end
+        sleep([rand(0.02..0.1), [0.0, deadline - now].max].min) if now - asked < 0.02 # nobody is parked there just now
+      end
+    end
+
+    def renew(lease, seconds)
+      @renewals.add(lease, seconds)
+    end
+
+    # Speaks the verdict over the held connection, or once over another; also if the thread is interrupted meanwhile.
+    # Whoever built has the value in any case, so nothing but a missing right is raised.
+    def conclude(lease, command, *arguments)
+      Thread.handle_interrupt(Object => :never) do
+        @renewals.remove(lease)
+        lease.speaking.synchronize { speak(lease, command, arguments) }
+      end
+    rescue NoPermission
+      raise
+    rescue Error, Failure => error
+      @settings.log(:warn, "#{command} #{Corral.as_text(lease.key)} was not taken: #{error.message}")
+      @settings.tell(:not_stored, lease.key, nil, error)
+      nil
+    end
+
+    private
+
+    # Whether there is a place to be parked in.
+    def parking
+      parks = @lock.synchronize { @parked < @settings.max_waiting && @parked += 1 }
+      yield parks
+    ensure
+      @lock.synchronize { @parked -= 1 } if parks
+    end
+
+    def speak(lease, command, arguments)
+      if lease.link.usable?
+        begin
+          reply = lease.link.call(command, lease.key, lease.token, *arguments)
+          lease.node.give(lease.link)
+          return reply
+        rescue Failure => failure
+          after_refusal(lease, command, failure)
+        end
+      end
+      @server.command(command, lease.key, lease.token, *arguments)
+    end
+
+    # Returns if another connection may fare better.
+    def after_refusal(lease, command, failure)
+      link = lease.link
+      answered = link.usable?
+      if answered && failure.kind == :other && command == "CACHE.FILL"
+        # Refused as it stands, and so would be what every next builder brings.
+        link.call("CACHE.FAIL", lease.key, lease.token, Corral.text_of(failure).b)
+      end
+    rescue Failure
+      nil # the tie ends it
+    ensure
+      link.close # should the lease still be live, the tie ends it
+      raise NoPermission, "#{lease.node.name}: #{failure.message}" if failure.kind == :denied
+      raise failure if answered && !%i[moved again].include?(failure.kind)
+    end
+
+    # False: it is not to be renewed any more.
+    def renew_once(lease, seconds)
+      lease.speaking.synchronize do
+        next false if lease.ended || !lease.link.usable?
+
+        # nil: taken over or invalidated; who joined still gets what is being built.
+        !lease.link.call("CACHE.RENEW", lease.key, lease.token, Call.milliseconds(seconds)).nil?
+      end
+    rescue Failure => failure
+      @settings.log(:warn, "the lease of #{Corral.as_text(lease.key)} could not be renewed: #{failure.message}")
+      false
+    end
+  end
+
+  # One thread renews all leases of the process, each at a third of its length.
+  class Renewals # :nodoc:
+    def initialize(&renew)
+      @renew = renew
+      @due = {} # [moment, seconds] by lease
+      @lock = Mutex.new
+      @changed = ConditionVariable.new
+      @thread = nil
+    end
+
+    def add(lease, seconds)
+      @lock.synchronize do
+        @due[lease] = [Corral.now + seconds / 3, seconds]
+        @thread = Thread.new { work } unless @thread&.alive?
+        @changed.signal
+      end
+    end
+
+    def remove(lease)
+      @lock.synchronize do
+        lease.ended = true
+        @due.delete(lease)
+      end
+    end
+
+    private
+
+    def work
+      Thread.current.name = "corral-renewals"
+      while true
+        lease, (_, seconds) = @lock.synchronize { wait_for_one }
+        return if lease.nil?
+
+        again = @renew.call(lease, seconds)
+        @lock.synchronize { @due[lease] = [Corral.now + seconds / 3, seconds] if again && !lease.ended }
+      end
+    end
+
+    # The lease that is due. An idle thread ends after a while; the next lease starts another.
+    def wait_for_one
+      while true
+        if @due.empty?
+          @changed.wait(@lock, 60)
+          if @due.empty?
+            @thread = nil
+            return nil
+          end
+        end
+        lease, due = @due.min_by { |_, (moment, _)| moment }
+        left = due.first - Corral.now
+        if left <= 0
+          @due.delete(lease)
+          return lease, due
+        end
+        @changed.wait(@lock, left)
+      end
+    end
+  end
+end

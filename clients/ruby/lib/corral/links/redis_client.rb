@@ -1,0 +1,53 @@
+# frozen_string_literal: true
+
+require "redis_client"
+
+class Corral
+  module Links # :nodoc:
+    # Over redis-client, and redis-rb 5, which is made of it. RESP2 and RESP3.
+    class RedisClientLink < Link
+      def initialize(servers, host, port, timeout)
+        where = host.start_with?("/") ? { path: host } : { host: host, port: port }
+        config = ::RedisClient.config(
+          **where, **servers.connecting, reconnect_attempts: 0,
+          connect_timeout: [timeout, CONNECT_TIMEOUT].min, read_timeout: [timeout, READ_TIMEOUT].min, write_timeout: READ_TIMEOUT
+        )
+        @client = ::RedisClient.new(config)
+        translated { @client.call("PING") } # it connects at the first call: now, when a failure is one of connecting
+        @client.read_timeout = READ_TIMEOUT
+        super()
+      end
+
+      private
+
+      def exchange(words)
+        translated { @client.call_v(words) }
+      end
+
+      def translated
+        yield
+      rescue ::RedisClient::CommandError, ::RedisClient::ReadOnlyError, ::RedisClient::MasterDownError => error
+        raise Failure.said(said(error))
+      rescue ::RedisClient::CannotConnectError => error
+        raise Failure.new(:outage, error.message)
+      rescue ::RedisClient::TimeoutError => error
+        raise Failure.new(:outage, "no answer in time (#{error.message})")
+      rescue ::RedisClient::ConnectionError, ::RedisClient::ProtocolError, SystemCallError, IOError => error
+        raise Failure.new(:lost, error.message)
+      end
+
+      # The message names the server at its end.
+      def said(error)
+        error.message.sub(/ \(\w+:\/\/\S+\)\z/, "")
+      end
+
+      def disconnect
+        @client.close
+      end
+
+      def raw_socket
+        @client.instance_variable_get(:@raw_connection)&.instance_variable_get(:@io)&.instance_variable_get(:@io)
+      end
+    end
+  end
+end

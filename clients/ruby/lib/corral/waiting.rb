@@ -1,0 +1,170 @@
+# frozen_string_literal: true
+
+class Corral
+  # The callers of one key in this process: one asks, the others wait for what it gets. No outcome: ask anew.
+  class Flight # :nodoc:
+    attr_accessor :outcome
+
+    # lock: the engine's. What others wait with is made when there are others: nearly never.
+    def initialize(lock)
+      @lock = lock
+      @landed = nil
+      @done = false
+    end
+
+    # With the lock held.
+    def land
+      @done = true
+      @landed&.broadcast
+    end
+
+    # False: not within so many seconds.
+    def wait(seconds)
+      deadline = Corral.now + seconds
+      @lock.synchronize do
+        until @done
+          left = deadline - Corral.now
+          return false if left <= 0
+
+          (@landed ||= ConditionVariable.new).wait(@lock, left)
+        end
+      end
+      true
+    end
+  end
+
+  # What comes of a flight: bytes, a failed build, or that each caller builds for itself.
+  Value = Struct.new(:bytes) # :nodoc:
+  Failed = Struct.new(:reason, :again_at, :cause) do # :nodoc:
+    def self.by(reason, milliseconds_left, cause = nil)
+      new(reason, Corral.now + [0, milliseconds_left].max / 1000.0, cause)
+    end
+
+    # A new object for each caller: a backtrace belongs to one raise.
+    def raise_for(key)
+      raise BuildFailed.new(Corral.as_text(key), reason, [0.0, again_at - Corral.now].max), cause: cause
+    end
+  end
+  PRIVATE = :private # :nodoc:
+
+  # A number of places.
+  class Places # :nodoc:
+    def initialize(count)
+      @free = count
+      @lock = Mutex.new
+      @left = ConditionVariable.new
+    end
+
+    def enter(seconds)
+      deadline = Corral.now + seconds
+      @lock.synchronize do
+        until @free.positive?
+          left = deadline - Corral.now
+          return false if left <= 0
+
+          @left.wait(@lock, left)
+        end
+        @free -= 1
+      end
+      true
+    end
+
+    def leave
+      @lock.synchronize do
+        @free += 1
+        @left.signal
+      end
+    end
+  end
+
+  # Threads for what is built behind an answer: made when there is something to do, so many at once.
+  class Background # :nodoc:
+    def initialize(limit)
+      @limit = limit
+      @jobs = []
+      @workers = 0
+      @lock = Mutex.new
+    end
+
+    # It outlives the request: what is carried along is the locale and the trace, and nothing that ends with it.
+    def add(&job)
+      around = Background.surroundings
+      @lock.synchronize do
+        @jobs << -> { around.call(&job) }
+        next if @workers >= @limit
+
+        @workers += 1
+        begin
+          Thread.new { work }
+        rescue ThreadError
+          @workers -= 1
+          raise if @workers.zero?
+        end
+      end
+    end
+
+    # Rails' executor gives database connections back after the build, and lets code be reloaded.
+    def self.surroundings
+      locale = defined?(I18n) && I18n.respond_to?(:locale) ? I18n.locale : nil
+      trace = defined?(OpenTelemetry::Context) ? OpenTelemetry::Context.current : nil
+      executor = defined?(Rails) && Rails.respond_to?(:application) && Rails.application.respond_to?(:executor) ? Rails.application&.executor : nil
+      lambda do |&job|
+        inner = locale ? -> { I18n.with_locale(locale, &job) } : job
+        traced = trace ? -> { OpenTelemetry::Context.with_current(trace) { inner.call } } : inner
+        executor ? executor.wrap { traced.call } : traced.call
+      end
+    end
+
+    private
+
+    def work
+      Thread.current.name = "corral-refresh"
+      while (job = @lock.synchronize { @jobs.shift || (@workers -= 1) && nil })
+        job.call
+      end
+    end
+  end
+
+  # The near cache: encoded values in this process, bounded in number and time. Neither client hands invalidation pushes
+  # to others, so that what bounds staleness is `longest`; what this process invalidates is dropped at once.
+  class Near # :nodoc:
+    attr_reader :moment # grows with each invalidation
+
+    def initialize(size, longest)
+      @size = size
+      @longest = longest
+      @entries = {}
+      @lock = Mutex.new
+      @moment = 0
+    end
+
+    def get(key)
+      @lock.synchronize do
+        until_when, bytes = @entries.delete(key)
+        next if until_when.nil? || until_when <= Corral.now
+
+        @entries[key] = [until_when, bytes] # at the end: used last
+        bytes
+      end
+    end
+
+    # asked_at is the moment when the request was sent: an invalidation since may be newer than the value.
+    def put(key, bytes, fresh, asked_at)
+      @lock.synchronize do
+        next if asked_at != @moment
+
+        @entries.delete(key)
+        @entries[key] = [Corral.now + [fresh, @longest].min, bytes]
+        @entries.shift if @entries.size > @size
+      end
+    end
+
+    # nil is all of them: nobody here knows which carry a tag.
+    def drop(keys)
+      @lock.synchronize do
+        @moment += 1
+        keys ? keys.each { |key| @entries.delete(key) } : @entries.clear
+      end
+    end
+  end
+end
