@@ -227,7 +227,7 @@ final class Engine {
             return failed(lease, flight, codec, o, error);
         } catch (Throwable error) { // a StackOverflowError, an assertion: nothing else will end the lease
             teller.tell("failed", lease.key, -1, error);
-            leases.conclude(lease, "CACHE.FAIL", message(error));
+            leases.conclude(lease, "CACHE.FAIL", failing(o, message(error)));
             throw error;
         }
         teller.tell("built", lease.key, System.nanoTime() - began, null);
@@ -248,9 +248,7 @@ final class Engine {
     private <T> T failed(Lease lease, Flight flight, Codec<T> codec, Options o, Exception error) throws Exception {
         teller.tell("failed", lease.key, -1, error);
         byte[] message = message(error);
-        Words words = new Words().add(message);
-        if (o.backoff != null) words.add("BACKOFF").add(Words.milliseconds(o.backoff));
-        Object said = leases.conclude(lease, "CACHE.FAIL", words.sent());
+        Object said = leases.conclude(lease, "CACHE.FAIL", failing(o, message));
         List<?> reply = said instanceof List<?> list ? list : List.of("", "", 0L);
         if (Words.text(reply.get(0)).equals("STALE")) {
             LOG.log(Level.ERROR, "the build of " + lease.key + " failed, and its old value is served", error);
@@ -260,6 +258,12 @@ final class Engine {
         }
         flight.outcome = Outcome.Failed.by(Words.text(message), (Long) reply.get(2), error);
         throw error;
+    }
+
+    private static byte[][] failing(Options o, byte[] message) {
+        Words words = new Words().add(message);
+        if (o.backoff != null) words.add("BACKOFF").add(Words.milliseconds(o.backoff));
+        return words.sent();
     }
 
     private void refresh(Lease lease, Codec<?> codec, Options o, Build<?, ?> build) {

@@ -55,7 +55,7 @@ class CorralTest {
         abstract Library library();
 
         Corral corral() {
-            return new Corral(library(), new Settings().defaults(new Options().ttl(TestServer.MINUTE)));
+            return new Corral(library(), new Settings().defaults(new Options().ttl(TestServer.MINUTE).backoff(TestServer.MINUTE)));
         }
     }
 

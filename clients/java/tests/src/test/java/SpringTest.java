@@ -42,7 +42,7 @@ class SpringTest {
         @Bean
         CacheManager cacheManager(Corral corral) {
             RedisCacheConfiguration minute = RedisCacheConfiguration.defaultCacheConfig().entryTtl(TestServer.MINUTE);
-            return new CorralCacheManager(corral, minute, new Options(), Map.of("old", new Options().swr(TestServer.MINUTE)));
+            return new CorralCacheManager(corral, minute, new Options().backoff(TestServer.MINUTE), Map.of("old", new Options().swr(TestServer.MINUTE)));
         }
 
         @Bean
