@@ -171,11 +171,11 @@ def fill_options(features: Features, o: Call, made: Any) -> list[Any]:
     ttl: Any = o.ttl(made) if callable(o.ttl) else o.ttl
     if ttl is not None:
         options += ["PX", milliseconds(ttl)] if ttl > 0 else ["PXAT", 1]  # 0: for those who wait, not to be kept
-    for name in ("swr", "sie"):
-        if getattr(o, name):
-            options += [name.upper(), milliseconds(getattr(o, name))]
-    if o.jitter:
-        options += ["JITTER", o.jitter]
+        for name in ("swr", "sie"):
+            if getattr(o, name):
+                options += [name.upper(), milliseconds(getattr(o, name))]
+        if o.jitter:
+            options += ["JITTER", o.jitter]
     tags: Any = o.tags(made) if callable(o.tags) else o.tags
     if tags:
         features.need("cache.fill tags")
