@@ -91,7 +91,7 @@ final class Driver
         $arguments = $request['args'] ?? [];
         return match ($request['do']) {
             'hello' => ['language' => 'php', 'library' => $this->library . ' ' . ($this->library === 'predis' ? Predis\Client::VERSION : phpversion('redis')) . ', PHP ' . PHP_VERSION,
-                'has' => ['cluster', 'sentinel', 'fork', 'background', 'unencodable', 'closures']],
+                'has' => ['cluster', 'sentinel', 'tls', 'fork', 'background', 'unencodable', 'closures']],
             'open' => $this->open($request),
             'close' => $corral->close(),
             'get_or_build' => $this->bytesOf($request['corral'] ?? 'c', $this->get($request['corral'] ?? 'c', $request['key'],
@@ -128,6 +128,9 @@ final class Driver
     /** Clients as each library makes them. The extension's own objects talk to the server when they are made, so there a URL. */
     private function servers(array $request): mixed
     {
+        if (isset($request['ca'])) {
+            return Servers::at($request['url'], tls: ['ssl' => ['cafile' => $request['ca']]], library: $this->library);
+        }
         $user = parse_url($request['url'], PHP_URL_USER);
         $password = parse_url($request['url'], PHP_URL_PASS);
         $predis = $user === null ? [] : ['username' => $user, 'password' => $password];

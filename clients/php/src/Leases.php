@@ -38,7 +38,7 @@ final class Leases
                 throw $this->tooOld($error, $key, $o->group === null ? [] : ['cache.getorlock group']) ?? $error;
             }
             [$state, $value, $number] = is_array($reached->reply) && count($reached->reply) === 3 ? $reached->reply : [null, null, null];
-            if ($state === 'HIT' && microtime(true) - $began < 0.05) { // nearly all of them
+            if ($state === 'HIT' && microtime(true) - $began < 0.01) { // nearly all of them
                 $reached->node->give($reached->link);
                 return new Answer($state, $value, $number, null);
             }
@@ -52,7 +52,7 @@ final class Leases
             $reached->node->give($reached->link);
             $now = microtime(true);
             if ($state !== 'WAIT' || $now >= $deadline) {
-                if ($now - $began > 0.05) {
+                if ($now - $began > 0.01) {
                     $this->settings->tell('waited', $key, $now - $began);
                 }
                 return new Answer($state, $value, $number, null);
@@ -69,7 +69,17 @@ final class Leases
      */
     public function conclude(Lease $lease, string $command, string|int ...$arguments): mixed
     {
-        $arguments = array_values($arguments);
+        $reply = $this->speak($lease, $command, array_values($arguments), $told);
+        if ($reply === null && !$told && $command === 'CACHE.FILL') {
+            $this->settings->tell('not_stored', $lease->key); // invalidated meanwhile, or somebody took over
+        }
+        return $reply;
+    }
+
+    /** @param list<string|int> $arguments */
+    private function speak(Lease $lease, string $command, array $arguments, ?bool &$told): mixed
+    {
+        $told = false;
         try {
             if ($lease->link->usable) {
                 try {
@@ -93,6 +103,7 @@ final class Leases
             }
             $this->settings->log('warning', "$command {$lease->key} was not taken: {$error->getMessage()}");
             $this->settings->tell('not_stored', $lease->key, null, $error);
+            $told = true;
             return null;
         }
     }

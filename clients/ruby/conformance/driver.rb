@@ -60,7 +60,7 @@ class Gate
 end
 
 class Driver
-  HAS = %w[sentinel concurrent cancel fork at_fork renew background local unencodable closures cluster].freeze
+  HAS = %w[sentinel concurrent cancel fork at_fork renew background local unencodable closures cluster tls].freeze
   QUICK = %w[hello open gate events].freeze
   KINDS = {
     BuildError => "Build", Corral::BuildFailed => "BuildFailed", Corral::WaitTimeout => "WaitTimeout",
@@ -181,7 +181,9 @@ class Driver
     when %w[redis-client sentinel] then RedisClient.sentinel(name: request["service"], sentinels: addresses.call(request["sentinels"]), **login, **resp)
     when %w[redis-rb cluster] then Redis.new(cluster: request["nodes"].map { |node| "redis://#{node}" }, **login)
     when %w[redis-rb sentinel] then Redis.new(url: "redis://#{request["service"]}", sentinels: addresses.call(request["sentinels"]), **login)
-    else LIBRARY == "redis-client" ? RedisClient.new(url: request["url"], **resp) : Redis.new(url: request["url"])
+    else
+      ssl = request["ca"] ? { ssl_params: { ca_file: request["ca"] } } : {}
+      LIBRARY == "redis-client" ? RedisClient.new(url: request["url"], **resp, **ssl) : Redis.new(url: request["url"], **ssl)
     end
   end
 

@@ -22,7 +22,7 @@ final class PhpRedisLink extends Link
     {
         $this->redis = new \Redis();
         $address = $servers->tls !== null && !str_starts_with($host, '/') ? "tls://$host" : $host;
-        $context = $servers->tls ? ['stream' => $servers->tls] : [];
+        $context = $servers->tls ? ['stream' => $servers->tls['ssl'] ?? []] : []; // what it calls stream is the context's ssl
         set_error_handler(static fn () => true); // the same text comes as a warning first
         try {
             $this->redis->connect($address, $port, $timeout, null, 0, self::READ_TIMEOUT, $context);

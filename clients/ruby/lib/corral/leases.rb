@@ -53,7 +53,7 @@ class Corral
         end
         now = Corral.now
         if state != "WAIT" || now >= deadline
-          @settings.tell(:waited, key, now - began) if now - began > 0.05
+          @settings.tell(:waited, key, now - began) if now - began > 0.01
           return Answer.new(state, value, number, nil)
         end
         sleep([rand(0.02..0.1), [0.0, deadline - now].max].min) if now - asked < 0.02 # nobody is parked there just now
@@ -69,7 +69,10 @@ class Corral
     def conclude(lease, command, *arguments)
       Thread.handle_interrupt(Object => :never) do
         @renewals.remove(lease)
-        lease.speaking.synchronize { speak(lease, command, arguments) }
+        reply = lease.speaking.synchronize { speak(lease, command, arguments) }
+        # Invalidated meanwhile, or somebody took over.
+        @settings.tell(:not_stored, lease.key) if reply.nil? && command == "CACHE.FILL"
+        reply
       end
     rescue NoPermission
       raise
