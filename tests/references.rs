@@ -17,6 +17,8 @@ fn source(file: &str) -> String {
 #[test]
 fn every_row_of_the_table_has_tests_and_they_are_there() {
     let (table, tests) = DOCUMENT.split_once("## The tests behind each row").expect("the section is there");
+    // The first table: faults of the servers have one of their own.
+    let (table, _) = table.split_once("\n## ").expect("more sections are there");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
     let rows: Vec<&str> = rows.filter(|row| *row != "with").collect();
     let mut sections = tests.split("\n**");
