@@ -196,7 +196,7 @@ fn a_parked_client_whose_permission_was_taken_is_granted_nothing_and_the_next_is
     let (mut admin, mut other) = (server.client(), server.client());
     for (rules, taken) in TAKEN {
         for end in ["RELEASE", "deadline"] {
-            let lease = if end == "deadline" { 1500 } else { 60_000 };
+            let lease = if end == "deadline" { 4000 } else { 60_000 };
             let token = admin.ask(&format!("CACHE.GETORLOCK app:page LEASE {lease}")).token();
             let mut bob = user(&server, rules);
             server.park(&mut bob, "CACHE.GETORLOCK app:page BLOCK 0");

@@ -47,7 +47,7 @@ fn take(server: &Server, end: &str) -> (i64, Client) {
         holder.until("CACHE.GET page", "STALE");
     }
     let line = match end {
-        "a deadline" => "CACHE.GETORLOCK page LEASE 1500",
+        "a deadline" => "CACHE.GETORLOCK page LEASE 4000",
         "a closed tie" => "CACHE.GETORLOCK page LEASE 290000 TIED",
         _ => "CACHE.GETORLOCK page LEASE 290000",
     };

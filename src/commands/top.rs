@@ -9,7 +9,7 @@ use corral_server::command::{Command, Keys, Spec};
 use corral_server::{Argv, Context};
 
 use super::{error, with_options, SECOND};
-use crate::memory;
+use crate::{memory, resets};
 
 pub struct Top;
 
@@ -31,6 +31,8 @@ impl Command for Top {
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
         let wanted = TopWanted::parse(args.from(0))?;
+        // As before INFO: where nothing was counted since a CONFIG RESETSTAT, nobody has looked.
+        resets::look();
         let dearest: Vec<Costs> = memory::with(|memory| memory.node.top(wanted).into_iter().cloned().collect());
         context.reply_array(dearest.len());
         for costs in &dearest {
