@@ -1,7 +1,7 @@
 //! Marks of tags beside what a server does to whole data sets: a replica that lags, a restart, a reload, marks that are
 //! forgotten. An invalidated value is never fresh afterwards, and what was not invalidated still is.
 
-use crate::harness::{picture, Server};
+use crate::harness::{picture, Client, Reply, Server};
 
 /// Every acknowledged write is on disk.
 const AOF: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
@@ -107,4 +107,73 @@ fn marks_that_are_forgotten_are_forgotten_on_a_replica_too_and_a_hard_purge_hold
     assert!(client.ask("CACHE.GET page7").is("HIT", Some("value")));
     replica.catch_up_with(&server);
     assert_eq!(picture(&mut replica.client()), picture(&mut client));
+}
+
+/// Twelve entries with three tags each, and marks younger than those that have `a0` or `b0`.
+fn tagged(client: &mut Client) {
+    for key in 0..12 {
+        let line =
+            format!("CACHE.SET page{key} value PX 3600000 SWR 3600000 TAGS 3 a{} b{} c{}", key % 2, key % 3, key % 4);
+        assert!(client.run(&line).is_ok());
+    }
+    assert!(client.run("CACHE.INVALIDATETAG 2 a0 b0").is_ok());
+}
+
+/// By what `tagged` did, under the same names behind a prefix.
+fn is_as_it_was(client: &mut Client, prefix: &str) {
+    for key in 0..12 {
+        let state = if key % 2 == 0 || key % 3 == 0 { "STALE" } else { "HIT" };
+        let answer = client.ask(&format!("CACHE.GET {prefix}page{key}"));
+        assert!(answer.is(state, Some("value")), "{prefix}page{key} should be {state}: {answer:?}");
+    }
+}
+
+#[test]
+fn what_was_invalidated_by_tag_stays_so_through_every_way_to_disk() {
+    for preamble in ["yes", "no"] {
+        let mut server = Server::with(&[AOF.as_slice(), &["--aof-use-rdb-preamble", preamble]].concat());
+        tagged(&mut server.client());
+        server.restart();
+        is_as_it_was(&mut server.client(), "");
+        server.client().rewrite_the_aof();
+        server.restart();
+        is_as_it_was(&mut server.client(), "");
+    }
+    let mut server = Server::with(&["--save", "", "--appendonly", "no"]);
+    tagged(&mut server.client());
+    assert!(server.client().run("SAVE").is_ok());
+    server.restart();
+    is_as_it_was(&mut server.client(), "");
+}
+
+#[test]
+fn what_was_invalidated_by_tag_stays_so_wherever_it_is_taken() {
+    let (server, other) = (Server::start(), Server::start());
+    let (mut client, mut there) = (server.client(), other.client());
+    tagged(&mut client);
+    for key in 0..12 {
+        let Reply::Text(payload) = client.run(&format!("DUMP page{key}")) else { panic!("no payload of page{key}") };
+        for target in [&mut client, &mut there] {
+            let name = format!("copy:page{key}");
+            assert!(target.call(&[b"RESTORE", name.as_bytes(), b"0", &payload]).is_ok());
+        }
+    }
+    is_as_it_was(&mut client, "copy:");
+    is_as_it_was(&mut there, "copy:");
+    for key in 0..12 {
+        assert!(client.run(&format!("MIGRATE 127.0.0.1 {} page{key} 0 20000", other.port)).is_ok());
+    }
+    is_as_it_was(&mut there, "");
+}
+
+/// What was dumped before the invalidation is judged by the mark when it comes back.
+#[test]
+fn a_payload_of_before_the_invalidation_is_not_fresh_when_it_is_restored() {
+    let server = Server::start();
+    let mut client = server.client();
+    assert!(client.run("CACHE.SET page value PX 3600000 SWR 3600000 TAGS 1 blue").is_ok());
+    let Reply::Text(payload) = client.run("DUMP page") else { panic!("no payload") };
+    assert!(client.run("CACHE.INVALIDATETAG 1 blue").is_ok());
+    assert!(client.call(&[b"RESTORE", b"page", b"0", &payload, b"REPLACE"]).is_ok());
+    assert!(client.ask("CACHE.GET page").is("STALE", Some("value")));
 }

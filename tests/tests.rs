@@ -99,6 +99,15 @@ mod renamed;
 /// Tags beside restarts, reloads, replicas that lag.
 mod tags;
 
+/// Builders and readers beside invalidations by tag, all at once.
+mod tag_race;
+
+/// Versions beside a source that moves on, and one that lags.
+mod hot_row;
+
+/// Groups beside many keys, and processes that are killed.
+mod groups;
+
 /// SWAPDB with leases out.
 mod swaps;
 
