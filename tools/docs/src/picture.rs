@@ -44,7 +44,7 @@ pub(crate) fn draw(demo: &Section<'_>, theme: &Theme) -> Result<String> {
     let queries = |shown: &Shown| (shown.queries, count(shown.queries));
     let slowest = |shown: &Shown| Ok::<_, anyhow::Error>((seconds(shown.slowest)?, shown.slowest.to_owned()));
     let bars: Vec<(f64, String)> = shown.iter().map(queries).collect();
-    let top = panel(&mut svg, TOP, "Queries against the database for one expiry", &shown, &bars, theme)?;
+    let top = panel(&mut svg, TOP, "Queries against the database, worst expiry", &shown, &bars, theme)?;
     let bars: Vec<(f64, String)> = shown.iter().map(slowest).collect::<Result<_>>()?;
     let top = panel(&mut svg, top, "Slowest request", &shown, &bars, theme)?;
     text(&mut svg, 0, top + 14, theme.faint, "font-size=\"13\"", &demo.when()?)?;
