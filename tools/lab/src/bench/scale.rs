@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::cold_start::Size;
+
 pub(crate) struct Scale {
     /// Every measurement of a time is taken so often, in turns with what it is compared with.
     pub(crate) repeats: usize,
@@ -17,6 +19,8 @@ pub(crate) struct Scale {
     /// Keys in the keyspace, and waiters parked elsewhere, while the instructions of a hit are counted.
     pub(crate) keyspaces: Vec<usize>,
     pub(crate) crowds: Vec<usize>,
+    /// Unless the command line says otherwise.
+    pub(crate) cold_start: Size,
 }
 
 impl Scale {
@@ -31,6 +35,7 @@ impl Scale {
             mix: Duration::from_secs(3),
             keyspaces: vec![100, 10_000],
             crowds: vec![0, 1_000],
+            cold_start: Size { keys: 2_000, callers: 1_000, limit: Duration::from_secs(20) },
         }
     }
 
@@ -45,6 +50,7 @@ impl Scale {
             mix: Duration::from_secs(12),
             keyspaces: vec![100, 10_000, 1_000_000],
             crowds: vec![0, 1_000, 10_000],
+            cold_start: Size { keys: 100_000, callers: 2_000, limit: Duration::from_secs(480) },
         }
     }
 }
