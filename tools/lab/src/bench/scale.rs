@@ -24,7 +24,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// For two minutes.
+    /// For three minutes.
     pub(crate) fn quick() -> Self {
         Self {
             repeats: 5,
@@ -39,7 +39,7 @@ impl Scale {
         }
     }
 
-    /// For a quarter of an hour.
+    /// For half an hour.
     pub(crate) fn full() -> Self {
         Self {
             repeats: 9,
