@@ -12,7 +12,8 @@ pub const NAMES: [&str; 4] = ["news", "shop", "search", "elsewhere"];
 const CONFIGURED: [&str; 4] = ["news", "shop", "search", "default"];
 
 /// A word of each is wrong: nothing changes.
-const WRONG: [&str; 4] = ["news max 3, shop max", "news max 3, news max 4", "shop lease-ms 0", "news fails -1, shop max 1"];
+const WRONG: [&str; 4] =
+    ["news max 3, shop max", "news max 3, news max 4", "shop lease-ms 0", "news fails -1, shop max 1"];
 
 /// Goes on until the scene is over. At rest it changes nothing: whoever queues then must come to an end by the last limits.
 pub fn change(scene: &Scene) {
@@ -57,7 +58,9 @@ fn groups(chance: &mut fastrand::Rng) -> String {
         }
         // The keys of one visitor alone are asked for without a group, and their leases are to last.
         if name != "default" {
-            for (option, most) in [("lease-ms", 400), ("block-ms", 2000), ("backoff-ms", 300), ("swr-ms", 300), ("sie-ms", 300)] {
+            for (option, most) in
+                [("lease-ms", 400), ("block-ms", 2000), ("backoff-ms", 300), ("swr-ms", 300), ("sie-ms", 300)]
+            {
                 if chance.u32(0..4) == 0 {
                     group += &format!(" {option} {}", chance.u32(1..most));
                 }

@@ -114,8 +114,7 @@ impl Stage {
             let value = [first, second].map(|tag| self.race.source[tag].load(SeqCst).to_string()).join(",");
             std::thread::sleep(BUILD);
             let token = answer.token();
-            let line =
-                format!("CACHE.FILL {name} {token} {value} PX 3600000 SWR 1000 TAGS 2 tag{first} tag{second}");
+            let line = format!("CACHE.FILL {name} {token} {value} PX 3600000 SWR 1000 TAGS 2 tag{first} tag{second}");
             match caller.ask(&line) {
                 Reply::Nil => self.race.void.fetch_add(1, SeqCst),
                 reply if reply.is_ok() => self.race.stored.fetch_add(1, SeqCst),
@@ -225,7 +224,8 @@ fn beside_migrations(answers: u64, migrations: u64) {
     let tag = cluster.key_at(0);
     let ports: Vec<u16> = cluster.nodes.iter().map(|node| node.port).collect();
     let stage = Stage::new(&ports, &format!("{{{tag}}}"), None);
-    let offered = cluster.client(0).run("CLUSTER HELP").list().iter().any(|line| line.text().starts_with("MIGRATESLOTS"));
+    let offered =
+        cluster.client(0).run("CLUSTER HELP").list().iter().any(|line| line.text().starts_with("MIGRATESLOTS"));
     let mut from = 0;
     stage.run(answers, migrations, || {
         let to = 1 - from;

@@ -79,7 +79,14 @@ fn panel(
             "<path d=\"M{LEFT} {y:.1}H{WIDTH}\" stroke=\"{}\" stroke-opacity=\"0.3\" fill=\"none\"/>",
             theme.faint
         )?;
-        text(svg, LEFT - 6, (y + 5.0) as u32, theme.faint, "font-size=\"13\" text-anchor=\"end\"", &with_commas(figure))?;
+        text(
+            svg,
+            LEFT - 6,
+            (y + 5.0) as u32,
+            theme.faint,
+            "font-size=\"13\" text-anchor=\"end\"",
+            &with_commas(figure),
+        )?;
         figure += up;
     }
     let mut second = 0.0;

@@ -59,8 +59,7 @@ pub fn written(root: &Path, client: &mut Client) -> Result<Vec<(PathBuf, String)
     let pictures = pictures.iter().map(|(name, theme)| Ok((root.join(name), picture::draw(&demo, theme)?)));
     let (summary, over_time) = (figures.section("A cold start")?, figures.section("A cold start, over time")?);
     let curves = [("docs/cold-start-light.svg", picture::LIGHT), ("docs/cold-start-dark.svg", picture::DARK)];
-    let curves =
-        curves.iter().map(|(name, theme)| Ok((root.join(name), curves::draw(&summary, &over_time, theme)?)));
+    let curves = curves.iter().map(|(name, theme)| Ok((root.join(name), curves::draw(&summary, &over_time, theme)?)));
     let recording = std::iter::once_with(|| {
         let readme = std::fs::read_to_string(root.join("README.md"))?;
         Ok((root.join("docs/session.svg"), session::record(&readme)?))

@@ -29,7 +29,8 @@ impl Postgres {
     /// A new, empty one that lets in so many at once. What it is told need not outlive it: nothing waits for a disk.
     pub(crate) async fn start(connections: usize) -> Result<Self> {
         let programs = programs().context("PostgreSQL is not installed")?;
-        let directory = tempfile::Builder::new().prefix("corral-postgres").tempdir().context("no temporary directory")?;
+        let directory =
+            tempfile::Builder::new().prefix("corral-postgres").tempdir().context("no temporary directory")?;
         let data = directory.path().join("data");
         let account = account(directory.path())?;
         if let Some((user, group)) = account {

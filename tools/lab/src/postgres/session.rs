@@ -128,6 +128,9 @@ mod tests {
 
     #[test]
     fn an_error_is_said_in_its_own_words() {
-        assert_eq!(sentence(b"SFEHLER\0VFATAL\0C53300\0Msorry, too many clients already\0\0"), "FATAL: sorry, too many clients already");
+        assert_eq!(
+            sentence(b"SFEHLER\0VFATAL\0C53300\0Msorry, too many clients already\0\0"),
+            "FATAL: sorry, too many clients already"
+        );
     }
 }

@@ -66,6 +66,9 @@ pub(crate) async fn measure(options: &Bench, scale: &Scale, findings: &mut Findi
     for way in Way::ALL {
         let run = run(options, &source, size, way, &progress).await?;
         println!("  {}: {} keys warm after {}", way.name(), count(run.warm() as f64), duration(run.elapsed));
+        for (why, how_many) in run.books.failures() {
+            println!("    {} requests: {why}", count(how_many as f64));
+        }
         runs.push(run);
     }
     findings.table(table(&runs, size));
@@ -126,7 +129,6 @@ fn table(runs: &[Run], size: Size) -> Table {
         let requests = run.books.requests();
         let failures = run.books.failures();
         let failed: usize = failures.values().sum();
-        let named: Vec<String> = failures.iter().map(|(why, how_many)| format!("{} {why}", count(*how_many as f64))).collect();
         table.row([
             run.way.name().to_owned(),
             count(run.books.building.most() as f64),
@@ -136,7 +138,7 @@ fn table(runs: &[Run], size: Size) -> Table {
             run.until(size.keys),
             duration(share(&requests, 0.5)),
             duration(share(&requests, 0.99)),
-            if failed == 0 { "0".to_owned() } else { format!("{} of {}: {}", count(failed as f64), count(requests.len() as f64), named.join(", ")) },
+            format!("{} of {}", count(failed as f64), count(requests.len() as f64)),
         ]);
     }
     let (keys, callers) = (count(size.keys as f64), count(size.callers as f64));
@@ -186,7 +188,10 @@ fn picture(runs: &[Run]) -> Result<String> {
             Way::Semaphore => Ink::Other,
             Way::Group => Ink::Ours,
         },
-        points: (0..=100).map(|part| f64::from(part) / 100.0 * run.elapsed).map(|at| (at, run.warm_at(at) / 1000.0)).collect(),
+        points: (0..=100)
+            .map(|part| f64::from(part) / 100.0 * run.elapsed)
+            .map(|at| (at, run.warm_at(at) / 1000.0))
+            .collect(),
     };
     lines(&chart, &runs.iter().map(of).collect::<Vec<_>>())
 }
@@ -234,7 +239,7 @@ impl Way {
     fn name(self) -> &'static str {
         match self {
             Self::LeasesAlone => "leases alone",
-            Self::Semaphore => "leases, and a semaphore in Redis",
+            Self::Semaphore => "leases and a Redis semaphore",
             Self::Group => "leases with GROUP, max 20",
         }
     }
