@@ -122,6 +122,7 @@ pub(crate) enum Part {
     Handover,
     Stalls,
     Cold,
+    Tags,
     ColdStart,
     Stampede,
 }

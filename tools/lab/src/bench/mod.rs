@@ -11,6 +11,7 @@ mod memory; // what an entry takes
 mod scale; // how much of everything
 mod stalls; // what everybody else waits
 mod stampede; // strategies against an expiry
+mod tags; // many entries, invalidated at once
 mod throughput; // commands per second
 
 use std::fs;
@@ -64,6 +65,9 @@ pub(crate) async fn measure(options: &Bench) -> Result<()> {
     }
     if options.runs(Part::Cold) {
         cold::measure(options, &mut findings).await?;
+    }
+    if options.runs(Part::Tags) {
+        tags::measure(options, &scale, &mut findings).await?;
     }
     if options.runs(Part::ColdStart) {
         cold_start::measure(options, &scale, &mut findings).await?;

@@ -19,6 +19,8 @@ pub(crate) struct Scale {
     /// Keys in the keyspace, and waiters parked elsewhere, while the instructions of a hit are counted.
     pub(crate) keyspaces: Vec<usize>,
     pub(crate) crowds: Vec<usize>,
+    /// Entries with tags, a hundredth as many as which there are tags.
+    pub(crate) tagged: usize,
     /// Unless the command line says otherwise.
     pub(crate) cold_start: Size,
 }
@@ -35,6 +37,7 @@ impl Scale {
             mix: Duration::from_secs(3),
             keyspaces: vec![100, 10_000],
             crowds: vec![0, 1_000],
+            tagged: 100_000,
             cold_start: Size { keys: 2_000, callers: 1_000, limit: Duration::from_secs(20) },
         }
     }
@@ -50,6 +53,7 @@ impl Scale {
             mix: Duration::from_secs(12),
             keyspaces: vec![100, 10_000, 1_000_000],
             crowds: vec![0, 1_000, 10_000],
+            tagged: 1_000_000,
             cold_start: Size { keys: 100_000, callers: 2_000, limit: Duration::from_secs(480) },
         }
     }
