@@ -1,4 +1,5 @@
-//! Deciding anew who waited: when a lease ends without a verdict, when a turn comes in a group, when a pause alloc::sync::Arc;
+//! Deciding anew who waited: when a lease ends without a verdict, when a turn comes in a group, when a pause is over.
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
