@@ -231,7 +231,7 @@ impl Node {
         self.tags.floor_records().into_iter().chain(marks).collect()
     }
 
-    /// The room a call's key has, for tests.
+    /// Whether the node still knows a parked client, for tests.
     pub fn is_parked(&self, waiter: super::rooms::WaiterId) -> bool {
         self.rooms.waiter(waiter).is_some()
     }

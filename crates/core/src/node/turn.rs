@@ -1,4 +1,4 @@
-//! What is due outside a call: deadlines, BLOCK limits, ties, messages, answers. Each piece is bounded, and what is left
+//! What is due outside a call: deadlines, BLOCK limits, ties, messages. Each piece is bounded, and what is left
 //! is due on the next turn; what has a deadline in ms goes before what has none.
 
 use alloc::vec::Vec;

@@ -224,9 +224,9 @@ impl Node {
     }
 
     /// CACHE.RENEW: moves the lease's deadline to `ms` from now, but never past the longest lease after its grant.
-    /// `tied_to`: the connection that holds it from now on, and that it is tied to.
-    pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, caller: Caller, ties: bool) -> Step {
-        let tied_to = ties.then_some(caller.client);
+    /// `is_tied`: the caller holds it from now on, and it is tied to its connection.
+    pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, caller: Caller, is_tied: bool) -> Step {
+        let tied_to = is_tied.then_some(caller.client);
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
         if let Some(error) = self.may_not_write(key) {

@@ -231,7 +231,7 @@ impl Tags {
         self.has_caps = false;
     }
 
-    /// FLUSHALL: every mark is forgotten, in slices by [`Tags::trim`], and the floor raised to its moment.
+    /// FLUSHALL: every mark is forgotten, in slices by [`Tags::free_slice`], and the floor raised to its moment.
     pub fn flush(&mut self, token: Token, at: UnixMs) {
         let cap = core::mem::take(&mut self.has_caps).then_some((token, at));
         self.raise_floor(token, at, cap);
