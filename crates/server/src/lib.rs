@@ -92,5 +92,3 @@ pub use kept::Kept;
 pub use key::{Holds, OpenKey};
 pub use module::Module;
 pub use permission::{Ownership, UserName};
-/// For the one `redis_module!` of the library that is loaded: it sets the global allocator, so it cannot stand here.
-pub use redis_module;
