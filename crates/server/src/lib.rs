@@ -18,6 +18,7 @@
 //! | [`effects`] | replication, WATCH and tracking, keyspace events, publishing |
 //! | [`permission`] | whether the server would let a write, a key, a user pass |
 //! | [`client`], [`cluster`], [`figures`], [`clock`], [`log`] | other clients; the cluster; INFO's figures; time and chance; the log |
+//! | [`restores`] | clients' RESTOREs, kept out while a data set is loaded beside the one that is served |
 //! | [`guard`] | no panic crosses to the server (and `faults`, in test builds, sees that it holds) |
 //!
 //! # For who implements [`Module`]
