@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
+use super::name::Name;
 use super::outbox::{Outcome, Source};
 use super::rooms::WaiterId;
 use super::slab::Id;
 use super::{Effect, Key, Node, Step};
 use crate::answer::{Answer, State};
 use crate::error::Error;
-use crate::time::Moment;
 
 /// Rooms answered per turn when everybody is.
 const DRAINED_AT_ONCE: usize = 200;
@@ -77,14 +77,14 @@ impl Node {
 
     /// A visit found the key of a room whose slot is another node's by now.
     pub fn moved_away(&mut self, db: u32, name: &[u8]) {
-        self.arrivals.take(db, &super::name::Name::new(name));
+        self.arrivals.take(db, &Name::new(name));
         if let Some(room) = self.rooms.find(db, name) {
             self.answer_everybody(room, Outcome::Error(Error::TryAgain));
         }
     }
 
     /// Everybody is told why nobody can wait here any more, a slice of rooms at a time.
-    pub(super) fn drain(&mut self, _moment: Moment) {
+    pub(super) fn drain(&mut self) {
         let Some(error) = self.draining.clone() else { return };
         for _ in 0..DRAINED_AT_ONCE {
             let Some((_, room)) = self.rooms.next_named(None) else {

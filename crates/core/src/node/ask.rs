@@ -186,10 +186,8 @@ impl Node {
         if key.is_paused {
             return Ok(self.wait(key, call, decision, Answer::Wait { left_ms: 0 }, step));
         }
-        let Some(answer) = self.grant(key, asked, call.caller.client, clock, step) else {
-            return Ok(Reply::Answer(Answer::Wait { left_ms: 0 }));
-        };
-        Ok(Reply::Answer(answer))
+        let granted = self.grant(key, asked, call.caller.client, clock, step);
+        Ok(Reply::Answer(granted.unwrap_or(Answer::Wait { left_ms: 0 })))
     }
 }
 

@@ -51,8 +51,7 @@ impl Node {
             is_tied: asked.is_tied,
             terms: (terms != Terms::default()).then(|| Box::new(terms)),
         };
-        let holder = client;
-        self.enter_lease(key.db, key.name, &lease, asked.group, holder);
+        self.enter_lease(key.db, key.name, &lease, asked.group, client);
         key.entry.lease = Some(Box::new(lease));
         if let Some(group) = self.groups.get_mut(asked.group) {
             group.grant(token, deadline, clock);

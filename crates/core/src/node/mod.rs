@@ -194,11 +194,16 @@ impl Node {
     /// How much of each kind is remembered: two nodes that were told the same remember as much.
     #[cfg(feature = "trace")]
     pub(crate) fn extents(&self) -> [usize; 8] {
-        let rooms = [self.rooms.len(), self.rooms.waiters()];
-        let due = [self.visits.len(), self.husks.len(), self.orphans.len(), self.messages.len()];
-        let [rooms, waiters] = rooms;
-        let [visits, husks, orphans, messages] = due;
-        [self.leases.len(), rooms, waiters, visits, husks, orphans, messages, self.tags.len()]
+        [
+            self.leases.len(),
+            self.rooms.len(),
+            self.rooms.waiters(),
+            self.visits.len(),
+            self.husks.len(),
+            self.orphans.len(),
+            self.messages.len(),
+            self.tags.len(),
+        ]
     }
 
     /// For what is counted outside.
