@@ -45,10 +45,7 @@ impl Node {
         for cohort in queued {
             self.dequeue(cohort);
         }
-        if let Some((group, at)) = self.rooms.get_mut(room).and_then(|open| open.reservation.take()) {
-            self.reservations.remove(&(at, room));
-            self.give_up_reservation(group);
-        }
+        self.drop_reservation(room);
         if self.rooms.get(room).is_some_and(|open| open.waiters > 0) {
             self.rooms.leave_name(room);
             self.outbox.push(Source::Room(room), lenient, strict, build_ms);

@@ -59,7 +59,7 @@ impl Node {
         self.counters.leases_granted += 1;
         self.top.add(key.db, key.name, Added { grants: 1, ..Added::default() });
         if let Some(room) = self.rooms.find(key.db, key.name) {
-            self.use_reservation(room);
+            self.drop_reservation(room);
             self.join_undecided(room, token);
             self.await_lease(key, room);
         }
