@@ -2,7 +2,7 @@
 
 use super::groups::GroupId;
 use super::rooms::Asked;
-use super::{Becomes, Caller, Effect, Form, Held, Key, Node, Reply, Step, Writes};
+use super::{Becomes, Caller, Effect, Form, Held, Key, Node, Reply, Step};
 use crate::answer::{until, Answer, Payload};
 use crate::decision::{Ask, Cause, Decision};
 use crate::error::Error;
@@ -160,7 +160,7 @@ impl Node {
             Decision::Refresh(Cause::Early | Cause::Forced) => Some(Decision::Hit),
             _ => key.entry.passing(now).map(|until| Decision::Pass { left_ms: now.until(until) }),
         };
-        let refused = if key.is_paused { None } else { refusal(key.environment.writes()) };
+        let refused = if key.is_paused { None } else { self.refused_to_write(key) };
         if key.is_paused || refused.is_some() {
             if let Some(decision) = serves_meanwhile {
                 return Ok(Reply::Answer(key.entry.answer(&decision, now)));
@@ -188,13 +188,5 @@ impl Node {
         }
         let granted = self.grant(key, asked, call.caller.client, clock, step);
         Ok(Reply::Answer(granted.unwrap_or(Answer::Wait { left_ms: 0 })))
-    }
-}
-
-/// The server's error, where it refuses a grant. Being out of memory refuses none: a lease is small.
-pub(super) fn refusal(writes: Writes) -> Option<Error> {
-    match writes {
-        Writes::Allowed | Writes::OutOfMemory(_) => None,
-        Writes::Refused(error) => Some(Error::Server(error)),
     }
 }

@@ -81,7 +81,7 @@ impl Node {
         if key.held != Held::Entry {
             return step;
         }
-        if let Some(error) = self.refused_to_end(key) {
+        if let Some(error) = self.refused_to_write(key) {
             return Step::refused(error);
         }
         self.settle(key, clock, &mut step);
