@@ -6,7 +6,7 @@ use super::name::Name;
 use super::outbox::{Outcome, Source};
 use super::rooms::WaiterId;
 use super::slab::Id;
-use super::{Effect, Key, Node, Step};
+use super::{Key, Node, Step};
 use crate::answer::{Answer, State};
 use crate::error::Error;
 
@@ -57,11 +57,10 @@ impl Node {
     /// One waiter's answer, at once.
     pub(super) fn release_one(&mut self, id: WaiterId, outcome: Outcome, step: &mut Step) {
         if let Some(waiter) = self.remove_waiter(id) {
-            let (client, since_us) = (waiter.client, waiter.since_us);
             if matches!(outcome, Outcome::Answer(Answer::Wait { .. })) {
                 self.counters.waiters_timed_out += 1;
             }
-            step.effects.push(Effect::Release { waiter: id, outcome, client, since_us, grant: None });
+            step.answer(id, &waiter, outcome, None);
         }
     }
 

@@ -8,7 +8,7 @@ use super::outbox::Outcome;
 use super::rooms::{Asked, WaiterId};
 use super::slab::Id;
 use super::top::Added;
-use super::{Effect, Grant, Held, Key, Node, Step, Writes};
+use super::{Grant, Held, Key, Node, Step, Writes};
 use crate::answer::{until, Answer, Payload};
 use crate::decision::{Ask, Class, Decision};
 use crate::error::Error;
@@ -113,10 +113,8 @@ impl Node {
             self.dequeue(cohort);
             self.rooms.drop_if_empty(cohort);
         }
-        let client = waiter.client;
-        let Some(answer) = self.grant(key, asked, client, clock, step) else {
-            let outcome = Outcome::Answer(Answer::Wait { left_ms: 0 });
-            step.effects.push(Effect::Release { waiter: id, outcome, client, since_us: waiter.since_us, grant: None });
+        let Some(answer) = self.grant(key, asked, waiter.client, clock, step) else {
+            step.answer(id, &waiter, Outcome::Answer(Answer::Wait { left_ms: 0 }), None);
             return;
         };
         self.counters.handovers += 1;
@@ -124,13 +122,7 @@ impl Node {
         let waited_ms = key.moment.steady_us.saturating_sub(waiter.since_us) / 1000;
         self.top.add(key.db, key.name, Added { wait_ms: waited_ms, ..Added::default() });
         let grant = answer.granted().map(|token| Grant { db: key.db, name: Name::new(key.name), token });
-        step.effects.push(Effect::Release {
-            waiter: id,
-            outcome: Outcome::Answer(answer),
-            client,
-            since_us: waiter.since_us,
-            grant,
-        });
+        step.answer(id, &waiter, Outcome::Answer(answer), grant);
     }
 
     /// What is decided for a whole cohort.

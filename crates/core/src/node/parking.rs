@@ -132,14 +132,7 @@ impl Node {
             let (answer, waiter) = self.give_up(id, moment);
             let Some(waiter) = waiter else { return };
             self.counters.waiters_timed_out += 1;
-            let (client, since_us) = (waiter.client, waiter.since_us);
-            step.effects.push(Effect::Release {
-                waiter: id,
-                outcome: Outcome::Answer(answer),
-                client,
-                since_us,
-                grant: None,
-            });
+            step.answer(id, &waiter, Outcome::Answer(answer), None);
         }
     }
 
