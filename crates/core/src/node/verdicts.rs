@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::sieve::{behind, Sieve, Void};
+use super::sieve::Sieve;
 use super::top::Added;
 use super::writing::clear_marks;
 use super::{Caller, Change, Effect, Held, Key, Node, Reply, Step, Word};
@@ -30,25 +30,18 @@ impl Node {
         let value: Arc<[u8]> = value.into();
         let answer = Answer::hit(value.clone(), times.fresh_until, clock.now);
         let tags = labels.tags.as_deref().unwrap_or(&[]);
-        let is_marked = self.tags.voids(token, tags);
+        let by_marks = self.tags.voids(token, tags);
+        let by_version = Sieve::by_version(key.entry, labels.version, clock.now);
+        let sieve = Sieve { token, answer: answer.clone(), by_marks, by_version };
         if !is_current(key, token) {
             self.counters.void_fills += 1;
             self.spoken_in_vain(key.db, key.name, token, LeaseEnd::Filled, b"", clock.now);
-            // Void or not, it is no answer for who asked when the source was known to have more.
-            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
-            self.sift(key, Sieve { token, answer, by_marks: is_marked, by_version }, clock, &mut step);
+            self.sift(key, sieve, clock, &mut step);
             step.reply = Reply::Nil;
             return self.finish(key, step);
         }
-        let void = match is_marked {
-            true => Some(Void::Tagged),
-            false => behind(key.entry, labels.version, token, clock.now),
-        };
-        if let Some(void) = void {
-            let by_marks = void == Void::Tagged;
-            // A void by a tag is no less behind for it.
-            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
-            self.fill_in_vain(key, void, Sieve { token, answer, by_marks, by_version }, clock, &mut step);
+        if let Some(void) = sieve.voids(key.entry, clock.now) {
+            self.fill_in_vain(key, void, sieve, clock, &mut step);
             step.reply = Reply::Nil;
             return self.finish(key, step);
         }
@@ -89,19 +82,14 @@ impl Node {
         let defaults = self.settings.freshness(&policy);
         let times = labels.freshness.resolve(clock.now, defaults, || key.environment.random());
         let answer = Answer::hit(value, times.fresh_until, clock.now);
-        let is_marked = match &labels.tags {
+        let by_marks = match &labels.tags {
             Some(tags) => self.tags.voids(token, tags),
             None => key.entry.tagged().is_some_and(|tagged| self.tags.voids_kept(token, tagged)),
         };
-        let void = match is_marked {
-            true => Some(Void::Tagged),
-            false => behind(key.entry, labels.version, token, clock.now),
-        };
-        if let Some(void) = void {
-            let by_marks = void == Void::Tagged;
-            // A void by a tag is no less behind for it.
-            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
-            self.fill_in_vain(key, void, Sieve { token, answer, by_marks, by_version }, clock, &mut step);
+        let by_version = Sieve::by_version(key.entry, labels.version, clock.now);
+        let sieve = Sieve { token, answer: answer.clone(), by_marks, by_version };
+        if let Some(void) = sieve.voids(key.entry, clock.now) {
+            self.fill_in_vain(key, void, sieve, clock, &mut step);
             return self.finish(key, step);
         }
         if let Some(error) = self.refused_to_write(key) {
