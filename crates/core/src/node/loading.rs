@@ -45,7 +45,7 @@ impl Node {
             self.tokens.see(token, moment.wall_us);
         }
         match loaded.from {
-            LoadedFrom::DataSet => self.list(&loaded, moment),
+            LoadedFrom::DataSet => self.list_loaded(&loaded, moment),
             LoadedFrom::DataSetBeside => self.staged.push(loaded),
             LoadedFrom::Payload { is_settled } => {
                 self.arrivals.note(loaded.db, loaded.name.clone(), loaded.youngest, is_settled);
@@ -54,24 +54,28 @@ impl Node {
         }
     }
 
-    pub(super) fn list(&mut self, loaded: &LoadedLease, moment: Moment) {
-        let Some(lease) = &loaded.lease else {
-            self.visit_key(loaded.db, loaded.name.clone());
-            return;
-        };
+    fn list_loaded(&mut self, loaded: &LoadedLease, moment: Moment) {
+        match &loaded.lease {
+            Some(lease) => self.list(loaded.db, &loaded.name, lease, moment),
+            None => self.visit_key(loaded.db, loaded.name.clone()),
+        }
+    }
+
+    /// Enters a lease that comes from elsewhere, unless it is known.
+    pub(super) fn list(&mut self, db: u32, name: &[u8], lease: &Lease, moment: Moment) {
         if lease.deadline.plus(u64::from(lease.length_ms)) <= moment.now() {
             // Its key lives on for other things; a visit at its end has been.
             return;
         }
-        if let Some(id) = self.leases.find(loaded.db, &loaded.name, lease.token) {
+        if let Some(id) = self.leases.find(db, name, lease.token) {
             let is_void = self.leases.get(id).is_some_and(|record| record.state == RecordState::Void);
             if is_void && !lease.is_over(moment.now()) {
-                self.refile(loaded.db, &loaded.name, lease, 0);
+                self.refile(db, name, lease, 0);
             }
             return;
         }
         let group = self.groups.of(lease.group().map(|group| &**group));
-        let id = self.enter_lease(loaded.db, &loaded.name, lease, group, 0);
+        let id = self.enter_lease(db, name, lease, group, 0);
         if id != NIL && lease.is_over(moment.now()) {
             self.retire(id, RecordState::Late, lease.deadline.plus(u64::from(lease.length_ms)));
             self.return_late(id, group, lease);
@@ -109,11 +113,8 @@ impl Node {
             return;
         }
         self.tokens.see(lease.token, key.moment.wall_us);
-        let (db, name) = (key.db, Name::new(key.name));
-        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
-        self.list(&loaded, key.moment);
-        let holder =
-            self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
+        self.list(key.db, key.name, &lease, key.moment);
+        let holder = self.holder(key.db, key.name, lease.token);
         if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
             self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);
         }
@@ -163,7 +164,7 @@ impl Node {
                 self.applied_marks(&record, moment);
             }
             for loaded in staged {
-                self.list(&loaded, moment);
+                self.list_loaded(&loaded, moment);
             }
         }
         if succeeded {
@@ -195,10 +196,7 @@ impl Node {
             }
         }
         if let Some(lease) = lease {
-            let name = Name::new(name);
-            let loaded =
-                LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
-            self.list(&loaded, moment);
+            self.list(db, name, lease, moment);
         }
         if let Some(room) = self.rooms.find(db, name) {
             self.visit_room(room);
