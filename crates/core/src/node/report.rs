@@ -214,7 +214,7 @@ impl Node {
     }
 
     /// CONFIG RESETSTAT: what is counted here and has no base elsewhere begins anew.
-    pub fn begin_anew(&mut self) {
+    pub fn reset_stats(&mut self) {
         self.groups.reset_counters();
         self.top = super::top::Top::default();
         self.waiters_peak = self.rooms.waiters() as u64;

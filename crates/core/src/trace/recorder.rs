@@ -215,8 +215,8 @@ impl Recorder {
     }
 
     /// The same.
-    pub fn begin_anew(&mut self) {
-        self.node.begin_anew();
+    pub fn reset_stats(&mut self) {
+        self.node.reset_stats();
     }
 
     fn write(&mut self, input: &Input, outline: &str) {
