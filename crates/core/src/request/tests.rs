@@ -3,16 +3,14 @@
 use super::*;
 use crate::freshness::{Freshness, SoftDeadline};
 
-use std::string::{String, ToString};
+use std::string::String;
 
 fn labels(line: &str) -> Result<Labels<'_>, String> {
-    Labels::parse(line.split_whitespace().map(str::as_bytes), Labelled::Fill)
-        .map_err(|error| error.sentence().to_string())
+    Labels::parse(line.split_whitespace().map(str::as_bytes), Labelled::Fill).map_err(|error| error.sentence())
 }
 
 fn options(line: &str) -> Result<Options<'_>, String> {
-    Options::parse(line.split_whitespace().map(str::as_bytes), true, 300_000)
-        .map_err(|error| error.sentence().to_string())
+    Options::parse(line.split_whitespace().map(str::as_bytes), true, 300_000).map_err(|error| error.sentence())
 }
 
 #[test]

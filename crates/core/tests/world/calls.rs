@@ -162,7 +162,7 @@ impl World {
                 format!("{} {} {}", answer.state().word(), super::text(text), answer.number())
             }
             (Ok(answer), _) => line(&answer),
-            (Err(error), _) => error.sentence().into_owned(),
+            (Err(error), _) => error.sentence(),
         }
     }
 
