@@ -137,7 +137,7 @@ impl Module for Corral {
     }
 
     fn load(context: &Context, payload: &mut Payload, from: LoadedKey) -> Result<Entry, String> {
-        stored::load(context, payload, from).inspect_err(|why| log::unreadable_entry(why))
+        stored::load(context, payload, from)
     }
 
     fn save(entry: &Entry, db: u32, out: &mut Saved) {
