@@ -188,7 +188,7 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
     let youngest = header.youngest_token();
     let applied = memory::with(|memory| header.into_entry(value, memory.node.tags()));
     let lease = applied.lease().cloned();
-    let old = open.entry().and_then(|entry| entry.lease()).map(|lease| lease.token);
+    let old = token_of(&mut open);
     match open.entry() {
         Some(entry) => *entry = applied,
         None => {
@@ -203,9 +203,7 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, lease.as_ref(), youngest, moment));
-    context.signal_modified(name);
-    context.replicate_verbatim();
-    scheduler::arm(context);
+    tell_of_applied(context, name);
 }
 
 /// Carries out a replicated removal.
@@ -213,12 +211,21 @@ pub fn apply_removal(context: &Context, name: KeyName) {
     let moment = memory::moment();
     let db = context.db();
     let mut open = OpenKey::<Corral>::write(context, name);
-    let old = open.entry().and_then(|entry| entry.lease()).map(|lease| lease.token);
+    let old = token_of(&mut open);
     if open.kind() != Holds::Nothing {
         open.delete();
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, None, None, moment));
+    tell_of_applied(context, name);
+}
+
+fn token_of(open: &mut OpenKey<Corral>) -> Option<Token> {
+    open.entry()?.lease().map(|lease| lease.token)
+}
+
+/// Replicas of this replica, readers and the timer are to know what became of a key.
+fn tell_of_applied(context: &Context, name: KeyName) {
     context.signal_modified(name);
     context.replicate_verbatim();
     scheduler::arm(context);
