@@ -112,20 +112,22 @@ fn fresh_value(entry: &Entry, now: UnixMs) -> Option<&[u8]> {
 
 /// Asks the node.
 pub fn ask(context: &Context, name: KeyName, options: &Options, form: Form) -> Result<Reply, Error> {
-    let client = if context.caller_is_connection() { context.client_id() } else { 0 };
-    let caller = Caller { client };
-    let request = Request::GetOrLock { options: *options, caller, form };
-    if !context.flags().is_master() {
+    let request = Request::GetOrLock { options: *options, caller: caller(context), form };
+    let told = match context.flags().is_master() {
+        true => keyspace::step(context, name, &request),
         // Nothing is written on a replica, whatever is found.
-        return match keyspace::look(context, name, &request) {
-            Reply::Error(Error::ReadOnly) => Err(read_only(context, name)),
-            told => Ok(told),
-        };
-    }
-    match keyspace::step(context, name, &request) {
+        false => keyspace::look(context, name, &request),
+    };
+    match told {
+        Reply::Error(Error::ReadOnly) => Err(read_only(context, name)),
         Reply::Error(error) => Err(error),
         told => Ok(told),
     }
+}
+
+/// Who calls, as the node knows clients.
+pub fn caller(context: &Context) -> Caller {
+    Caller { client: if context.caller_is_connection() { context.client_id() } else { 0 } }
 }
 
 /// READONLY; in a cluster where the master is.
