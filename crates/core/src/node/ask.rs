@@ -3,7 +3,7 @@
 use super::groups::GroupId;
 use super::rooms::Asked;
 use super::{Becomes, Caller, Effect, Form, Held, Key, Node, Reply, Step};
-use crate::answer::{until, Answer, Payload};
+use crate::answer::Answer;
 use crate::decision::{Ask, Cause, Decision};
 use crate::error::Error;
 use crate::policy::Policy;
@@ -58,8 +58,7 @@ impl Node {
         match &key.held {
             Held::String { .. } => {
                 self.counters.hits += 1;
-                let stale_in_ms = until(key.moment.now(), key.expires);
-                return Ok(Reply::Answer(Answer::Hit { value: Payload::String, stale_in_ms }));
+                return Ok(Reply::Answer(Answer::hit_of_string(key.expires, key.moment.now())));
             }
             Held::Foreign => return Err(Error::WrongType),
             Held::Nothing | Held::Entry => {}

@@ -9,7 +9,7 @@ use super::rooms::{Asked, WaiterId};
 use super::slab::Id;
 use super::top::Added;
 use super::{Grant, Held, Key, Node, Step, Writes};
-use crate::answer::{until, Answer, Payload};
+use crate::answer::Answer;
 use crate::decision::{Ask, Class, Decision};
 use crate::error::Error;
 use crate::time::Clock;
@@ -40,8 +40,7 @@ impl Node {
         match &key.held {
             Held::String { value } => {
                 if let Some(value) = value.clone() {
-                    let stale_in_ms = until(clock.now, key.expires);
-                    let answer = Answer::Hit { value: Payload::Bytes(value), stale_in_ms };
+                    let answer = Answer::hit(value, key.expires, clock.now);
                     self.answer_room(room, answer.clone(), answer, 0);
                 }
                 return;
