@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use corral_core::answer::{or_never, until, Answer};
+use corral_core::answer::{or_never, until, Answer, Payload};
 use corral_core::entry::Entry;
 use corral_core::error::Error;
 use corral_core::node::rooms::WaiterId;
@@ -157,5 +157,5 @@ fn park(context: &Context, waiter: WaiterId) -> bool {
 /// The answer of a hit as it is kept for a batch.
 pub fn kept_hit(value: &[u8], stale_in_ms: i64) -> Answer {
     let stale_in_ms = u64::try_from(stale_in_ms).ok();
-    Answer::Hit { value: corral_core::answer::Payload::Bytes(value.into()), stale_in_ms }
+    Answer::Hit { value: Payload::Bytes(value.into()), stale_in_ms }
 }
