@@ -22,7 +22,10 @@ pub struct Cached<A, B> {
 
 impl<A, B> fmt::Debug for Cached<A, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cached").field("template", &self.template).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Cached")
+            .field("template", &self.template)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 

@@ -278,7 +278,13 @@ impl Engine {
         }
     }
 
-    fn serve<T: Cacheable, E>(&self, event: &'static str, mut flight: Flight, key: &[u8], data: Arc<[u8]>) -> Result<T, Error<E>> {
+    fn serve<T: Cacheable, E>(
+        &self,
+        event: &'static str,
+        mut flight: Flight,
+        key: &[u8],
+        data: Arc<[u8]>,
+    ) -> Result<T, Error<E>> {
         self.teller.tell(event, key);
         flight.outcome = Some(Outcome::Value(data.clone()));
         drop(flight);
@@ -366,10 +372,15 @@ impl Engine {
         let reply = lease.conclude("CACHE.FAIL", rest).await.map_err(Error::of_a_build)?;
         let (outcome, old) = match reply.as_ref().and_then(triple) {
             Some((b"STALE", Some(old), _)) => {
-                log::error!("the build of {} failed, and its old value is served: {message}", String::from_utf8_lossy(key));
+                log::error!(
+                    "the build of {} failed, and its old value is served: {message}",
+                    String::from_utf8_lossy(key)
+                );
                 (Outcome::Value(old.into()), Some(old))
             }
-            Some((.., left)) => (Outcome::failed(&message, Duration::from_millis(u64::try_from(left).unwrap_or(0))), None),
+            Some((.., left)) => {
+                (Outcome::failed(&message, Duration::from_millis(u64::try_from(left).unwrap_or(0))), None)
+            }
             None => (Outcome::failed(&message, Duration::ZERO), None),
         };
         if let Some(flight) = &mut flight {

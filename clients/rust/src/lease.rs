@@ -175,7 +175,9 @@ impl Lease {
             };
             match tied.await {
                 Ok(link) => *slot = Some(link),
-                Err(error) => log::warn!("the lease of {} could not be tied to a connection: {error}", self.held.name()),
+                Err(error) => {
+                    log::warn!("the lease of {} could not be tied to a connection: {error}", self.held.name())
+                }
             }
         }
         drop(slot);
