@@ -16,6 +16,8 @@ final class Leases {
     private static final Logger LOG = System.getLogger("corral");
     /** Below the read time-outs of everything between here and the server. */
     private static final long SLICE_MS = 2_000;
+    /** The same in every package: what is shorter may be a busy machine's. */
+    private static final long WAIT_WORTH_TELLING = TimeUnit.MILLISECONDS.toNanos(10);
 
     private final Server server;
     private final Threads threads;
@@ -47,7 +49,7 @@ final class Leases {
             reached.giveBack();
             long now = System.nanoTime();
             if (!answer.state.equals("WAIT") || now - deadline >= 0) {
-                if (waits) teller.tell("waited", key, now - began, null);
+                if (waits && now - began > WAIT_WORTH_TELLING) teller.tell("waited", key, now - began, null);
                 return answer;
             }
             // Asked to be parked and was not: the room is full. Or all of this process's places are taken.
