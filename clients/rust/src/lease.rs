@@ -193,8 +193,14 @@ impl Lease {
     pub(crate) async fn conclude(mut self, verdict: &'static str, rest: Cmd) -> Result<Option<Value>, Error> {
         self.end();
         let held = self.held.clone();
-        let spoken = tokio::spawn(async move { held.speak(verdict, &rest).await });
-        spoken.await.unwrap_or(Ok(None))
+        let spoken = tokio::spawn(async move {
+            let reply = held.speak(verdict, &rest).await;
+            if verdict == "CACHE.FILL" && matches!(reply, Ok(Some(Value::Nil))) {
+                held.teller.tell("not_stored", &held.key); // invalidated meanwhile, or somebody took over
+            }
+            reply
+        });
+        spoken.await.unwrap_or(Ok(None)) // the runtime is shutting down
     }
 
     fn end(&mut self) {

@@ -200,14 +200,14 @@ final class Leases {
                 try {
                     Object reply = Replies.of(link, words);
                     lease.node.give(link);
-                    return reply;
+                    return concluded(lease, command, reply);
                 } catch (Lost error) {
                     // Once more, over another.
                 } catch (ServerError error) {
                     if (isFinal(lease, link, command, error)) throw error;
                 }
             }
-            return server.command(lease.key, words);
+            return concluded(lease, command, server.command(lease.key, words));
         } catch (ServerError | Unavailable | WaitTimeout | ModuleMissing | InterruptedException error) {
             if (error instanceof ServerError refused && refused.kind == ServerError.Kind.DENIED) {
                 throw new NoPermission(lease.node.name() + ": " + error.getMessage(), error);
@@ -216,6 +216,12 @@ final class Leases {
             teller.tell("not_stored", lease.key, -1, error);
             return null;
         }
+    }
+
+    private Object concluded(Lease lease, String command, Object reply) {
+        // Invalidated meanwhile, or somebody took over.
+        if (reply == null && command.equals("CACHE.FILL")) teller.tell("not_stored", lease.key);
+        return reply;
     }
 
     /** Whether another connection would hear the same. */
