@@ -166,7 +166,15 @@ async fn a_panicking_build_is_a_failed_one() {
     let panicking = {
         let (cache, key) = (cache.clone(), key.clone());
         tokio::spawn(async move {
-            cache.get_or_build(key, || async { if true { panic!("no orders") } else { Ok::<String, String>(String::new()) } }).await
+            cache
+                .get_or_build(key, || async {
+                    if true {
+                        panic!("no orders")
+                    } else {
+                        Ok::<String, String>(String::new())
+                    }
+                })
+                .await
         })
     };
     assert!(panicking.await.unwrap_err().is_panic());
