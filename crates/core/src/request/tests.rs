@@ -1,6 +1,6 @@
 //! Options, labels and what is refused.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 
 use super::*;
