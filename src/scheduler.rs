@@ -215,7 +215,7 @@ fn probe_ownership(context: &Context, now: SteadyMs) {
 pub fn release(context: &Context, is_turn: bool) {
     let moment = memory::moment();
     let (has_any, wants_memory) = memory::with(|memory| (memory.node.has_answers(), memory.node.wants_memory()));
-    if !has_any {
+    if !has_any && !is_turn {
         return;
     }
     let used = if wants_memory { context.used_memory() } else { None };

@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use super::name::Name;
 use super::outbox::{Outcome, Source};
-use super::rooms::WaiterId;
+use super::rooms::{Waiter, WaiterId};
 use super::slab::Id;
-use super::{Key, Node, Step};
+use super::{Effect, Grant, Key, Node, Step};
 use crate::answer::{Answer, State};
 use crate::error::Error;
 
@@ -60,8 +60,22 @@ impl Node {
             if matches!(outcome, Outcome::Answer(Answer::Wait { .. })) {
                 self.counters.waiters_timed_out += 1;
             }
-            step.answer(id, &waiter, outcome, None);
+            self.answer(id, &waiter, outcome, None, step);
         }
+    }
+
+    /// The same, of one that has left its room: the turn has one client less to release.
+    pub(super) fn answer(
+        &mut self,
+        id: WaiterId,
+        waiter: &Waiter,
+        outcome: Outcome,
+        grant: Option<Grant>,
+        step: &mut Step,
+    ) {
+        self.outbox.charge(outcome.size());
+        let (client, since_us) = (waiter.client, waiter.since_us);
+        step.effects.push(Effect::Release { waiter: id, outcome, client, since_us, grant });
     }
 
     /// The cluster is down: who waits is told, as Redis tells its own blocked clients. Ties and handovers are kept.

@@ -113,7 +113,7 @@ impl Node {
             self.rooms.drop_if_empty(cohort);
         }
         let Some(answer) = self.grant(key, asked, waiter.client, clock, step) else {
-            step.answer(id, &waiter, Outcome::Answer(Answer::Wait { left_ms: 0 }), None);
+            self.answer(id, &waiter, Outcome::Answer(Answer::Wait { left_ms: 0 }), None, step);
             return;
         };
         self.counters.handovers += 1;
@@ -121,7 +121,7 @@ impl Node {
         let waited_ms = key.moment.steady_us.saturating_sub(waiter.since_us) / 1000;
         self.top.add(key.db, key.name, Added { wait_ms: waited_ms, ..Added::default() });
         let grant = answer.granted().map(|token| Grant { db: key.db, name: Name::new(key.name), token });
-        step.answer(id, &waiter, Outcome::Answer(answer), grant);
+        self.answer(id, &waiter, Outcome::Answer(answer), grant, step);
     }
 
     /// What is decided for a whole cohort.

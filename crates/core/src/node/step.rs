@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::leases::ClientId;
 use super::name::Name;
 use super::outbox::Outcome;
-use super::rooms::{Waiter, WaiterId};
+use super::rooms::WaiterId;
 use super::{Held, Key, Node};
 use crate::answer::{Answer, State};
 use crate::codec::ValuePart;
@@ -197,12 +197,6 @@ impl Step {
 
     pub(super) fn notify(&mut self, word: Word) {
         self.effects.push(Effect::Notify(word));
-    }
-
-    /// A parked client has its answer, at once.
-    pub(super) fn answer(&mut self, id: WaiterId, waiter: &Waiter, outcome: Outcome, grant: Option<Grant>) {
-        let (client, since_us) = (waiter.client, waiter.since_us);
-        self.effects.push(Effect::Release { waiter: id, outcome, client, since_us, grant });
     }
 
     /// The lease of the key at hand ended: whoever watches it is to know.

@@ -27,6 +27,7 @@ impl Node {
     pub fn turn(&mut self, moment: Moment, is_paused: bool) -> Step {
         let mut step = Step::new();
         let clock = self.clock(moment, is_paused);
+        self.outbox.begin_turn(moment);
         self.drain();
         self.end_limits(moment, &mut step);
         for _ in 0..AT_ONCE {

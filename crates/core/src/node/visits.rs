@@ -44,8 +44,12 @@ impl Node {
         }
     }
 
-    /// The next key to be looked at. Not to be asked while the server is paused: nothing could be written.
+    /// The next key to be looked at; `None` when there is none, or the turn has handed over to as many clients as it may.
+    /// Not to be asked while the server is paused: nothing could be written.
     pub fn next_visit(&mut self, moment: Moment) -> Option<(u32, Name)> {
+        if !self.outbox.has_room() {
+            return None;
+        }
         if self.visits.is_empty() && self.is_master() {
             self.end_stalls();
         }
