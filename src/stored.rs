@@ -135,7 +135,7 @@ pub fn load_marks(payload: &mut Payload) -> Result<(), String> {
         match codec::decode_effect(&record) {
             Ok(Effect::Marks(record)) => {
                 // After what was posted: that the load began, which makes an end of the marks of before.
-                memory::with(|memory| memory.node.loaded_marks(record, moment));
+                memory::with(|memory| memory.node.applied_marks(&record, moment));
             }
             Ok(_) => return Err("what stands beside the keys are no marks of tags".to_owned()),
             Err(malformed) => return Err(malformed.to_string()),

@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 
 use super::groups::GroupId;
-use super::leases::RecordState;
+use super::leases::{Record, RecordState};
 use super::name::Name;
 use super::slab::{Id, NIL};
 use super::step::Change;
+use super::turn::AT_ONCE;
 use super::{Held, Key, Node, Step};
 use crate::codec::MarksRecord;
 use crate::lease::{Lease, LeaseEnd};
@@ -37,6 +38,17 @@ pub enum LoadedFrom {
     Payload { is_settled: bool },
 }
 
+/// A data set that was loaded beside the one that served has taken its place: first what is known of the old one's leases
+/// goes, then the new one's keys are looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Takeover {
+    /// Leases of the old one have tokens up to here.
+    youngest: Option<Token>,
+    /// The chunk of records that is next.
+    chunk: Option<u32>,
+    keys: Vec<(u32, Name)>,
+}
+
 impl Node {
     pub(super) fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
         self.awaits_first = false;
@@ -46,7 +58,7 @@ impl Node {
         }
         match loaded.from {
             LoadedFrom::DataSet => self.list_loaded(&loaded, moment),
-            LoadedFrom::DataSetBeside => self.staged.push(loaded),
+            LoadedFrom::DataSetBeside => self.staged.push((loaded.db, loaded.name)),
             LoadedFrom::Payload { is_settled } => {
                 self.arrivals.note(loaded.db, loaded.name.clone(), loaded.youngest, is_settled);
                 self.visit_key(loaded.db, loaded.name);
@@ -120,59 +132,65 @@ impl Node {
         }
     }
 
-    /// Another data set takes the place of this one: what is known of its leases goes with it, but for those that
-    /// somebody waits for. They are void until they are found in the new one: their holders build on, and their deadlines
-    /// have the waiters ask again. While a data set is loaded nobody is served, so this is done in one go.
+    /// Another data set is loaded in the place of this one: what is known of its leases goes with it. Nobody is served
+    /// meanwhile, so this is done in one go.
     pub(super) fn forget_data_set(&mut self) {
+        self.takeover = None;
         self.leases.clear_floors();
         let mut chunk = 0;
-        loop {
-            let (records, more) = self.leases.sweep(chunk, |_, _| true);
-            for id in records {
-                let Some((state, until, is_awaited)) =
-                    self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited))
-                else {
-                    continue;
-                };
-                match state {
-                    RecordState::Live if is_awaited => self.retire(id, RecordState::Void, until),
-                    RecordState::Void if is_awaited => {}
-                    _ => self.forget_record(id),
-                }
-            }
-            if !more {
-                return;
-            }
+        while self.forget_chunk(chunk, None) {
             chunk += 1;
         }
     }
 
-    pub(super) fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
+    /// A chunk of its leases, but for those that somebody waits for. They are void until they are found in the new one:
+    /// their holders build on, and their deadlines have the waiters ask again. Whether there are chunks behind.
+    fn forget_chunk(&mut self, chunk: u32, up_to: Option<Token>) -> bool {
+        let is_old = |_, record: &Record| up_to.is_none_or(|last| record.token <= last);
+        let (records, more) = self.leases.sweep(chunk, is_old);
+        for id in records {
+            match self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited)) {
+                Some((RecordState::Live, until, true)) => self.retire(id, RecordState::Void, until),
+                None | Some((RecordState::Void, _, true)) => {}
+                Some(_) => self.forget_record(id),
+            }
+        }
+        more
+    }
+
+    pub(super) fn load_ended(&mut self, beside: bool, succeeded: bool) {
         let staged = core::mem::take(&mut self.staged);
-        let marks = core::mem::take(&mut self.staged_marks);
-        match beside {
-            true => self.is_loading_beside = false,
-            false => {
-                self.is_loading = false;
-                self.awaits_first = false;
+        if !beside {
+            self.is_loading = false;
+            self.awaits_first = false;
+        }
+        if !succeeded {
+            return;
+        }
+        if beside {
+            self.leases.clear_floors();
+            self.takeover = Some(Takeover { youngest: self.tokens.last(), chunk: Some(0), keys: staged });
+        }
+        self.tags.loaded(self.tokens.last());
+        self.groups.close_all();
+        if self.is_master() {
+            self.gone.insert(0);
+        }
+    }
+
+    /// A slice of what a data set that was loaded beside the present one leaves to do.
+    pub(super) fn take_over(&mut self) {
+        let Some(mut takeover) = self.takeover.take() else { return };
+        match takeover.chunk {
+            Some(chunk) => takeover.chunk = self.forget_chunk(chunk, takeover.youngest).then_some(chunk + 1),
+            None => {
+                for (db, name) in takeover.keys.drain(takeover.keys.len().saturating_sub(AT_ONCE)..) {
+                    self.visit_key(db, name);
+                }
             }
         }
-        if beside && succeeded {
-            self.forget_data_set();
-            self.tags.reset();
-            for record in marks {
-                self.applied_marks(&record, moment);
-            }
-            for loaded in staged {
-                self.list_loaded(&loaded, moment);
-            }
-        }
-        if succeeded {
-            self.tags.loaded(self.tokens.last());
-            self.groups.close_all();
-            if self.is_master() {
-                self.gone.insert(0);
-            }
+        if takeover.chunk.is_some() || !takeover.keys.is_empty() {
+            self.takeover = Some(takeover);
         }
     }
 
@@ -197,13 +215,18 @@ impl Node {
         }
         if let Some(lease) = lease {
             self.list(db, name, lease, moment);
+            if let Some(takeover) = &mut self.takeover {
+                // It may pass for one of the old data set.
+                takeover.keys.push((db, Name::new(name)));
+            }
         }
         if let Some(room) = self.rooms.find(db, name) {
             self.visit_room(room);
         }
     }
 
-    /// A master's marks of tags.
+    /// A master's marks of tags, or a file's. Those of a data set that is loaded beside the present one count at once: both
+    /// are of one history, and what comes later in it invalidates what is served of it meanwhile.
     pub fn applied_marks(&mut self, marks: &MarksRecord, moment: Moment) {
         self.tokens.see(marks.token, moment.wall_us);
         let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
@@ -211,14 +234,6 @@ impl Node {
             true => self.tags.apply_floor(marks.token, marks.at, marks.swr_ms),
             // How many are kept is the master's business: it tells the floor.
             false => self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, u64::MAX),
-        }
-    }
-
-    /// Marks from a file or a full synchronisation.
-    pub fn loaded_marks(&mut self, marks: MarksRecord, moment: Moment) {
-        match self.is_loading_beside {
-            true => self.staged_marks.push(marks),
-            false => self.applied_marks(&marks, moment),
         }
     }
 }

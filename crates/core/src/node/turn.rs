@@ -53,6 +53,7 @@ impl Node {
 
     /// What nobody waits for: records of flushed databases, marks beyond the limit, memory of flushed marks.
     fn clean(&mut self) {
+        self.take_over();
         if let Some(chunk) = self.sweep {
             let is_idle = |id, record: &Record| self.is_idle(id, record);
             let (records, more) = self.leases.sweep(chunk, is_idle);
@@ -94,6 +95,7 @@ impl Node {
             || !self.outbox.is_empty()
             || !self.messages.is_empty()
             || self.sweep.is_some()
+            || self.takeover.is_some()
             || self.tags.has_garbage()
             || !self.flushed_husks.is_empty()
             || (!self.pause.is_on && !self.visits.is_empty())
