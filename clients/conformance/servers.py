@@ -41,6 +41,12 @@ def until(what: str, condition: Callable[[], Any], deadline: float = DEADLINE) -
         time.sleep(0.02)
 
 
+def server_version() -> str:
+    """As `Redis 7.0.15`."""
+    said = subprocess.run([SERVER, "--version"], capture_output=True, text=True, check=True).stdout
+    return " ".join(re.match(r"(\w+) server v=(\S+)", said).groups())  # type: ignore[union-attr]
+
+
 def free_port() -> int:
     """Below the ports that the system gives out by itself, so that nobody is given it meanwhile."""
     while True:
