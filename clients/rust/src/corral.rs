@@ -325,7 +325,7 @@ impl Engine {
         }
         let Some(words) = words else {
             lease.conclude("CACHE.PASS", Cmd::new()).await.map_err(Error::of_a_build)?;
-            return Ok(value);
+            return decoded(&data);
         };
         let mut rest = Cmd::new();
         rest.arg(&*data);
@@ -336,10 +336,10 @@ impl Engine {
         if let (Some(near), Some(reply)) = (&self.near, reply) {
             let fresh = o.ttl.flatten().map(|ttl| ttl * u32::from(100 - o.jitter.unwrap_or(0)) / 100);
             if reply != redis::Value::Nil {
-                near.put(key, data, fresh, asked_at);
+                near.put(key, data.clone(), fresh, asked_at);
             }
         }
-        Ok(value)
+        decoded(&data)
     }
 
     async fn failed<T: Cacheable, E>(
@@ -433,9 +433,9 @@ impl Engine {
         drop(place);
         match made {
             Ok(value) => {
-                let data = value.encode().map_err(Error::Serialization)?;
-                flight.outcome = Some(if shared { Outcome::Value(data.into()) } else { Outcome::Private });
-                Ok(value)
+                let data: Arc<[u8]> = value.encode().map_err(Error::Serialization)?.into();
+                flight.outcome = Some(if shared { Outcome::Value(data.clone()) } else { Outcome::Private });
+                decoded(&data)
             }
             Err(error) => {
                 let message = self.text_of(&error);
@@ -446,12 +446,18 @@ impl Engine {
         }
     }
 
-    /// Not stored.
-    async fn alone<T, E>(self: &Arc<Self>, key: &[u8], build: Build<T, E>) -> Result<T, Error<E>> {
-        building::run(self.id(), key, false, async { build().await }).await.0.map_err(Error::Build)
+    /// Not stored, but decoded from a copy as everybody's is.
+    async fn alone<T: Cacheable, E>(self: &Arc<Self>, key: &[u8], build: Build<T, E>) -> Result<T, Error<E>> {
+        let value = building::run(self.id(), key, false, async { build().await }).await.0.map_err(Error::Build)?;
+        decoded(&value.encode().map_err(Error::Serialization)?)
     }
 
-    async fn impatient<T, E>(self: &Arc<Self>, key: &[u8], o: &Options, build: Build<T, E>) -> Result<T, Error<E>> {
+    async fn impatient<T: Cacheable, E>(
+        self: &Arc<Self>,
+        key: &[u8],
+        o: &Options,
+        build: Build<T, E>,
+    ) -> Result<T, Error<E>> {
         if o.on_timeout == Some(OnTimeout::Build) {
             return self.alone(key, build).await;
         }

@@ -19,8 +19,19 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-const HAS: [&str; 10] =
-    ["cluster", "sentinel", "resp3", "concurrent", "cancel", "renew", "background", "local", "unencodable", "closures"];
+const HAS: [&str; 11] = [
+    "cluster",
+    "sentinel",
+    "resp3",
+    "concurrent",
+    "cancel",
+    "renew",
+    "background",
+    "local",
+    "unencodable",
+    "closures",
+    "error_text",
+];
 
 /// The driver's own error, or that of a nested call, as it was answered.
 #[derive(Debug)]
