@@ -51,19 +51,10 @@ impl Commands {
         Self(ORDER.iter().map(|(name, _)| Command::ask(client, &format!("CACHE.{name}"))).collect())
     }
 
-    /// README's table: what it is called with, and what it does.
-    pub(crate) fn table(&self) -> String {
-        let public = self.0.iter().filter(|command| !command.is_internal());
-        let rows = public.map(|command| {
-            let labelled = command.arguments.replace(&labels(), "[labels]");
-            row([&format!("`{} {labelled}`", command.name).replace(" `", "`"), &command.summary])
-        });
-        head(&["command", "what it does"]) + &rows.collect::<String>()
-    }
-
     /// Every command in one line: its section says what it does.
     pub(crate) fn links(&self) -> String {
-        let links = self.0.iter().map(|command| {
+        let public = self.0.iter().filter(|command| !command.is_internal());
+        let links = public.map(|command| {
             let anchor = command.name.replace('.', "").to_lowercase();
             format!("[`{}`](#{anchor})", command.name)
         });
