@@ -71,9 +71,10 @@ impl Commands {
         let command = self.0.iter().find(|command| command.name == name).context("no such command")?;
         let (_, own) = ORDER.iter().find(|(short, _)| format!("CACHE.{short}") == name).context("no such command")?;
         let syntax = format!("{} {}", command.name, command.arguments);
+        // What was there from the beginning needs no date.
+        let since = if command.since == "0.1.0" { String::new() } else { format!("Since {} · ", command.since) };
         let facts = format!(
-            "Since {} · {} · {}",
-            command.since,
+            "{since}{} · {}",
             command.complexity,
             command.categories.split(' ').map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" "),
         );
@@ -121,7 +122,6 @@ fn categories(info: &Reply) -> String {
         Some(if has("fast") { "@fast" } else { "@slow" }),
         has("blocking").then_some("@blocking"),
         has("admin").then_some("@admin @dangerous"),
-        Some("@cache"),
     ];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
