@@ -1,7 +1,8 @@
 //! Marks of tags beside what a server does to whole data sets: a replica that lags, a restart, a reload, marks that are
 //! forgotten. An invalidated value is never fresh afterwards, and what was not invalidated still is.
 
-use crate::harness::{picture, slot_of, Client, Cluster, Reply, Server};
+use crate::harness::payload::{dump, restore};
+use crate::harness::{picture, slot_of, Client, Cluster, Server};
 
 /// Every acknowledged write is on disk.
 const AOF: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
@@ -157,7 +158,7 @@ fn what_was_invalidated_by_tag_stays_so_wherever_it_is_taken() {
     let (mut client, mut there) = (server.client(), other.client());
     tagged(&mut client);
     for key in 0..12 {
-        let Reply::Text(payload) = client.run(&format!("DUMP page{key}")) else { panic!("no payload of page{key}") };
+        let payload = dump(&mut client, &format!("page{key}"));
         for target in [&mut client, &mut there] {
             let name = format!("copy:page{key}");
             assert!(target.call(&[b"RESTORE", name.as_bytes(), b"0", &payload]).is_ok());
@@ -177,9 +178,9 @@ fn a_payload_of_before_the_invalidation_is_not_fresh_when_it_is_restored() {
     let server = Server::start();
     let mut client = server.client();
     assert!(client.run("CACHE.SET page value PX 3600000 SWR 3600000 TAGS 1 blue").is_ok());
-    let Reply::Text(payload) = client.run("DUMP page") else { panic!("no payload") };
+    let payload = dump(&mut client, "page");
     assert!(client.run("CACHE.INVALIDATETAG 1 blue").is_ok());
-    assert!(client.call(&[b"RESTORE", b"page", b"0", &payload, b"REPLACE"]).is_ok());
+    assert!(restore(&mut client, "page", &payload).is_ok());
     assert!(client.ask("CACHE.GET page").is("STALE", Some("value")));
 }
 

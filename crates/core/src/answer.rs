@@ -81,8 +81,8 @@ pub static STATES: [Described; 8] = [
     Described {
         state: State::Stale,
         value: "the old value",
-        number: "ms left on the other's lease, 0 if none is out",
-        deed: "use it: someone else rebuilds, the source fails, or its group is full",
+        number: "ms left on the other's lease, 0 for none",
+        deed: "use it: someone rebuilds, the source fails, or its group is full",
     },
     Described {
         state: State::Refresh,
@@ -94,7 +94,7 @@ pub static STATES: [Described; 8] = [
     Described {
         state: State::Wait,
         value: "nil",
-        number: "ms left on the other's lease; in a full group, on its next lease to end; 0 if there is none",
+        number: "ms left on the other's lease, or on a full group's next to end; 0 for none",
         deed: "not parked, or BLOCK ran out: ask again, or build without storing",
     },
     Described {
@@ -106,7 +106,7 @@ pub static STATES: [Described; 8] = [
     Described {
         state: State::Fail,
         value: "the holder's message",
-        number: "ms until the next attempt is allowed, -1 for never",
+        number: "ms until the next attempt, -1 for never",
         deed: "report it, do not rebuild",
     },
     Described {
@@ -167,6 +167,11 @@ impl Answer {
     /// A fresh value's answer at `now`.
     pub fn hit(value: Arc<[u8]>, fresh_until: UnixMs, now: UnixMs) -> Self {
         Answer::Hit { value: Payload::Bytes(value), stale_in_ms: until(now, fresh_until) }
+    }
+
+    /// The answer of an ordinary string, which is fresh for as long as its key is there.
+    pub fn hit_of_string(expires: UnixMs, now: UnixMs) -> Self {
+        Answer::Hit { value: Payload::String, stale_in_ms: until(now, expires) }
     }
 }
 

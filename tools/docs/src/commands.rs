@@ -51,19 +51,10 @@ impl Commands {
         Self(ORDER.iter().map(|(name, _)| Command::ask(client, &format!("CACHE.{name}"))).collect())
     }
 
-    /// README's table: what it is called with, and what it does.
-    pub(crate) fn table(&self) -> String {
-        let public = self.0.iter().filter(|command| !command.is_internal());
-        let rows = public.map(|command| {
-            let labelled = command.arguments.replace(&labels(), "[labels]");
-            row([&format!("`{} {labelled}`", command.name).replace(" `", "`"), &command.summary])
-        });
-        head(&["command", "what it does"]) + &rows.collect::<String>()
-    }
-
     /// Every command in one line: its section says what it does.
     pub(crate) fn links(&self) -> String {
-        let links = self.0.iter().map(|command| {
+        let public = self.0.iter().filter(|command| !command.is_internal());
+        let links = public.map(|command| {
             let anchor = command.name.replace('.', "").to_lowercase();
             format!("[`{}`](#{anchor})", command.name)
         });
@@ -80,9 +71,10 @@ impl Commands {
         let command = self.0.iter().find(|command| command.name == name).context("no such command")?;
         let (_, own) = ORDER.iter().find(|(short, _)| format!("CACHE.{short}") == name).context("no such command")?;
         let syntax = format!("{} {}", command.name, command.arguments);
+        // What was there from the beginning needs no date.
+        let since = if command.since == "0.1.0" { String::new() } else { format!("Since {} · ", command.since) };
         let facts = format!(
-            "Since {} · {} · {}",
-            command.since,
+            "{since}{} · {}",
             command.complexity,
             command.categories.split(' ').map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" "),
         );
@@ -130,7 +122,6 @@ fn categories(info: &Reply) -> String {
         Some(if has("fast") { "@fast" } else { "@slow" }),
         has("blocking").then_some("@blocking"),
         has("admin").then_some("@admin @dangerous"),
-        Some("@cache"),
     ];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -71,7 +71,6 @@ fn content(block: &str, commands: &Commands, figures: &Figures) -> Result<String
     let (kind, of) = block.split_once(' ').unwrap_or((block, ""));
     Ok(match kind {
         "command" => commands.section(of)?,
-        "commands" => commands.table(),
         "command-links" => commands.links(),
         "labels" => commands.labels(),
         "states" => tables::states(of == "of GETORLOCK"),

@@ -39,7 +39,7 @@ pub(crate) fn draw(demo: &Section<'_>, theme: &Theme) -> Result<String> {
     let height = TOP + 2 * (PANEL + shown.len() as u32 * ROW) + BELOW;
     let mut svg = begin(&title, height, theme)?;
     let queries = |shown: &Shown| (shown.queries, count(shown.queries));
-    let slowest = |shown: &Shown| Ok::<_, anyhow::Error>((seconds(shown.slowest)?, shown.slowest.to_owned()));
+    let slowest = |shown: &Shown| seconds(shown.slowest).map(|time| (time, short(time)));
     let bars: Vec<(f64, String)> = shown.iter().map(queries).collect();
     let top = panel(&mut svg, TOP, "Queries against the database, worst expiry", &shown, &bars, theme)?;
     let bars: Vec<(f64, String)> = shown.iter().map(slowest).collect::<Result<_>>()?;
@@ -100,6 +100,14 @@ fn seconds(figure: &str) -> Result<f64> {
     let (number, unit) = figure.split_once(' ').with_context(|| format!("{figure:?} has no unit"))?;
     let number: f64 = number.parse()?;
     Ok(if unit == "ms" { number / 1000.0 } else { number })
+}
+
+fn short(seconds: f64) -> String {
+    if seconds < 1.0 {
+        format!("{:.0} ms", seconds * 1000.0)
+    } else {
+        format!("{seconds:.1} s")
+    }
 }
 
 fn count(queries: f64) -> String {

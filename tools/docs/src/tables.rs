@@ -9,19 +9,22 @@ use corral_core::settings::{Kind, Setting, Settings, SETTINGS};
 
 use crate::{head, row};
 
-/// The states: all, or those of GETORLOCK.
+/// The states: those of GETORLOCK, or the one that CACHE.GET has besides.
 pub(crate) fn states(of_get_or_lock: bool) -> String {
-    let wanted = STATES.iter().filter(|described| !of_get_or_lock || described.state != State::Miss);
-    let rows = wanted.map(|told| row([&format!("`{}`", told.state.word()), told.value, told.number, told.deed]));
-    head(&["state", "value", "number", "what the caller does"]) + &rows.collect::<String>()
+    let rows = STATES.iter().filter(|described| (described.state != State::Miss) == of_get_or_lock);
+    // Three columns: a telephone has no room for four.
+    let rows = rows.map(|told| {
+        let brought = format!("{}; {}", told.value, told.number);
+        row([&format!("`{}`", told.state.word()), &brought, told.deed])
+    });
+    head(&["state", "value; number", "what the caller does"]) + &rows.collect::<String>()
 }
 
 pub(crate) fn settings() -> String {
     let defaults = Settings::default();
     let rows = SETTINGS.iter().map(|setting| {
-        let name = setting.name;
-        let link = format!("[`corral.{name}`](#corral{name})");
-        row([&link, &format!("`{}`", default(&defaults, setting)), &range(setting), &code_words(setting.meaning)])
+        let name = format!("`corral.{}`", setting.name);
+        row([&name, &format!("`{}`", default(&defaults, setting)), &range(setting), &code_words(setting.meaning)])
     });
     head(&["setting", "default", "range", "meaning"]) + &rows.collect::<String>()
 }
@@ -66,36 +69,51 @@ fn filled_in(sentence: &str) -> String {
     parts.map(|(at, part)| if at % 2 == 0 { part.to_owned() } else { part.to_uppercase() }).collect()
 }
 
+/// INFO's fields: gauges, counters, and the percentiles, which are gauges with a counter.
 pub(crate) fn info() -> String {
-    let gauge = |field: &Field| info_row(field.name.to_str().unwrap(), "gauge", field.meaning);
-    let gauges: String = fields::INFO_GAUGES.iter().map(gauge).collect();
-    let counters: String =
-        Counters::default().list().map(|(name, _, meaning)| info_row(name, "counter", meaning)).collect();
+    let gauges: String = fields::INFO_GAUGES.iter().map(|field| info_row(text(field), field.meaning)).collect();
+    let counters: String = Counters::default().list().map(|(name, _, meaning)| info_row(name, meaning)).collect();
     let times = |times: &Percentiles| {
-        let measured = info_row(times.measured.name.to_str().unwrap(), "counter", times.measured.meaning);
-        let at: String = times.at.iter().map(|(field, _)| gauge(field)).collect();
-        measured + &at + &gauge(&times.longest)
+        let at = times.at.iter().map(|(field, _)| field).chain([&times.longest]).map(text);
+        let names = at.map(|name| format!("`corral_{name}`")).collect::<Vec<_>>().join(", ");
+        let median = lower(times.at[0].0.meaning.trim_end_matches('.'));
+        (
+            row([&names, &median.replace("median ", "percentiles of the ")]),
+            info_row(text(&times.measured), times.measured.meaning),
+        )
     };
-    let (builds, waits) = (times(&fields::INFO_BUILDS), times(&fields::INFO_WAITS));
-    head(&["field", "type", "meaning"]) + &gauges + &counters + &builds + &waits
+    let ((builds, built), (waits, waited)) = (times(&fields::INFO_BUILDS), times(&fields::INFO_WAITS));
+    let gauges = head(&["gauge", "meaning"]) + &gauges + &builds + &waits;
+    gauges + "\n" + &head(&["counter", "meaning"]) + &counters + &built + &waited
 }
 
-fn info_row(name: &str, kind: &str, meaning: &str) -> String {
-    row([&format!("`corral_{name}`"), kind, &lower(&code_words(meaning.trim_end_matches('.')))])
+fn info_row(name: &str, meaning: &str) -> String {
+    row([&format!("`corral_{name}`"), &lower(&code_words(meaning.trim_end_matches('.')))])
 }
 
+fn text(field: &Field) -> &'static str {
+    field.name.to_str().unwrap()
+}
+
+/// A map's fields; those that a map above has too are only named.
 pub(crate) fn fields(of: &str) -> Result<String> {
-    let (title, list): (&str, &[Field]) = match of {
-        "of a group" => ("field of a group", &fields::OF_GROUP),
-        "of CACHE.INFO" => ("field of CACHE.INFO", &fields::OF_KEY),
-        "of lease" => ("field of lease", &fields::OF_LEASE),
-        "of holder" => ("field of holder", &fields::OF_HOLDER),
-        "of CACHE.LEASES" => ("field of CACHE.LEASES", &fields::OF_LISTED_LEASE),
-        "of CACHE.TOP" => ("field of CACHE.TOP", &fields::OF_TOP),
+    let told: Vec<&str> = fields::OF_KEY.iter().chain(&fields::OF_LEASE).map(text).collect();
+    let (title, list, told): (&str, &[Field], &[&str]) = match of {
+        "of a group" => ("field of a group", &fields::OF_GROUP, &[]),
+        "of CACHE.INFO" => ("field of CACHE.INFO", &fields::OF_KEY, &[]),
+        "of lease" => ("field of lease", &fields::OF_LEASE, &[]),
+        "of holder" => ("field of holder", &fields::OF_HOLDER, &[]),
+        "of CACHE.LEASES" => ("field of CACHE.LEASES", &fields::OF_LISTED_LEASE, &told),
+        "of CACHE.TOP" => ("field of CACHE.TOP", &fields::OF_TOP, &[]),
         _ => bail!("there are no fields {of:?}"),
     };
-    let rows = list.iter().map(|field| row([&format!("`{}`", field.name.to_str().unwrap()), field.meaning]));
-    Ok(head(&[title, "meaning"]) + &rows.collect::<String>())
+    let (again, new): (Vec<&Field>, Vec<&Field>) = list.iter().partition(|field| told.contains(&text(field)));
+    let mut rows: String = new.iter().map(|field| row([&format!("`{}`", text(field)), field.meaning])).collect();
+    if !again.is_empty() {
+        let names: Vec<String> = again.iter().map(|field| format!("`{}`", text(field))).collect();
+        rows += &row([names.join(", ").as_str(), "as above"]);
+    }
+    Ok(head(&[title, "meaning"]) + &rows)
 }
 
 /// Names of settings and of the server's directives as code.
