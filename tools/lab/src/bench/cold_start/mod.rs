@@ -145,13 +145,11 @@ fn table(runs: &[Run], size: Size) -> Table {
     let (knee, query_ms, connections) = (source::KNEE, source::QUERY_MS, source::CONNECTIONS);
     let (patience, limit, poll) = (caller::PATIENCE.as_secs(), size.limit.as_secs(), caller::POLL.as_millis());
     table.with_note(&format!(
-        "{callers} callers in a closed loop after FLUSHALL. Every other request is for the next of {keys} keys that nobody has \
-         asked for yet, the others are for keys by Zipf's law. The database is a PostgreSQL with {connections} connections, \
-         which the callers share; a query counts those that run in it, takes {query_ms} ms while they are {knee} or fewer, and \
-         {query_ms} ms × (n / {knee})^1.5 when n run: twice as many do less than twice the work. Builds: leases granted and not \
-         ended; queries: as the database counts them. The semaphore lets {knee} in and is polled every {poll} ms. Whoever waits \
-         {patience} s for a connection, a place or an answer gives up, and a build that is given up ends with FAIL; a request \
-         counts with what it took all the same. A way that is not done after {limit} s is ended."
+        "{callers} callers in a closed loop after FLUSHALL; half of their requests are for the next of {keys} keys that nobody \
+         has asked for, half for keys by Zipf's law. A PostgreSQL with {connections} connections: a query waits {query_ms} ms, \
+         or {query_ms} ms × (n / {knee})^1.5 when n > {knee} run. Builds: leases that are out; queries: as the database counts \
+         them. The semaphore is polled every {poll} ms. Whoever waits {patience} s for a connection, a place or an answer gives \
+         up. No way gets longer than {limit} s."
     ))
 }
 
