@@ -55,15 +55,15 @@ fn run(context: &Context, name: KeyName, writes: bool, request: &Request) -> Rep
         Holds::Foreign => Held::Foreign,
     };
     let expires = open.deadline(now_ms).map_or(UnixMs::NEVER, UnixMs::new);
-    let mut made = Entry::vacant();
+    let mut new = Entry::vacant();
     let step = {
-        let entry = open.entry().unwrap_or(&mut made);
+        let entry = open.entry().unwrap_or(&mut new);
         let mut key =
             Key { db, name: name.bytes(), held, entry, expires, moment, is_paused, environment: &mut environment };
         memory::with(|memory| memory.node.request(&mut key, request))
     };
     if writes {
-        store(context, name, &mut open, made, before, step.becomes);
+        store(context, name, &mut open, new, before, step.becomes);
     }
     drop(open);
     if step.signals {
@@ -81,8 +81,8 @@ fn awaited_string(context: &Context, name: KeyName, db: u32) -> Option<Arc<[u8]>
     is_string.then(|| context.string_at(name).map(|bytes| Arc::from(&*bytes)))?
 }
 
-/// Brings the keyspace, the replicas and the AOF up to what the step says. `made` is the entry of a key that held none.
-fn store(context: &Context, name: KeyName, open: &mut OpenKey<Corral>, made: Entry, before: Holds, becomes: Becomes) {
+/// Brings the keyspace, the replicas and the AOF up to what the step says. `new` is the entry of a key that held none.
+fn store(context: &Context, name: KeyName, open: &mut OpenKey<Corral>, new: Entry, before: Holds, becomes: Becomes) {
     let (value, expire_at) = match becomes {
         Becomes::Same => return,
         Becomes::Removed => {
@@ -95,11 +95,11 @@ fn store(context: &Context, name: KeyName, open: &mut OpenKey<Corral>, made: Ent
     match before {
         Holds::Entry => {}
         Holds::Nothing => {
-            open.put(made);
+            open.put(new);
         }
         Holds::String | Holds::Foreign => {
             open.delete();
-            open.put(made);
+            open.put(new);
         }
     }
     let Some(entry) = open.entry() else { return };
@@ -188,7 +188,7 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
     let youngest = header.youngest_token();
     let applied = memory::with(|memory| header.into_entry(value, memory.node.tags()));
     let lease = applied.lease().cloned();
-    let old = open.entry().and_then(|entry| entry.lease()).map(|lease| lease.token);
+    let old = token_of(&mut open);
     match open.entry() {
         Some(entry) => *entry = applied,
         None => {
@@ -203,9 +203,7 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, lease.as_ref(), youngest, moment));
-    context.signal_modified(name);
-    context.replicate_verbatim();
-    scheduler::arm(context);
+    tell_of_applied(context, name);
 }
 
 /// Carries out a replicated removal.
@@ -213,12 +211,21 @@ pub fn apply_removal(context: &Context, name: KeyName) {
     let moment = memory::moment();
     let db = context.db();
     let mut open = OpenKey::<Corral>::write(context, name);
-    let old = open.entry().and_then(|entry| entry.lease()).map(|lease| lease.token);
+    let old = token_of(&mut open);
     if open.kind() != Holds::Nothing {
         open.delete();
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, None, None, moment));
+    tell_of_applied(context, name);
+}
+
+fn token_of(open: &mut OpenKey<Corral>) -> Option<Token> {
+    open.entry()?.lease().map(|lease| lease.token)
+}
+
+/// Replicas of this replica, readers and the timer are to know what became of a key.
+fn tell_of_applied(context: &Context, name: KeyName) {
     context.signal_modified(name);
     context.replicate_verbatim();
     scheduler::arm(context);

@@ -25,7 +25,7 @@ impl Latencies {
     }
 
     /// What was measured before the last look counts no more.
-    pub fn begin_anew(&mut self) {
+    pub fn reset_stats(&mut self) {
         self.settled = Times::default();
     }
 
@@ -113,7 +113,7 @@ mod tests {
         times.record(9_000);
         times.look();
         times.record(5_000);
-        times.begin_anew();
+        times.reset_stats();
         times.look();
         assert_eq!((times.len(), times.longest(), times.at(0.5)), (1, 5_000, 5_000));
     }

@@ -38,10 +38,6 @@ pub fn panic_caught(place: &str, panic: &str) {
     write(WARNING, &format!("panic caught in {place}, please report it: {panic}"));
 }
 
-pub fn unreadable_entry(why: &str) {
-    write(WARNING, &format!("an entry cannot be read: {why}"));
-}
-
 /// One expired lease, with how many more lines like it were left out since the last.
 pub fn lease_expired(context: &Context, db: u32, key: &[u8], token: Token, holder: u64) {
     let now_ms = clock::now_ms();

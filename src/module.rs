@@ -113,15 +113,15 @@ impl Module for Corral {
     fn time_out(context: &Context, seat: Seat) -> Option<Handle<Self>> {
         let (waiter, handle) = parked::leave(seat)?;
         let moment = memory::moment();
-        let (answer, ended) = memory::try_with(|memory| memory.node.give_up(waiter, moment))
-            .unwrap_or((Answer::Wait { left_ms: 0 }, None));
-        if let Some(ended) = ended {
-            memory::try_with(|memory| {
+        let answer = memory::try_with(|memory| {
+            let (answer, ended) = memory.node.give_up(waiter, moment);
+            if let Some(ended) = ended {
                 memory.node.counters_mut().waiters_timed_out += 1;
                 memory.waits.record(moment.steady_us.saturating_sub(ended.since_us));
-            });
-        }
-        reply::answer(context, &answer, None);
+            }
+            answer
+        });
+        reply::answer(context, &answer.unwrap_or(Answer::Wait { left_ms: 0 }), None);
         Some(handle)
     }
 
@@ -137,7 +137,7 @@ impl Module for Corral {
     }
 
     fn load(context: &Context, payload: &mut Payload, from: LoadedKey) -> Result<Entry, String> {
-        stored::load(context, payload, from).inspect_err(|why| log::unreadable_entry(why))
+        stored::load(context, payload, from)
     }
 
     fn save(entry: &Entry, db: u32, out: &mut Saved) {

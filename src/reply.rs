@@ -64,7 +64,7 @@ pub fn error(context: &Context, error: &Error) {
 
 /// An error as the server takes it.
 pub fn sentence(error: &Error) -> Cow<'static, CStr> {
-    match CString::new(error.sentence().into_owned()) {
+    match CString::new(error.sentence()) {
         Ok(sentence) => Cow::Owned(sentence),
         Err(_) => Cow::Borrowed(c"ERR the error cannot be shown"),
     }

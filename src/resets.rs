@@ -99,9 +99,9 @@ pub fn look() {
         if is_anew {
             memory.resets.base = memory.resets.looked.clone();
             memory.resets.base_outside = memory.resets.looked_outside;
-            memory.builds.begin_anew();
-            memory.waits.begin_anew();
-            memory.node.begin_anew();
+            memory.builds.reset_stats();
+            memory.waits.reset_stats();
+            memory.node.reset_stats();
         }
         memory.resets.settle(&memory.node.counters);
         memory.builds.look();

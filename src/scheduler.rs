@@ -5,7 +5,6 @@
 //! clients are paused (CLIENT PAUSE, FAILOVER, SHUTDOWN, a slot handing over) aborts the server, and a replica must not
 //! write at all. So each turn asks first, and comes back later if it must.
 
-use corral_core::node::name::Name;
 use corral_core::node::outbox::Outcome;
 use corral_core::node::turn::Due;
 use corral_core::request::Request;
@@ -216,27 +215,20 @@ fn probe_ownership(context: &Context, now: SteadyMs) {
 pub fn release(context: &Context, is_turn: bool) {
     let moment = memory::moment();
     let (has_any, wants_memory) = memory::with(|memory| (memory.node.has_answers(), memory.node.wants_memory()));
-    if !has_any {
+    if !has_any && !is_turn {
         return;
     }
     let used = if wants_memory { context.used_memory() } else { None };
     memory::with(|memory| memory.node.begin_release(moment, used, is_turn));
-    let home = context.db();
     while let Some((released, key)) = memory::with(|memory| memory.node.next_release(moment)) {
-        let mut outcome = released.outcome;
-        if let Some((db, name)) = key {
-            if !may_have(context, &released.waiter, db, &name) {
-                outcome = Outcome::Error(corral_core::error::Error::NoPermission);
-            }
-        }
+        // What a client may not, it gets not: asked again when its answer goes out.
+        let may_have =
+            key.is_none_or(|(_, name)| is_permitted(context, released.waiter, context.string(&name).as_key()));
+        let outcome = match may_have {
+            true => released.outcome,
+            false => Outcome::Error(corral_core::error::Error::NoPermission),
+        };
         parked::release(released.waiter, outcome, released.client, released.since_us, None);
     }
-    context.select(home);
     memory::with(|memory| memory.node.end_release(memory::moment()));
-}
-
-/// What a client may not, it gets not: asked again when its answer goes out.
-fn may_have(context: &Context, waiter: &corral_core::node::rooms::WaiterId, _db: u32, name: &Name) -> bool {
-    let string = context.string(name);
-    is_permitted(context, *waiter, string.as_key())
 }

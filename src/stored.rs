@@ -1,5 +1,6 @@
 //! Entries on their way to and from files, replicas and digests; and the marks of tags beside them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use corral_core::codec::{self, Effect, ValuePart};
@@ -80,40 +81,35 @@ fn distrust(header: &mut codec::Header, now: UnixMs, now_us: u64) -> Result<bool
 }
 
 /// An entry as it is written out: what happened around it is settled. In a fork child, or for DUMP.
-fn settled(entry: &Entry, db: u32) -> Option<Entry> {
-    memory::try_with(|memory| memory.node.differs(db, entry).then(|| memory.node.seen(db, entry))).flatten()
+fn settled(entry: &Entry, db: u32) -> Cow<'_, Entry> {
+    let seen = memory::try_with(|memory| memory.node.differs(db, entry).then(|| memory.node.seen(db, entry)));
+    seen.flatten().map_or(Cow::Borrowed(entry), Cow::Owned)
 }
 
 pub fn save(entry: &Entry, db: u32, out: &mut Saved) {
-    let settled = settled(entry, db);
-    let entry = settled.as_ref().unwrap_or(entry);
-    let header = codec::encode(entry, part(entry), None);
-    out.string(&header);
+    let entry = settled(entry, db);
+    out.string(&header_of(&entry));
     if let Some(value) = entry.value() {
         out.string(value);
     }
 }
 
 pub fn rewrite(entry: &Entry, db: u32, out: &mut Rewritten) {
-    let settled = settled(entry, db);
-    let entry = settled.as_ref().unwrap_or(entry);
-    out.arguments(&codec::encode(entry, part(entry), None), entry.value().map(|value| &**value));
+    let entry = settled(entry, db);
+    out.arguments(&header_of(&entry), entry.value().map(|value| &**value));
 }
 
 pub fn digest(entry: &Entry, db: u32, out: &mut Digested) {
-    let settled = settled(entry, db);
-    let entry = settled.as_ref().unwrap_or(entry);
-    out.string(&codec::encode(entry, part(entry), None));
+    let entry = settled(entry, db);
+    out.string(&header_of(&entry));
     if let Some(value) = entry.value() {
         out.string(value);
     }
 }
 
-fn part(entry: &Entry) -> ValuePart {
-    match entry.value() {
-        Some(_) => ValuePart::Carried,
-        None => ValuePart::Absent,
-    }
+fn header_of(entry: &Entry) -> Vec<u8> {
+    let value = if entry.value().is_some() { ValuePart::Carried } else { ValuePart::Absent };
+    codec::encode(entry, value, None)
 }
 
 /// The marks of tags, as the records that replicas get. Where none are kept, nothing is written.
@@ -139,7 +135,7 @@ pub fn load_marks(payload: &mut Payload) -> Result<(), String> {
         match codec::decode_effect(&record) {
             Ok(Effect::Marks(record)) => {
                 // After what was posted: that the load began, which makes an end of the marks of before.
-                memory::with(|memory| memory.node.loaded_marks(record, moment));
+                memory::with(|memory| memory.node.applied_marks(&record, moment));
             }
             Ok(_) => return Err("what stands beside the keys are no marks of tags".to_owned()),
             Err(malformed) => return Err(malformed.to_string()),

@@ -2,34 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crc::{Crc, CRC_64_REDIS};
-
+use crate::harness::payload::{dump, restore, sealed, FOOTER};
 use crate::harness::{eventually, Client, Reply, Server};
-
-/// The version of the RDB format, then the checksum.
-const FOOTER: usize = 10;
-const CHECKSUM: usize = 8;
 
 /// Headers are searched for and changed: they must not be compressed.
 fn start() -> Server {
     Server::with(&["--save", "", "--appendonly", "no", "--rdbcompression", "no", "--latency-tracking", "no"])
-}
-
-fn dump(client: &mut Client, key: &str) -> Vec<u8> {
-    let Reply::Text(payload) = client.run(&format!("DUMP {key}")) else { panic!("no dump of {key}") };
-    payload
-}
-
-fn restore(client: &mut Client, key: &str, payload: &[u8]) -> Reply {
-    client.call(&[b"RESTORE", key.as_bytes(), b"0", payload, b"REPLACE"])
-}
-
-/// Makes the checksum right for what stands before it.
-fn sealed(mut payload: Vec<u8>) -> Vec<u8> {
-    let body = payload.len() - CHECKSUM;
-    let checksum = Crc::<u64>::new(&CRC_64_REDIS).checksum(&payload[..body]);
-    payload[body..].copy_from_slice(&checksum.to_le_bytes());
-    payload
 }
 
 /// Entries of every kind, and the tokens of those that have a lease.

@@ -1,8 +1,7 @@
 //! New masters: in step with the old one, elected by Sentinels, with a clock that lags. The holder's fill works there,
 //! tokens keep growing, and who was parked is told.
 
-use crc::{Crc, CRC_64_REDIS};
-
+use crate::harness::payload::{dump, forged, restore, wide};
 use crate::harness::{eventually, Client, Clock, Reply, Sentinels, Server};
 
 const PARKED: usize = 30;
@@ -158,18 +157,12 @@ fn tokens_grow_on_a_new_master_that_saw_tokens_from_an_hour_ahead() {
     let master = start();
     let mut client = master.client();
     let token = lease(&mut client, "page");
-    let Reply::Text(mut payload) = client.run("DUMP page") else { panic!("no dump") };
     let ahead = token + HOUR_US;
-    let place =
-        payload.windows(7).position(|window| window == &token.to_le_bytes()[..7]).expect("the token is in the dump");
-    payload[place..place + 7].copy_from_slice(&ahead.to_le_bytes()[..7]);
-    let body = payload.len() - 8;
-    let checksum = Crc::<u64>::new(&CRC_64_REDIS).checksum(&payload[..body]);
-    payload[body..].copy_from_slice(&checksum.to_le_bytes());
+    let payload = forged(&dump(&mut client, "page"), &wide(token), 0, ahead);
 
     // One replica sees it happen, one joins while the lease is out; both see what the master grants after it.
     let watching = master.replica();
-    assert!(client.call(&[b"RESTORE", b"page", b"0", &payload, b"REPLACE"]).is_ok());
+    assert!(restore(&mut client, "page", &payload).is_ok());
     let joined = master.replica();
     let later = lease(&mut client, "later");
     assert!(later > ahead, "{later}");

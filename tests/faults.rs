@@ -2,6 +2,7 @@
 //!
 //! These need the module built with the feature `faults`: `make test-faults`.
 
+use crate::harness::payload::dump;
 use crate::harness::{eventually, Client, Reply, Server};
 
 /// A server, the connection that asks for faults, and how many were caught so far.
@@ -295,7 +296,7 @@ fn a_dump_or_a_restore_that_panics_restores_nothing() {
     let mut stage = Stage::set();
     let mut client = stage.server.client();
     assert!(client.run("CACHE.SET key value PX 600000").is_ok());
-    let whole = raw(&client.run("DUMP key"));
+    let whole = dump(&mut client, "key");
     stage.arm("rdb_save");
     let torn = client.run("DUMP key");
     stage.survives("rdb_save");
@@ -364,9 +365,4 @@ fn settings_and_info_that_panic_say_so() {
         assert!(!matches!(client.run(command), Reply::Closed), "{command}");
         stage.survives(place);
     }
-}
-
-fn raw(reply: &Reply) -> Vec<u8> {
-    let Reply::Text(bytes) = reply else { panic!("not a text: {reply:?}") };
-    bytes.clone()
 }

@@ -1,15 +1,9 @@
 //! Payloads that somebody made: RESTORE takes nothing that no call could have made, a refused one changes nothing, and
 //! clocks that differ a little refuse nothing.
 
-use crc::{Crc, CRC_64_REDIS};
-
+use crate::harness::payload::{dump, forged, restore, sealed, wide, FOOTER, WIDE};
 use crate::harness::{eventually, picture, Client, Clock, Reply, Server};
 
-/// The version of the RDB format, then the checksum.
-const FOOTER: usize = 10;
-const CHECKSUM: usize = 8;
-/// Moments and tokens take seven bytes of a header.
-const WIDE: usize = 7;
 const LAST_NUMBER: i64 = (1 << 53) - 1;
 const HOUR_US: i64 = 3_600_000_000;
 const YEAR_US: i64 = 365 * 24 * HOUR_US;
@@ -17,35 +11,6 @@ const YEAR_US: i64 = 365 * 24 * HOUR_US;
 /// Headers are searched for and changed: they must not be compressed.
 fn start() -> Server {
     Server::with(&["--save", "", "--appendonly", "no", "--rdbcompression", "no"])
-}
-
-fn dump(client: &mut Client, key: &str) -> Vec<u8> {
-    let Reply::Text(payload) = client.run(&format!("DUMP {key}")) else { panic!("no dump of {key}") };
-    payload
-}
-
-fn restore(client: &mut Client, key: &str, payload: &[u8]) -> Reply {
-    client.call(&[b"RESTORE", key.as_bytes(), b"0", payload, b"REPLACE"])
-}
-
-/// Makes the checksum right for what stands before it.
-fn sealed(mut payload: Vec<u8>) -> Vec<u8> {
-    let body = payload.len() - CHECKSUM;
-    let checksum = Crc::<u64>::new(&CRC_64_REDIS).checksum(&payload[..body]);
-    payload[body..].copy_from_slice(&checksum.to_le_bytes());
-    payload
-}
-
-/// Another number where `after` bytes behind this text a number stands.
-fn forged(payload: &[u8], text: &[u8], after: usize, number: i64) -> Vec<u8> {
-    let found = payload.windows(text.len()).position(|window| window == text).expect("it is in the dump");
-    let (place, mut payload) = (found + after, payload.to_vec());
-    payload[place..place + WIDE].copy_from_slice(&number.to_le_bytes()[..WIDE]);
-    sealed(payload)
-}
-
-fn wide(token: i64) -> [u8; WIDE] {
-    token.to_le_bytes()[..WIDE].try_into().unwrap()
 }
 
 /// What nobody can have changed: what is listed, what is stored, and the next token.

@@ -1,7 +1,8 @@
 //! A replica that serves one data set while it loads another beside it: clients are served, and are trusted no more than
 //! at any other time.
 
-use crate::harness::{eventually, picture, Client, Reply, Server};
+use crate::harness::payload::{dump, forged, wide};
+use crate::harness::{eventually, picture, Reply, Server};
 
 const LAST_TOKEN: i64 = (1 << 53) - 1;
 /// So many keys, each a moment of the load.
@@ -37,24 +38,13 @@ fn loading_beside() -> (Server, Server) {
     (master, replica)
 }
 
-/// The token of a lease, changed in its dump.
-fn forged(client: &mut Client) -> Vec<u8> {
-    use crc::{Crc, CRC_64_REDIS};
-    let token = client.ask("CACHE.GETORLOCK forged LEASE 60000").token();
-    let Reply::Text(mut payload) = client.run("DUMP forged") else { panic!("no dump") };
-    let place = payload.windows(7).position(|window| window == &token.to_le_bytes()[..7]).expect("it is in the dump");
-    payload[place..place + 7].copy_from_slice(&LAST_TOKEN.to_le_bytes()[..7]);
-    let body = payload.len() - 8;
-    let checksum = Crc::<u64>::new(&CRC_64_REDIS).checksum(&payload[..body]);
-    payload[body..].copy_from_slice(&checksum.to_le_bytes());
-    payload
-}
-
 #[test]
 fn a_client_is_trusted_no_more_while_a_data_set_is_loaded_beside() {
     let (master, replica) = loading_beside();
     let elsewhere = Server::with(&["--save", "", "--rdbcompression", "no"]);
-    let payload = forged(&mut elsewhere.client());
+    let mut forger = elsewhere.client();
+    let token = forger.ask("CACHE.GETORLOCK forged LEASE 60000").token();
+    let payload = forged(&dump(&mut forger, "forged"), &wide(token), 0, LAST_TOKEN);
     let mut client = replica.client();
     assert_eq!(client.ask("CACHE.GET key1").state, "HIT", "the present data set is served");
     // A header without anything in it is one that would be read.

@@ -138,11 +138,7 @@ fn nobody_is_parked_where_the_last_connections_are_needed_for_fills() {
     // As a pool does: one more connection whenever all are in use.
     while callers.len() < LIMIT - 5 {
         let mut caller = server.client();
-        let connected = {
-            let info = caller.run("INFO clients").text();
-            let field = info.lines().find_map(|line| line.strip_prefix("connected_clients:")).unwrap();
-            field.trim().parse::<usize>().unwrap()
-        };
+        let connected = caller.info("connected_clients") as usize;
         caller.send("CACHE.GETORLOCK page BLOCK 0");
         if connected < LIMIT - KEPT_FREE {
             parked += 1;

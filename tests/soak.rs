@@ -1,6 +1,6 @@
 //! Everything at once: a hundred clients with commands of all kinds, on a master with a replica, while connections are
 //! killed, the server is paused, reloaded and rewritten, its memory is full, its disk takes no snapshot, its replicas are
-//! too few, and its process is killed. `make soak` does so for minutes.
+//! too few, its groups change all the time, and its process is killed. `make soak` does so for minutes.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -10,6 +10,7 @@ use self::scene::Scene;
 use self::visitor::Visitor;
 use crate::harness::{eventually, picture, Client, Reply, Server};
 
+mod groups;
 mod own;
 mod scene;
 mod visitor;
@@ -66,6 +67,11 @@ fn soak(length: Duration) {
             });
         }
         scope.spawn(|| write_ballast(&scene));
+        scope.spawn(|| {
+            let curtain = scene.curtain();
+            groups::change(&scene);
+            std::mem::forget(curtain);
+        });
         let chance = fastrand::Rng::with_seed(seed);
         let director = Director { scene: &scene, chance, start, served_by_this_process: 0, done: Done::default() };
         director.direct(&mut master, &replica, length);
@@ -290,6 +296,12 @@ impl Director<'_> {
             left.iter().all(|left| *left < MEMORY_SLACK)
         });
         assert_eq!([master, replica].map(|server| server.info("corral_live_leases")), [0, 0], "seed {seed}");
+        // Leases that FLUSHALL voided keep their permits until their deadlines.
+        eventually("no permit is out and nobody queues", || {
+            let said = master.client().run("INFO corral").text();
+            let groups = said.lines().filter(|line| line.starts_with("corral_group_"));
+            groups.into_iter().all(|line| line.contains(":live=0,permits=0,queued=0,"))
+        });
         eprintln!("round {}: emptied, master and replica hold {left:?} bytes more than when new", self.done.rounds);
         self.scene.rest(false);
         eventually("everybody is back", || self.scene.resting.load(Ordering::SeqCst) == 0 || self.scene.is_over());

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::harness::{Server, Triple};
 
+/// The same while servers are killed, replaced, and while the slot moves.
+mod upheaval;
+
 /// Two of eight tags for each key.
 const TAGS: usize = 8;
 
@@ -21,6 +24,8 @@ struct Race {
     fresh: AtomicU64,
     stored: AtomicU64,
     void: AtomicU64,
+    /// Invalidations that were answered.
+    invalidations: AtomicU64,
     over: AtomicBool,
 }
 
@@ -36,6 +41,7 @@ impl Race {
             fresh: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             void: AtomicU64::new(0),
+            invalidations: AtomicU64::new(0),
             over: AtomicBool::new(false),
         }
     }
@@ -65,6 +71,7 @@ impl Race {
             let now = self.source[tag].fetch_add(1, SeqCst) + 1;
             assert!(client.run(&format!("CACHE.INVALIDATETAG 1 tag{tag}")).is_ok());
             self.invalidated[tag].store(now, SeqCst);
+            self.invalidations.fetch_add(1, SeqCst);
             std::thread::sleep(pause);
         }
     }
@@ -127,14 +134,13 @@ impl Race {
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
-        eprintln!(
-            "{} answers, {} of them fresh; {} fills stored, {} void; {} invalidations",
-            race.answers.load(SeqCst),
-            race.fresh.load(SeqCst),
-            race.stored.load(SeqCst),
-            race.void.load(SeqCst),
-            server.info("corral_tag_invalidations"),
-        );
+        race.report();
+    }
+
+    fn report(&self) {
+        let said = [&self.answers, &self.fresh, &self.stored, &self.void, &self.invalidations];
+        let [answers, fresh, stored, void, invalidations] = said.map(|counter| counter.load(SeqCst));
+        eprintln!("{answers} answers, {fresh} of them fresh; {stored} fills stored, {void} void; {invalidations} invalidations");
     }
 }
 

@@ -2,9 +2,9 @@
 """Tries a web page of examples/ in three processes under load: /report/DAY takes a second's query, /order/DAY takes an
 order and forgets the report, /queries/DAY tells how many queries of that day there were.
 
-usage: pages.py URL -- COMMAND...      URL of a server that has the module. The command is given REDIS_URL, PORT and
-                                       DATABASE; {port} in it is the port, too. Of its options, --order is how an
-                                       order is taken: its path
+usage: pages.py [--order PATH] URL -- COMMAND...      URL of a server that has the module. The command is given REDIS_URL,
+                                                      PORT and DATABASE; {port} in it is the port, too. PATH is how an
+                                                      order is taken
 """
 
 from __future__ import annotations

@@ -25,15 +25,15 @@ class Skipped(Exception):
     """With the word that is missing."""
 
 
-def words_of(command: list[str], verbose: bool) -> list[str]:
-    """What the driver's library and language have."""
+def hello(command: list[str], verbose: bool) -> dict[str, Any]:
+    """Which library the driver has, and what library and language have."""
     driver = Driver(command, Builds(), verbose)
     call = driver.send({"do": "hello"})
     if not call.answered.wait(START_DEADLINE) or "error" in call.answer:
         raise Mismatch(f"the driver does not answer hello: {call.answer}\n{driver.end()}")
     driver.end()
-    has: list[str] = call.answer["value"]["has"]
-    return has
+    said: dict[str, Any] = call.answer["value"]
+    return said
 
 
 class Player:

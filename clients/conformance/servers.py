@@ -41,6 +41,12 @@ def until(what: str, condition: Callable[[], Any], deadline: float = DEADLINE) -
         time.sleep(0.02)
 
 
+def server_version() -> str:
+    """As `Redis 7.0.15`."""
+    said = subprocess.run([SERVER, "--version"], capture_output=True, text=True, check=True).stdout
+    return " ".join(re.match(r"(\w+) server v=(\S+)", said).groups())  # type: ignore[union-attr]
+
+
 def free_port() -> int:
     """Below the ports that the system gives out by itself, so that nobody is given it meanwhile."""
     while True:
@@ -57,16 +63,25 @@ class NotHere(Exception):
     """A scenario needs what this machine does not have."""
 
 
+class PortTaken(RuntimeError):
+    """Somebody took it between the choice and the start."""
+
+
 class Server:
     def __init__(self, *options: str, module: bool = True, sentinel: str | None = None) -> None:
-        self.port = free_port()
         self._directory = tempfile.mkdtemp(prefix="corral-conformance-")
         self._options = list(options)
         self._module = module
         self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self.start()
+        for attempt in range(5):
+            self.port = free_port()
+            try:
+                return self.start()
+            except PortTaken:
+                if attempt == 4:
+                    raise
 
     def start(self) -> None:
         command = [SERVER]
@@ -86,8 +101,13 @@ class Server:
 
     def _is_up(self) -> bool:
         if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"{SERVER} ended:\n{self.log()}")
-        return bool(self.call("PING") == "PONG")
+            kind = PortTaken if "Address already in use" in self.log() else RuntimeError
+            raise kind(f"{SERVER} ended:\n{self.log()}")
+        # Whoever answers may be another, who has the port; then this one ends soon.
+        answers = self.info("server")["process_id"] == str(self._process.pid)
+        if not answers:
+            self._connection = None
+        return answers
 
     def call(self, *arguments: Any) -> Any:
         for attempt in range(2):

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// waitWorthTelling is the same in every package: what is shorter may be a busy machine's.
+const waitWorthTelling = 10 * time.Millisecond
+
 // Cache is the object that applications use, with GetOrBuild, Refresh and Cached. It is safe for many goroutines.
 type Cache struct {
 	settings settings
@@ -129,8 +132,10 @@ func (c *Cache) get(ctx context.Context, key string, p *plan, build func(context
 	j := job{key: key, plan: p, build: build, deadline: deadline}
 	for {
 		o, flight := c.ask(ctx, key, p, deadline)
-		if o.waited && o.kind != toBuild {
-			c.tell(ctx, Event{Name: "waited", Key: key, Duration: time.Since(began)})
+		if o.waited && o.kind != toBuild && o.kind != askAgain {
+			if took := time.Since(began); took > waitWorthTelling {
+				c.tell(ctx, Event{Name: "waited", Key: key, Duration: took})
+			}
 		}
 		switch o.kind {
 		case hasValue:

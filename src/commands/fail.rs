@@ -3,15 +3,11 @@
 use corral_core::error::Error;
 use corral_core::options;
 use corral_core::request::{message, only_option, Request};
-use corral_core::words::token;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg, Kind};
 use corral_server::{Argv, Context};
 
-use super::fill::HOLDER_FLAGS;
-use super::get_or_lock::read_only;
-use super::{absent, error, with_options, FIRST, KEY_ARG, TOKEN_ARG};
-use crate::{keyspace, reply};
+use super::{absent, error, holder, with_options, FIRST, KEY_ARG, TOKEN_ARG};
 
 pub struct Fail;
 
@@ -20,7 +16,7 @@ impl Command for Fail {
 
     const SPEC: Spec = Spec {
         name: c"CACHE.FAIL",
-        flags: HOLDER_FLAGS,
+        flags: holder::FLAGS,
         arity: -4,
         keys: Keys::One(Access::Update),
         acl: c"",
@@ -33,14 +29,9 @@ impl Command for Fail {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
-        let (name, given) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
-        let token = token(given)?;
+        let (name, token) = holder::key_and_token(args)?;
         let message = message(args.word(2).map_err(absent)?)?;
         let backoff_ms = only_option(args.from(3), &options::FAIL)?;
-        if !context.flags().is_master() {
-            return Err(read_only(context, name));
-        }
-        let told = keyspace::step(context, name, &Request::Fail { token, message, backoff_ms });
-        reply::reply(context, told, name)
+        holder::speak(context, name, &Request::Fail { token, message, backoff_ms })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use corral_core::answer::{until, Answer, Payload, State};
+use corral_core::answer::{Answer, State};
 use corral_core::error::Error;
 use corral_core::time::UnixMs;
 use corral_server::command::{Command, Keys, Spec};
@@ -52,7 +52,7 @@ pub fn peek(context: &Context, name: KeyName) -> Result<Answer, Error> {
     }
     match open.kind() {
         Holds::Nothing | Holds::Entry => Ok(Answer::Miss { lease_left_ms: 0 }),
-        Holds::String => Ok(Answer::Hit { value: Payload::String, stale_in_ms: until(now, expires) }),
+        Holds::String => Ok(Answer::hit_of_string(expires, now)),
         Holds::Foreign => Err(Error::WrongType),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use corral_core::answer::{or_never, until, Answer};
+use corral_core::answer::{or_never, until, Answer, Payload};
 use corral_core::entry::Entry;
 use corral_core::error::Error;
 use corral_core::node::rooms::WaiterId;
@@ -112,20 +112,22 @@ fn fresh_value(entry: &Entry, now: UnixMs) -> Option<&[u8]> {
 
 /// Asks the node.
 pub fn ask(context: &Context, name: KeyName, options: &Options, form: Form) -> Result<Reply, Error> {
-    let client = if context.caller_is_connection() { context.client_id() } else { 0 };
-    let caller = Caller { client };
-    let request = Request::GetOrLock { options: *options, caller, form };
-    if !context.flags().is_master() {
+    let request = Request::GetOrLock { options: *options, caller: caller(context), form };
+    let told = match context.flags().is_master() {
+        true => keyspace::step(context, name, &request),
         // Nothing is written on a replica, whatever is found.
-        return match keyspace::look(context, name, &request) {
-            Reply::Error(Error::ReadOnly) => Err(read_only(context, name)),
-            told => Ok(told),
-        };
-    }
-    match keyspace::step(context, name, &request) {
+        false => keyspace::look(context, name, &request),
+    };
+    match told {
+        Reply::Error(Error::ReadOnly) => Err(read_only(context, name)),
         Reply::Error(error) => Err(error),
         told => Ok(told),
     }
+}
+
+/// Who calls, as the node knows clients.
+pub fn caller(context: &Context) -> Caller {
+    Caller { client: if context.caller_is_connection() { context.client_id() } else { 0 } }
 }
 
 /// READONLY; in a cluster where the master is.
@@ -155,5 +157,5 @@ fn park(context: &Context, waiter: WaiterId) -> bool {
 /// The answer of a hit as it is kept for a batch.
 pub fn kept_hit(value: &[u8], stale_in_ms: i64) -> Answer {
     let stale_in_ms = u64::try_from(stale_in_ms).ok();
-    Answer::Hit { value: corral_core::answer::Payload::Bytes(value.into()), stale_in_ms }
+    Answer::Hit { value: Payload::Bytes(value.into()), stale_in_ms }
 }

@@ -72,7 +72,6 @@ fn element(context: &Context, name: KeyName, options: &Options) -> Result<Answer
     }
     match ask(context, name, options, Form::Batch)? {
         Reply::Answer(answer) => Ok(answer),
-        Reply::Error(error) => Err(error),
         _ => Ok(Answer::Wait { left_ms: 0 }),
     }
 }

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod fill;
 pub mod get;
 pub mod get_or_lock;
+pub mod holder;
 pub mod info;
 pub mod invalidate;
 pub mod invalidate_tag;

@@ -2,14 +2,15 @@
 
 use corral_core::error::Error;
 use corral_core::options::{self, MS};
-use corral_core::request::{only_flag, Caller, Request};
+use corral_core::request::{only_flag, Request};
 use corral_core::time::MAX_MS;
-use corral_core::words::{number, token};
+use corral_core::words::number;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg, Kind};
 use corral_server::{Argv, Context};
 
-use super::{absent, error, with_options, FIRST, KEY_ARG, TOKEN_ARG};
+use super::get_or_lock::caller;
+use super::{absent, error, holder, with_options, FIRST, KEY_ARG, TOKEN_ARG};
 use crate::{keyspace, reply};
 
 pub struct Renew;
@@ -32,12 +33,10 @@ impl Command for Renew {
     };
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
-        let (name, given) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
-        let token = token(given)?;
+        let (name, token) = holder::key_and_token(args)?;
         let ms = number(args.word(2).map_err(absent)?, "ms", 1..=MAX_MS, MS)?;
         let is_tied = only_flag(args.from(3), &options::RENEW)?;
-        let client = if context.caller_is_connection() { context.client_id() } else { 0 };
-        let caller = Caller { client };
+        let caller = caller(context);
         let told = keyspace::step(context, name, &Request::Renew { token, ms, caller, is_tied });
         reply::reply(context, told, name)
     }

@@ -31,11 +31,10 @@ impl Command for Version {
     };
 
     fn run(context: &Context, _args: Argv) -> Result<(), Error> {
+        resets::mark_seen();
         if reply::say(context) {
-            resets::mark_seen();
             return Ok(());
         }
-        resets::mark_seen();
         let commands = || FIELDS.iter().filter_map(|field| field.to_bytes().strip_prefix(b"cmdstat_"));
         context.reply_map(3);
         context.reply_word(c"version");

@@ -22,6 +22,9 @@ pub struct Scene {
     pub compared: AtomicU64,
     /// Calls whose connection ended.
     pub closed: AtomicU64,
+    /// Settings of groups that were taken, and that were refused as they should be.
+    pub groups_changed: AtomicU64,
+    pub groups_refused: AtomicU64,
     /// Visitors who unblock or kill others read; whoever pauses the server, flushes, narrows its memory or has it refuse
     /// writes, writes.
     /// Redis, without any module, aborts on CLIENT UNBLOCK of a client that is held back by CLIENT PAUSE (7.0, which
@@ -46,6 +49,8 @@ impl Scene {
             acknowledged: AtomicU64::new(0),
             compared: AtomicU64::new(0),
             closed: AtomicU64::new(0),
+            groups_changed: AtomicU64::new(0),
+            groups_refused: AtomicU64::new(0),
             quiet: RwLock::default(),
             answers: Mutex::default(),
             errors: Mutex::default(),
@@ -94,6 +99,8 @@ impl Scene {
     pub fn print(&self) {
         let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         eprintln!("  {} commands, {} calls whose connection ended", number(&self.commands), number(&self.closed));
+        let (changed, refused) = (number(&self.groups_changed), number(&self.groups_refused));
+        eprintln!("  {changed} changes of the groups, {refused} wrong ones refused");
         eprintln!("  answers: {:?}", self.answers.lock().unwrap());
         eprintln!("  errors: {:?}", self.errors.lock().unwrap());
         let (acknowledged, compared) = (number(&self.acknowledged), number(&self.compared));

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::groups::NAMES;
 use super::own::OwnKey;
 use super::scene::Scene;
 use crate::harness::{Client, Reply};
@@ -15,7 +16,7 @@ const OWN_KEYS: usize = 3;
 const THINKING: Duration = Duration::from_millis(30);
 
 /// What else is done to shared keys. `K` and `O` are two of them, `I` is somebody's connection, `V` a value.
-const ERRANDS: [&str; 58] = [
+const ERRANDS: [&str; 64] = [
     "CACHE.GET K",
     "CACHE.GET K",
     "CACHE.INFO K",
@@ -40,6 +41,9 @@ const ERRANDS: [&str; 58] = [
     "CACHE.TOP BY saved",
     "CACHE.VERSION",
     "CACHE.MGETORLOCK 2 K O LEASE 100 FORCE NOSTALE TIED",
+    "CACHE.GETORLOCK K GROUP news LEASE 100 BLOCK 0",
+    "CACHE.MGETORLOCK 3 K O K LEASE 100 GROUP shop ONCE 100",
+    "CACHE.LEASES COUNT 20 GROUP news",
     "CACHE.GETORLOCK K NONSENSE",
     "CACHE.APPLY K header",
     "DEL K",
@@ -72,7 +76,10 @@ const ERRANDS: [&str; 58] = [
     "WATCH K",
     "UNWATCH",
     "MULTI|CACHE.GETORLOCK K BLOCK 0 LEASE 100|CACHE.SET K V PX 100|DEL O|EXEC",
+    "MULTI|CACHE.GETORLOCK K GROUP shop BLOCK 0 LEASE 100|CACHE.GETORLOCK O GROUP shop NOTIFY|EXEC",
     "MULTI|CACHE.GETORLOCK K|CACHE.FILL K 12345 V|DISCARD",
+    "EVAL return(redis.call('CACHE.GETORLOCK',KEYS[1],'GROUP','search','LEASE','100')) 1 K",
+    "EVAL return(redis.call('CACHE.GETORLOCK',KEYS[1],'GROUP','news','ONCE','50','LEASE','100')) 1 K",
     "EVAL return(redis.call('CACHE.GETORLOCK',KEYS[1],'BLOCK','0','LEASE','100')) 1 K",
 ];
 
@@ -230,6 +237,12 @@ impl<'a> Visitor<'a> {
             if self.chance.u32(0..100) < percent {
                 line += option;
             }
+        }
+        if self.chance.bool() {
+            line += &format!(" GROUP {}", NAMES[self.chance.usize(0..NAMES.len())]);
+        }
+        if self.chance.u32(0..20) == 0 {
+            line += &format!(" ONCE {}", self.chance.u32(1..300));
         }
         let answer = self.run(&line);
         if !matches!(answer, Reply::List(_)) {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net/url"
 	"os"
@@ -54,9 +56,14 @@ func (d *driver) made(r object, options []corral.CacheOption) (*corral.Cache, er
 	user := server.User.Username()
 	password, _ := server.User.Password()
 	resp := int(r["resp"].(float64))
+	trusting, err := trusting(r)
+	if err != nil {
+		return nil, err
+	}
 	if d.library == "rueidis" {
 		option := rueidis.ClientOption{
 			InitAddress: []string{server.Host}, Username: user, Password: password, AlwaysRESP2: resp == 2, DisableCache: resp == 2,
+			TLSConfig: trusting,
 		}
 		switch r["topology"] {
 		case "cluster":
@@ -77,7 +84,21 @@ func (d *driver) made(r object, options []corral.CacheOption) (*corral.Cache, er
 			SentinelAddrs: texts(r["sentinels"]), MasterName: r["service"].(string), Username: user, Password: password, Protocol: resp,
 		}), options...)
 	}
-	return goredis.New(redis.NewClient(&redis.Options{Addr: server.Host, Username: user, Password: password, Protocol: resp}), options...)
+	return goredis.New(redis.NewClient(&redis.Options{
+		Addr: server.Host, Username: user, Password: password, Protocol: resp, TLSConfig: trusting,
+	}), options...)
+}
+
+// trusting is nil without TLS.
+func trusting(r object) (*tls.Config, error) {
+	file, ok := r["ca"].(string)
+	if !ok {
+		return nil, nil
+	}
+	certificate, err := os.ReadFile(file)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(certificate)
+	return &tls.Config{RootCAs: pool}, err
 }
 
 func callOptions(given any) []corral.Option {
@@ -132,6 +153,8 @@ func cacheOptions(given any) []corral.CacheOption {
 			made = append(made, corral.Degrade(value != "raise"))
 		case "degrade_limit":
 			made = append(made, corral.DegradeLimit(int(number)))
+		case "error_text":
+			made = append(made, corral.ErrorText(value == true))
 		case "max_waiting":
 			made = append(made, corral.MaxWaiting(int(number)))
 		case "local":

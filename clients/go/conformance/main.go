@@ -93,6 +93,7 @@ func (d *driver) answer(ctx context.Context, r object) (value any, err error) {
 	case "hello":
 		return object{"language": "go", "library": d.library + " " + version(d.library), "has": []string{
 			"cluster", "sentinel", "resp3", "concurrent", "cancel", "renew", "background", "local", "unencodable", "closures",
+			"tls", "error_text",
 		}}, nil
 	case "open":
 		return nil, d.open(name, r)

@@ -13,6 +13,9 @@ import { flightsOf, Plan } from './plan.js'
 import { checkedOptions, milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
 import { Servers } from './servers.js'
 
+// The same in every package: what is shorter may be a busy machine's.
+const WAIT_WORTH_TELLING_MS = 10
+
 interface Entered {
   id: string
   /** From this process, and no question of the server's. */
@@ -166,7 +169,10 @@ export class Corral {
       const entered = this.#module ? this.#entered(this.#common!, key, plan) : await this.#enter(key, plan)
       const { id, copy, flight } = entered
       const outcome = flight ? await flight.join(deadline, options.signal) : undefined
-      if (flight?.waited && outcome?.kind !== 'build') this.#tell({ type: 'waited', key: id, ms: performance.now() - began })
+      if (flight?.waited && outcome?.kind !== 'build' && outcome?.kind !== 'again') {
+        const ms = performance.now() - began
+        if (ms > WAIT_WORTH_TELLING_MS) this.#tell({ type: 'waited', key: id, ms })
+      }
       if (!outcome) {
         if (this.#defaults.onEvent) this.#tell({ type: 'hit', key: id })
         return plan.serializer.decode(copy!) as T

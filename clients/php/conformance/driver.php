@@ -91,7 +91,7 @@ final class Driver
         $arguments = $request['args'] ?? [];
         return match ($request['do']) {
             'hello' => ['language' => 'php', 'library' => $this->library . ' ' . ($this->library === 'predis' ? Predis\Client::VERSION : phpversion('redis')) . ', PHP ' . PHP_VERSION,
-                'has' => ['cluster', 'sentinel', 'tls', 'fork', 'background', 'unencodable', 'closures']],
+                'has' => ['cluster', 'sentinel', 'tls', 'fork', 'background', 'unencodable', 'closures', 'error_text']],
             'open' => $this->open($request),
             'close' => $corral->close(),
             'get_or_build' => $this->bytesOf($request['corral'] ?? 'c', $this->get($request['corral'] ?? 'c', $request['key'],

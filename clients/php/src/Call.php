@@ -80,18 +80,18 @@ final class Call
     {
         $options = [];
         $ttl = $this->ttl instanceof \Closure ? ($this->ttl)($made) : $this->ttl;
-        if ($ttl !== null) {
+        if ($ttl !== null) { // what is fresh for ever has no windows after it, and nothing to shorten
             $ttl = self::seconds('ttl', $ttl);
             // 0: for those who wait, not to be kept.
             array_push($options, ...($ttl > 0 ? ['PX', self::milliseconds($ttl)] : ['PXAT', 1]));
-        }
-        foreach (['swr', 'sie'] as $name) {
-            if ($ttl !== null && $this->$name > 0) { // what is fresh for ever has no windows after it
-                array_push($options, strtoupper($name), self::milliseconds($this->$name));
+            foreach (['swr', 'sie'] as $name) {
+                if ($this->$name > 0) {
+                    array_push($options, strtoupper($name), self::milliseconds($this->$name));
+                }
             }
-        }
-        if ($this->jitter > 0) {
-            array_push($options, 'JITTER', $this->jitter);
+            if ($this->jitter > 0) {
+                array_push($options, 'JITTER', $this->jitter);
+            }
         }
         $tags = $this->tags instanceof \Closure ? ($this->tags)($made) : $this->tags;
         if ($tags) {

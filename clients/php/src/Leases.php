@@ -8,6 +8,7 @@ namespace Corral;
 final class Leases
 {
     private const MESSAGE_BYTES = 1024; // what FAIL takes
+    private const WAIT_WORTH_TELLING = 0.01; // the same in every package: what is shorter may be a busy machine's
 
     public function __construct(private readonly Server $server, private readonly Settings $settings)
     {
@@ -38,7 +39,7 @@ final class Leases
                 throw $this->tooOld($error, $key, $o->group === null ? [] : ['cache.getorlock group']) ?? $error;
             }
             [$state, $value, $number] = is_array($reached->reply) && count($reached->reply) === 3 ? $reached->reply : [null, null, null];
-            if ($state === 'HIT' && microtime(true) - $began < 0.01) { // nearly all of them
+            if ($state === 'HIT' && microtime(true) - $began < self::WAIT_WORTH_TELLING) { // nearly all of them
                 $reached->node->give($reached->link);
                 return new Answer($state, $value, $number, null);
             }
@@ -52,7 +53,7 @@ final class Leases
             $reached->node->give($reached->link);
             $now = microtime(true);
             if ($state !== 'WAIT' || $now >= $deadline) {
-                if ($now - $began > 0.01) {
+                if ($now - $began > self::WAIT_WORTH_TELLING) {
                     $this->settings->tell('waited', $key, $now - $began);
                 }
                 return new Answer($state, $value, $number, null);

@@ -6,7 +6,6 @@ usage: workers.py FPM EXAMPLES AUTOLOAD REDIS_URL [SECONDS]
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import socket
@@ -14,14 +13,16 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
-from urllib.parse import quote
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "conformance"))
+
+from servers import until
+from workers_under_load import WORKERS, load, server_at
 
 FPM, EXAMPLES, AUTOLOAD, URL = sys.argv[1:5]
 SECONDS = float(sys.argv[5]) if len(sys.argv) > 5 else 10.0
-WORKERS, CALLERS = 4, 16
 
 CONFIGURATION = """
 [global]
@@ -114,25 +115,10 @@ def _length(text: str) -> bytes:
     return bytes([size]) if size < 128 else struct.pack(">I", size | 0x80000000)
 
 
-def until(what, condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {seconds:g} s")
-        time.sleep(0.01)
-
-
-def server(*command: str):
-    port = int(URL.rsplit(":", 1)[1])
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        words = b"".join(b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in command)
-        connection.sendall(b"*%d\r\n" % len(command) + words)
-        return connection.recv(1 << 20).decode(errors="replace")
-
-
 def refresh_after_the_response(fpm: Fpm) -> None:
-    server("FLUSHALL")
-    server("CACHE.SET", "k", '"old"', "PX", "1", "SWR", "60000")
+    server = server_at(URL)
+    server.call("FLUSHALL")
+    server.call("CACHE.SET", "k", '"old"', "PX", "1", "SWR", "60000")
     time.sleep(0.01)
     script = fpm.directory / "refresh.php"
     script.write_text(REFRESH)
@@ -141,46 +127,17 @@ def refresh_after_the_response(fpm: Fpm) -> None:
     until("the build begins", fpm.directory.joinpath("begun").exists)
     assert fpm.get(script)[1] == "old"  # of another worker, while the first one builds
     fpm.directory.joinpath("gate").touch()
-    until("the new value is there", lambda: "new" in server("CACHE.GET", "k"))
+    until("the new value is there", lambda: server.call("CACHE.GET", "k")[1] == '"new"')
     assert fpm.get(script)[1] == "new"
-
-
-def load(fpm: Fpm, page: str) -> str:
-    """CALLERS callers for SECONDS. What the module counted is what was built: fills, and leases that overlapped are
-    impossible by its rules; errors are answers other than 200."""
-    server("FLUSHALL")
-    server("CONFIG", "RESETSTAT")
-    script, answers, errors = Path(EXAMPLES, page), [0] * CALLERS, []
-    end = time.monotonic() + SECONDS
-
-    def call(number: int) -> None:
-        chance = random.Random(number)
-        while time.monotonic() < end:
-            day = f"day {chance.randrange(7)}"
-            try:
-                status, body = fpm.get(script, f"day={quote(day)}")
-                if status != 200 or day not in body:
-                    errors.append(f"{status} {body[:300]}")
-            except OSError as error:
-                errors.append(repr(error))
-            answers[number] += 1
-
-    threads = [threading.Thread(target=call, args=(number,)) for number in range(CALLERS)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    counted = dict(re.findall(r"(corral_\w+):(\S+)", server("INFO", "corral")))
-    assert not errors, errors[:3]
-    fills, granted = int(counted["corral_fills"]), int(counted["corral_leases_granted"])
-    # Seven days, each fresh for a second: at most so many times, and each grant was one fill.
-    assert 7 <= fills <= 7 * (SECONDS + 2), fills
-    assert granted - fills <= 7, (granted, fills)
-    return f"{page}: {sum(answers)} requests in {SECONDS:g} s, {fills} builds, {len(errors)} errors"
 
 
 fpm = Fpm()
 try:
     refresh_after_the_response(fpm)
-    said = [load(fpm, "page.php"), load(fpm, "symfony_page.php")]
+    said = [
+        load(URL, page, lambda query, page=page: fpm.get(Path(EXAMPLES, page), query), SECONDS)
+        for page in ("page.php", "symfony_page.php")
+    ]
     print("a refresh runs after the response; " + "; ".join(said))
 finally:
     fpm.end()

@@ -60,7 +60,7 @@ class Gate
 end
 
 class Driver
-  HAS = %w[sentinel concurrent cancel fork at_fork renew background local unencodable closures cluster tls].freeze
+  HAS = %w[sentinel concurrent cancel fork at_fork renew background local unencodable closures cluster tls error_text].freeze
   QUICK = %w[hello open gate events].freeze
   KINDS = {
     BuildError => "Build", Corral::BuildFailed => "BuildFailed", Corral::WaitTimeout => "WaitTimeout",

@@ -1,8 +1,19 @@
 //! The builds that a task is in the middle of.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+
+/// A caller's function. Boxed, so that what follows is compiled once for each kind of value and not for each function.
+pub(crate) type Build<T, E> = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<T, E>> + Send>> + Send>;
+
+pub(crate) fn boxed<T, E, F>(build: impl FnOnce() -> F + Send + 'static) -> Build<T, E>
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+{
+    Box::new(move || Box::pin(build()))
+}
 
 tokio::task_local! {
     static CURRENT: Arc<Building>;

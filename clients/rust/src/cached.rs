@@ -22,7 +22,10 @@ pub struct Cached<A, B> {
 
 impl<A, B> fmt::Debug for Cached<A, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cached").field("template", &self.template).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Cached")
+            .field("template", &self.template)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -38,31 +41,30 @@ impl<A: Serialize + DeserializeOwned, B> Cached<A, B> {
     pub async fn invalidate(&self, arguments: &A) -> Result<(), Error> {
         self.corral.invalidate([self.key(arguments)?]).await
     }
+}
 
-    pub async fn call<T, E, F>(&self, arguments: A) -> Result<T, Error<E>>
-    where
-        A: Send + 'static,
-        T: Cacheable,
-        E: fmt::Display + Send + 'static,
-        B: Fn(A) -> F + Clone + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
-        let key = self.key(&arguments).map_err(Error::of_a_build)?;
-        let function = self.function.clone();
-        self.corral.get_or_build_with(key, &self.options, move || function(arguments)).await
+impl<A, B, F, T, E> Cached<A, B>
+where
+    A: Serialize + DeserializeOwned + Send + 'static,
+    B: Fn(A) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    T: Cacheable,
+    E: fmt::Display + Send + 'static,
+{
+    pub async fn call(&self, arguments: A) -> Result<T, Error<E>> {
+        let (key, build) = self.build_of(arguments)?;
+        self.corral.get_or_build_with(key, &self.options, build).await
     }
 
     /// Builds although the value is fresh. Everybody else is served what is there meanwhile.
-    pub async fn refresh<T, E, F>(&self, arguments: A) -> Result<T, Error<E>>
-    where
-        A: Send + 'static,
-        T: Cacheable,
-        E: fmt::Display + Send + 'static,
-        B: Fn(A) -> F + Clone + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
+    pub async fn refresh(&self, arguments: A) -> Result<T, Error<E>> {
+        let (key, build) = self.build_of(arguments)?;
+        self.corral.refresh(key, &self.options, build).await
+    }
+
+    fn build_of(&self, arguments: A) -> Result<(String, impl FnOnce() -> F + Send + 'static), Error<E>> {
         let key = self.key(&arguments).map_err(Error::of_a_build)?;
         let function = self.function.clone();
-        self.corral.refresh(key, &self.options, move || function(arguments)).await
+        Ok((key, move || function(arguments)))
     }
 }

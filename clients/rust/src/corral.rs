@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::building;
+use crate::building::{self, Build};
 use crate::cached::Cached;
 use crate::error::{message_of, Error};
 use crate::flight::{build_failed, Boarded, Flight, Flights, Outcome};
@@ -93,7 +93,7 @@ impl Corral {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let options = options.over(&self.engine.settings.defaults);
-        self.engine.call(key.as_ref(), options, false, build).await
+        self.engine.call(key.as_ref(), options, false, building::boxed(build)).await
     }
 
     /// Builds although the value is fresh. Everybody else is served what is there meanwhile.
@@ -105,7 +105,7 @@ impl Corral {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let options = options.over(&self.engine.settings.defaults);
-        self.engine.call(key.as_ref(), options, true, build).await
+        self.engine.call(key.as_ref(), options, true, building::boxed(build)).await
     }
 
     /// A function of one argument that answers from the cache. `{name}` in the template is a field of the argument, if it
@@ -184,13 +184,13 @@ impl Engine {
         Arc::as_ptr(self) as usize
     }
 
-    async fn call<T, E, B, F>(self: &Arc<Self>, key: &[u8], o: Options, force: bool, build: B) -> Result<T, Error<E>>
-    where
-        T: Cacheable,
-        E: fmt::Display + Send + 'static,
-        B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
+    async fn call<T: Cacheable, E: fmt::Display + Send + 'static>(
+        self: &Arc<Self>,
+        key: &[u8],
+        o: Options,
+        force: bool,
+        build: Build<T, E>,
+    ) -> Result<T, Error<E>> {
         if building::keys(self.id()).iter().any(|outer| outer == key) {
             let key = String::from_utf8_lossy(key);
             return Err(Error::Recursion(format!("the build of {key} asks for {key}, and would wait for itself")));
@@ -220,21 +220,15 @@ impl Engine {
         }
     }
 
-    async fn lead<T, E, B, F>(
+    async fn lead<T: Cacheable, E: fmt::Display + Send + 'static>(
         self: &Arc<Self>,
         mut flight: Flight,
         key: &[u8],
         o: Options,
         force: bool,
         deadline: Instant,
-        build: B,
-    ) -> Result<T, Error<E>>
-    where
-        T: Cacheable,
-        E: fmt::Display + Send + 'static,
-        B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
+        build: Build<T, E>,
+    ) -> Result<T, Error<E>> {
         let asked_at = self.near.as_ref().map_or(0, Near::moment);
         let answer = match self.leases.ask(key, &o, force, deadline).await {
             Ok(answer) => answer,
@@ -278,7 +272,13 @@ impl Engine {
         }
     }
 
-    fn serve<T: Cacheable, E>(&self, event: &'static str, mut flight: Flight, key: &[u8], data: Arc<[u8]>) -> Result<T, Error<E>> {
+    fn serve<T: Cacheable, E>(
+        &self,
+        event: &'static str,
+        mut flight: Flight,
+        key: &[u8],
+        data: Arc<[u8]>,
+    ) -> Result<T, Error<E>> {
         self.teller.tell(event, key);
         flight.outcome = Some(Outcome::Value(data.clone()));
         drop(flight);
@@ -287,21 +287,15 @@ impl Engine {
 
     // --- Building ---
 
-    async fn build<T, E, B, F>(
+    async fn build<T: Cacheable, E: fmt::Display + Send + 'static>(
         self: &Arc<Self>,
         mut lease: Lease,
         mut flight: Option<Flight>,
         key: &[u8],
         o: &Options,
         asked_at: u64,
-        build: B,
-    ) -> Result<T, Error<E>>
-    where
-        T: Cacheable,
-        E: fmt::Display + Send + 'static,
-        B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
+        build: Build<T, E>,
+    ) -> Result<T, Error<E>> {
         lease.hold().await;
         let began = Instant::now();
         let (made, shared) = building::run(self.id(), key, false, async { build().await }).await;
@@ -331,7 +325,7 @@ impl Engine {
         }
         let Some(words) = words else {
             lease.conclude("CACHE.PASS", Cmd::new()).await.map_err(Error::of_a_build)?;
-            return Ok(value);
+            return decoded(&data);
         };
         let mut rest = Cmd::new();
         rest.arg(&*data);
@@ -342,10 +336,10 @@ impl Engine {
         if let (Some(near), Some(reply)) = (&self.near, reply) {
             let fresh = o.ttl.flatten().map(|ttl| ttl * u32::from(100 - o.jitter.unwrap_or(0)) / 100);
             if reply != redis::Value::Nil {
-                near.put(key, data, fresh, asked_at);
+                near.put(key, data.clone(), fresh, asked_at);
             }
         }
-        Ok(value)
+        decoded(&data)
     }
 
     async fn failed<T: Cacheable, E>(
@@ -366,10 +360,15 @@ impl Engine {
         let reply = lease.conclude("CACHE.FAIL", rest).await.map_err(Error::of_a_build)?;
         let (outcome, old) = match reply.as_ref().and_then(triple) {
             Some((b"STALE", Some(old), _)) => {
-                log::error!("the build of {} failed, and its old value is served: {message}", String::from_utf8_lossy(key));
+                log::error!(
+                    "the build of {} failed, and its old value is served: {message}",
+                    String::from_utf8_lossy(key)
+                );
                 (Outcome::Value(old.into()), Some(old))
             }
-            Some((.., left)) => (Outcome::failed(&message, Duration::from_millis(u64::try_from(left).unwrap_or(0))), None),
+            Some((.., left)) => {
+                (Outcome::failed(&message, Duration::from_millis(u64::try_from(left).unwrap_or(0))), None)
+            }
             None => (Outcome::failed(&message, Duration::ZERO), None),
         };
         if let Some(flight) = &mut flight {
@@ -382,13 +381,14 @@ impl Engine {
     }
 
     /// In a task of its own, which outlives the caller's.
-    fn refresh_behind<T, E, B, F>(self: &Arc<Self>, lease: Lease, key: &[u8], o: Options, asked_at: u64, build: B)
-    where
-        T: Cacheable,
-        E: fmt::Display + Send + 'static,
-        B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
+    fn refresh_behind<T: Cacheable, E: fmt::Display + Send + 'static>(
+        self: &Arc<Self>,
+        lease: Lease,
+        key: &[u8],
+        o: Options,
+        asked_at: u64,
+        build: Build<T, E>,
+    ) {
         let (engine, key) = (self.clone(), key.to_vec());
         let work = async move {
             let done: Result<T, Error<E>> = engine.build(lease, None, &key, &o, asked_at, build).await;
@@ -410,20 +410,14 @@ impl Engine {
         });
     }
 
-    async fn without_server<T, E, B, F>(
+    async fn without_server<T: Cacheable, E: fmt::Display + Send + 'static>(
         self: &Arc<Self>,
         mut flight: Flight,
         key: &[u8],
         o: &Options,
         deadline: Instant,
-        build: B,
-    ) -> Result<T, Error<E>>
-    where
-        T: Cacheable,
-        E: fmt::Display + Send + 'static,
-        B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
+        build: Build<T, E>,
+    ) -> Result<T, Error<E>> {
         let place = if building::is_degraded() {
             None
         } else {
@@ -439,9 +433,9 @@ impl Engine {
         drop(place);
         match made {
             Ok(value) => {
-                let data = value.encode().map_err(Error::Serialization)?;
-                flight.outcome = Some(if shared { Outcome::Value(data.into()) } else { Outcome::Private });
-                Ok(value)
+                let data: Arc<[u8]> = value.encode().map_err(Error::Serialization)?.into();
+                flight.outcome = Some(if shared { Outcome::Value(data.clone()) } else { Outcome::Private });
+                decoded(&data)
             }
             Err(error) => {
                 let message = self.text_of(&error);
@@ -452,20 +446,18 @@ impl Engine {
         }
     }
 
-    /// Not stored.
-    async fn alone<T, E, B, F>(self: &Arc<Self>, key: &[u8], build: B) -> Result<T, Error<E>>
-    where
-        B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
-        building::run(self.id(), key, false, async { build().await }).await.0.map_err(Error::Build)
+    /// Not stored, but decoded from a copy as everybody's is.
+    async fn alone<T: Cacheable, E>(self: &Arc<Self>, key: &[u8], build: Build<T, E>) -> Result<T, Error<E>> {
+        let value = building::run(self.id(), key, false, async { build().await }).await.0.map_err(Error::Build)?;
+        decoded(&value.encode().map_err(Error::Serialization)?)
     }
 
-    async fn impatient<T, E, B, F>(self: &Arc<Self>, key: &[u8], o: &Options, build: B) -> Result<T, Error<E>>
-    where
-        B: FnOnce() -> F + Send + 'static,
-        F: Future<Output = Result<T, E>> + Send + 'static,
-    {
+    async fn impatient<T: Cacheable, E>(
+        self: &Arc<Self>,
+        key: &[u8],
+        o: &Options,
+        build: Build<T, E>,
+    ) -> Result<T, Error<E>> {
         if o.on_timeout == Some(OnTimeout::Build) {
             return self.alone(key, build).await;
         }

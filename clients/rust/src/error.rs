@@ -136,9 +136,9 @@ pub(crate) fn kind_of(error: &redis::RedisError) -> Kind {
         Some("NOPERM" | "NOAUTH" | "WRONGPASS") => Kind::Denied,
         Some("UNBLOCKED" | "TRYAGAIN") => Kind::Again,
         Some("MOVED" | "ASK") => Kind::Moved,
-        Some(
-            "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "READONLY" | "MISCONF" | "NOREPLICAS" | "OOM" | "BUSY",
-        ) => Kind::Outage,
+        Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "READONLY" | "MISCONF" | "NOREPLICAS" | "OOM" | "BUSY") => {
+            Kind::Outage
+        }
         // No other sign of these two exists than their text.
         Some("ERR") if detail.starts_with("unknown command") => Kind::Missing,
         Some("ERR") if detail.starts_with("max number of clients") => Kind::Outage,

@@ -18,7 +18,10 @@ type Landing = Option<Option<Outcome>>;
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Value(Arc<[u8]>),
-    Failed { message: Arc<str>, again_at: Instant },
+    Failed {
+        message: Arc<str>,
+        again_at: Instant,
+    },
     /// Each caller builds for itself.
     Private,
 }

@@ -16,6 +16,9 @@ use crate::server::{need, pause, refusal, triple, Reached, Server};
 use crate::target::SLICE;
 use crate::teller::Teller;
 
+/// The same in every package: what is shorter may be a busy machine's.
+const WAIT_WORTH_TELLING: Duration = Duration::from_millis(10);
+
 pub(crate) enum Answer {
     Hit(Vec<u8>, Option<Duration>),
     Stale(Vec<u8>),
@@ -53,8 +56,9 @@ impl Leases {
             drop(place);
             let answer = self.read(reached, key, o)?;
             if !matches!(answer, Answer::Wait) || Instant::now() >= deadline {
-                if waits {
-                    self.teller.took("waited", key, began.elapsed());
+                let took = began.elapsed();
+                if waits && took > WAIT_WORTH_TELLING && !matches!(answer, Answer::Lock(_) | Answer::Refresh(..)) {
+                    self.teller.took("waited", key, took);
                 }
                 return Ok(answer);
             }
@@ -175,7 +179,9 @@ impl Lease {
             };
             match tied.await {
                 Ok(link) => *slot = Some(link),
-                Err(error) => log::warn!("the lease of {} could not be tied to a connection: {error}", self.held.name()),
+                Err(error) => {
+                    log::warn!("the lease of {} could not be tied to a connection: {error}", self.held.name())
+                }
             }
         }
         drop(slot);
@@ -187,8 +193,14 @@ impl Lease {
     pub(crate) async fn conclude(mut self, verdict: &'static str, rest: Cmd) -> Result<Option<Value>, Error> {
         self.end();
         let held = self.held.clone();
-        let spoken = tokio::spawn(async move { held.speak(verdict, &rest).await });
-        spoken.await.unwrap_or(Ok(None))
+        let spoken = tokio::spawn(async move {
+            let reply = held.speak(verdict, &rest).await;
+            if verdict == "CACHE.FILL" && matches!(reply, Ok(Some(Value::Nil))) {
+                held.teller.tell("not_stored", &held.key); // invalidated meanwhile, or somebody took over
+            }
+            reply
+        });
+        spoken.await.unwrap_or(Ok(None)) // the runtime is shutting down
     }
 
     fn end(&mut self) {

@@ -26,7 +26,18 @@ const NEEDED: [(&str, &[&str]); 5] = [
 ];
 const WANTED: [(&str, &[&str]); 2] = [("cache.pass", &["x"]), ("cache.get", &[])];
 const FIRST_VERSION: [&str; 13] = [
-    "getorlock", "mgetorlock", "fill", "set", "get", "renew", "release", "fail", "pass", "touch", "invalidate", "info",
+    "getorlock",
+    "mgetorlock",
+    "fill",
+    "set",
+    "get",
+    "renew",
+    "release",
+    "fail",
+    "pass",
+    "touch",
+    "invalidate",
+    "info",
     "leases",
 ];
 const ATTEMPTS_TO_INVALIDATE: usize = 3;
@@ -246,7 +257,9 @@ impl Server {
             let node = node.clone();
             tokio::spawn(async move {
                 match tell(&node, &cmd("PING")).await {
-                    Err(error) if matches!(kind_of(&error), Kind::Lost | Kind::Silent | Kind::Outage) => node.out(&error),
+                    Err(error) if matches!(kind_of(&error), Kind::Lost | Kind::Silent | Kind::Outage) => {
+                        node.out(&error)
+                    }
                     _ => node.answers(), // what it refuses is for callers to see
                 }
             });
@@ -353,7 +366,8 @@ impl Drop for Heard {
         let Ok(runtime) = Handle::try_current() else { return }; // it ends by itself
         let (key, mut connection) = (std::mem::take(&mut self.key), self.connection.clone());
         runtime.spawn(async move {
-            let released: RedisResult<Value> = cmd("CACHE.RELEASE").arg(key).arg(token).query_async(&mut connection).await;
+            let released: RedisResult<Value> =
+                cmd("CACHE.RELEASE").arg(key).arg(token).query_async(&mut connection).await;
             if let Err(error) = released {
                 log::warn!("a lease that nobody waited for was not released, and ends by itself: {error}");
             }
@@ -415,7 +429,11 @@ pub(crate) fn need(features: &Features, word: &str) -> Result<(), Error> {
     if features.words.contains(word) {
         return Ok(());
     }
-    Err(Error::Unsupported(format!("the server's module (version {}) has no {}", features.version, word.to_uppercase())))
+    Err(Error::Unsupported(format!(
+        "the server's module (version {}) has no {}",
+        features.version,
+        word.to_uppercase()
+    )))
 }
 
 fn lacking(node: &Node, command: &str) -> Error {

@@ -52,7 +52,9 @@ impl From<redis::sentinel::SentinelClient> for Target {
 impl Target {
     /// A cluster's nodes, as `redis::cluster::ClusterClient` takes them: it does not tell its own again.
     pub fn cluster<I: IntoConnectionInfo>(nodes: impl IntoIterator<Item = I>) -> RedisResult<Self> {
-        Ok(Target::Cluster(nodes.into_iter().map(IntoConnectionInfo::into_connection_info).collect::<RedisResult<_>>()?))
+        Ok(Target::Cluster(
+            nodes.into_iter().map(IntoConnectionInfo::into_connection_info).collect::<RedisResult<_>>()?,
+        ))
     }
 
     pub(crate) fn is_cluster(&self) -> bool {
@@ -74,8 +76,9 @@ impl Target {
     }
 
     pub(crate) async fn connect(&self, node: Option<&Address>) -> RedisResult<MultiplexedConnection> {
-        let config =
-            AsyncConnectionConfig::new().set_response_timeout(Some(READ_LIMIT)).set_connection_timeout(Some(READ_LIMIT));
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(READ_LIMIT))
+            .set_connection_timeout(Some(READ_LIMIT));
         match self {
             Target::Server(client) => client.get_multiplexed_async_connection_with_config(&config).await,
             Target::Cluster(infos) => {
@@ -124,7 +127,8 @@ pub(crate) fn slot_of(key: &[u8]) -> u16 {
         rest.get(..close).filter(|tag| !tag.is_empty())
     });
     let crc = tag.unwrap_or(key).iter().fold(0u16, |crc, &byte| {
-        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
+        (0..8)
+            .fold(crc ^ (u16::from(byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
     });
     crc % 16_384
 }

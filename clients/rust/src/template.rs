@@ -25,7 +25,9 @@ impl Template {
             match fields {
                 Some(known) if !known.contains(&field) => {
                     let known = known.join(", ");
-                    return Err(Error::Usage(format!("template \"{text}\": {{{field}}} is no field of the argument, which has {known}")));
+                    return Err(Error::Usage(format!(
+                        "template \"{text}\": {{{field}}} is no field of the argument, which has {known}"
+                    )));
                 }
                 // A plain argument has no name but the one that is given to it here.
                 None if parts.first().is_some_and(|(_, first)| first != field) => {
@@ -133,7 +135,10 @@ mod tests {
         let template = Template::new::<Day>("report:{day}:{kind}").unwrap();
         assert_eq!(template.key(&Day { day: "a:b%".into(), kind: 7 }).unwrap(), "report:a%3Ab%25:7");
         let refused = Template::new::<Day>("report:{week}").unwrap_err();
-        assert_eq!(refused.to_string(), "template \"report:{week}\": {week} is no field of the argument, which has day, kind");
+        assert_eq!(
+            refused.to_string(),
+            "template \"report:{week}\": {week} is no field of the argument, which has day, kind"
+        );
     }
 
     #[test]

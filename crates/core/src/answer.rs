@@ -168,6 +168,11 @@ impl Answer {
     pub fn hit(value: Arc<[u8]>, fresh_until: UnixMs, now: UnixMs) -> Self {
         Answer::Hit { value: Payload::Bytes(value), stale_in_ms: until(now, fresh_until) }
     }
+
+    /// The answer of an ordinary string, which is fresh for as long as its key is there.
+    pub fn hit_of_string(expires: UnixMs, now: UnixMs) -> Self {
+        Answer::Hit { value: Payload::String, stale_in_ms: until(now, expires) }
+    }
 }
 
 impl Payload {

@@ -1,6 +1,5 @@
 //! Every sentence a client can be refused with. Outcomes that are normal (a lost lease, nothing there) are not here.
 
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -27,11 +26,11 @@ macro_rules! errors {
 
         impl Error {
             /// The error as it is sent: a stable code, a blank, a sentence. Free of line breaks and NUL.
-            pub fn sentence(&self) -> Cow<'static, str> {
-                Cow::Owned(match self {
+            pub fn sentence(&self) -> String {
+                match self {
                     $(Error::$name $({ $($field),* })? => format!($sentence),)*
                     Error::Server(line) => line_of(line),
-                })
+                }
             }
         }
 

@@ -57,7 +57,12 @@ impl Lease {
 
     /// With ONCE: the end of the time in which its outcome is unknown, once its deadline has passed.
     pub fn unknown_until(&self) -> Option<UnixMs> {
-        self.once_ms().map(|ms| if ms == 0 { UnixMs::NEVER } else { self.deadline.plus(ms) })
+        self.unknown_after(self.deadline)
+    }
+
+    /// The same of one that ends at another moment.
+    pub(crate) fn unknown_after(&self, ended: UnixMs) -> Option<UnixMs> {
+        self.once_ms().map(|ms| if ms == 0 { UnixMs::NEVER } else { ended.plus(ms) })
     }
 }
 

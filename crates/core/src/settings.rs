@@ -202,7 +202,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What a value in no group with a policy is given.
+    /// What a value is given where its call does not say: by the group's policy, then by the settings.
     pub fn freshness(&self, policy: &Policy) -> FreshnessDefaults {
         FreshnessDefaults {
             swr_ms: policy.swr_ms.unwrap_or(self.swr_ms),

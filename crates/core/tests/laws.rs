@@ -17,6 +17,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use corral_core::codec::MarksRecord;
+use corral_core::node::event::Event;
+use corral_core::node::loading::{LoadedFrom, LoadedLease};
+use corral_core::node::name::Name;
 use corral_core::steps::taken;
 use world::World;
 
@@ -111,6 +115,7 @@ fn what_one_input_takes_grows_with_the_logarithm_at_the_most() {
         ties_of_one_connection(n);
         queue_of_one_group(n);
         tags(n);
+        loads(n);
         pauses(n);
     }
 }
@@ -238,8 +243,36 @@ fn tags(n: u64) {
     w.set("k", "v", "TAGS 2 a b");
     law.input("mark", || w.mark(&["a"], None));
     law.input("hit", || w.ask(1, "k", ""));
+    w.node.settings.max_tags = 2 * n;
+    let moment = w.moment();
+    let half = w.node.invalidate_tags(&[b"a"], None, moment).unwrap().token;
+    for number in 0..n / 2 {
+        w.mark(&[&key(number)], None);
+    }
+    let floor = MarksRecord { token: half, at: w.now(), swr_ms: None, tags: Vec::new() };
+    law.input("a master's floor over half", || w.node.applied_marks(&floor, moment));
+    law.turn("a turn after it", &mut w);
     law.input("flush", || w.flush_all());
     law.turn("a turn after it", &mut w);
+}
+
+/// A data set with as many leases as the present one is loaded beside it.
+fn loads(n: u64) {
+    let mut w = World::new();
+    let mut law = Law::new("a load beside", n);
+    for number in 0..n {
+        w.ask(1, &key(number), "LEASE 300000");
+    }
+    w.become_replica();
+    law.input("it begins", || w.event(Event::LoadBegan { beside: true }));
+    for number in 0..n {
+        let name = Name::new(key(number).as_bytes());
+        let from = LoadedFrom::DataSetBeside;
+        w.event(Event::Loaded(LoadedLease { db: 0, name, lease: None, youngest: None, from }));
+    }
+    law.input("it ends", || w.event(Event::LoadEnded { beside: true, succeeded: true }));
+    law.turn("a turn after it", &mut w);
+    law.turn("another", &mut w);
 }
 
 fn pauses(n: u64) {

@@ -6,13 +6,13 @@ use redis_module::raw;
 
 use crate::api::OK;
 use crate::context::OwnedString;
-use crate::{log, Context, KeyName};
+use crate::{Context, KeyName};
 
 impl Context {
     /// Sends `command key [argument [argument]]` to the replicas and the AOF. The key may be the empty name, but there is
     /// always one: a keyless command of a module's ends a slot migration of Valkey 9.
     ///
-    /// False, with a line in the log, if the server refused. Not to be called outside a client's command while
+    /// False if the server refused: replicas and the AOF differ from then on. Not to be called outside a client's command while
     /// [`Context::avoids_replica_traffic`]: that aborts the server.
     pub fn replicate(&self, command: &CStr, key: KeyName, arguments: &[&[u8]]) -> bool {
         let (raw, name, key) = (self.raw, command.as_ptr(), key.string);
@@ -34,15 +34,6 @@ impl Context {
             // No command of ours has more.
             _ => crate::api::ERR,
         };
-        if sent != OK {
-            let (command, count) = (command.to_string_lossy(), arguments.len());
-            log::write(
-                log::WARNING,
-                &format!(
-                    "the server refused to replicate {command} with {count} arguments: replicas and the AOF differ"
-                ),
-            );
-        }
         sent == OK
     }
 

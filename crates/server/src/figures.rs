@@ -63,11 +63,6 @@ impl Context {
     pub fn max_clients(&self) -> Option<u64> {
         ServerInfo::of(c"clients")?.number(c"maxclients")
     }
-
-    /// How often a command was run. `field` is its name in the section, `cmdstat_NAME`. For several, [`CommandCalls`].
-    pub fn command_calls(&self, field: &CStr) -> u64 {
-        CommandCalls::now().of(field)
-    }
 }
 
 impl CommandCalls {

@@ -2,7 +2,8 @@
 //!
 //! A panic that reaches the server's C code aborts it, and a server that crashes loses its owner's data. So every
 //! function the server calls is declared by `guarded!`, which catches the panic, tells [`Module::panicked`] and returns
-//! the fallback that the declaration names. There is no other way to declare an `extern "C"` function here.
+//! the fallback that the declaration names. The one other `extern "C"` function is the library's entry (`library!`), whose
+//! work is done behind the same guard.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};

@@ -18,6 +18,7 @@
 //! | [`effects`] | replication, WATCH and tracking, keyspace events, publishing |
 //! | [`permission`] | whether the server would let a write, a key, a user pass |
 //! | [`client`], [`cluster`], [`figures`], [`clock`], [`log`] | other clients; the cluster; INFO's figures; time and chance; the log |
+//! | [`restores`] | clients' RESTOREs, kept out while a data set is loaded beside the one that is served |
 //! | [`guard`] | no panic crosses to the server (and `faults`, in test builds, sees that it holds) |
 //!
 //! # For who implements [`Module`]
@@ -92,5 +93,3 @@ pub use kept::Kept;
 pub use key::{Holds, OpenKey};
 pub use module::Module;
 pub use permission::{Ownership, UserName};
-/// For the one `redis_module!` of the library that is loaded: it sets the global allocator, so it cannot stand here.
-pub use redis_module;

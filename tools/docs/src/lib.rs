@@ -18,6 +18,7 @@
 )]
 
 mod commands; // what the server says of each
+mod curves; // the cold start's picture
 mod figures; // what was measured
 mod picture; // README's
 mod session; // the same session, as it happens
@@ -56,11 +57,14 @@ pub fn written(root: &Path, client: &mut Client) -> Result<Vec<(PathBuf, String)
     let demo = figures.section("Demo")?;
     let pictures = [("docs/stampede-light.svg", picture::LIGHT), ("docs/stampede-dark.svg", picture::DARK)];
     let pictures = pictures.iter().map(|(name, theme)| Ok((root.join(name), picture::draw(&demo, theme)?)));
+    let (summary, over_time) = (figures.section("A cold start")?, figures.section("A cold start, over time")?);
+    let curves = [("docs/cold-start-light.svg", picture::LIGHT), ("docs/cold-start-dark.svg", picture::DARK)];
+    let curves = curves.iter().map(|(name, theme)| Ok((root.join(name), curves::draw(&summary, &over_time, theme)?)));
     let recording = std::iter::once_with(|| {
         let readme = std::fs::read_to_string(root.join("README.md"))?;
         Ok((root.join("docs/session.svg"), session::record(&readme)?))
     });
-    texts.chain(pictures).chain(recording).collect()
+    texts.chain(pictures).chain(curves).chain(recording).collect()
 }
 
 fn content(block: &str, commands: &Commands, figures: &Figures) -> Result<String> {

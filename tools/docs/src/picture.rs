@@ -16,14 +16,17 @@ struct Shown<'a> {
 
 /// The colours of a page.
 pub(crate) struct Theme {
-    ink: &'static str,
-    faint: &'static str,
-    theirs: &'static str,
-    ours: &'static str,
+    pub(crate) ink: &'static str,
+    pub(crate) faint: &'static str,
+    pub(crate) theirs: &'static str,
+    pub(crate) other: &'static str,
+    pub(crate) ours: &'static str,
 }
 
-pub(crate) const LIGHT: Theme = Theme { ink: "#1f2328", faint: "#59636e", theirs: "#D55E00", ours: "#009E73" };
-pub(crate) const DARK: Theme = Theme { ink: "#f0f6fc", faint: "#9198a1", theirs: "#F0883E", ours: "#2CC295" };
+pub(crate) const LIGHT: Theme =
+    Theme { ink: "#1f2328", faint: "#59636e", theirs: "#D55E00", other: "#0072B2", ours: "#009E73" };
+pub(crate) const DARK: Theme =
+    Theme { ink: "#f0f6fc", faint: "#9198a1", theirs: "#F0883E", other: "#58A6FF", ours: "#2CC295" };
 
 pub(crate) fn draw(demo: &Section<'_>, theme: &Theme) -> Result<String> {
     let rows = demo.rows();
@@ -33,14 +36,8 @@ pub(crate) fn draw(demo: &Section<'_>, theme: &Theme) -> Result<String> {
     });
     let shown: Vec<Shown> = shown.collect::<Result<_>>()?;
     let title = format!("A cached report expires, {} clients ask", demo.note_number()?);
-    let mut svg = String::new();
     let height = TOP + 2 * (PANEL + shown.len() as u32 * ROW) + BELOW;
-    writeln!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"system-ui, -apple-system, \
-         'Segoe UI', Roboto, 'DejaVu Sans', sans-serif\" font-size=\"15\" role=\"img\">\n<title>{title}</title>"
-    )?;
-    text(&mut svg, 0, 22, theme.ink, "font-size=\"18\" font-weight=\"700\"", &title)?;
+    let mut svg = begin(&title, height, theme)?;
     let queries = |shown: &Shown| (shown.queries, count(shown.queries));
     let slowest = |shown: &Shown| seconds(shown.slowest).map(|time| (time, short(time)));
     let bars: Vec<(f64, String)> = shown.iter().map(queries).collect();
@@ -49,6 +46,18 @@ pub(crate) fn draw(demo: &Section<'_>, theme: &Theme) -> Result<String> {
     let top = panel(&mut svg, top, "Slowest request", &shown, &bars, theme)?;
     text(&mut svg, 0, top + 14, theme.faint, "font-size=\"13\"", &demo.when()?)?;
     svg += "</svg>\n";
+    Ok(svg)
+}
+
+/// An empty picture with its title.
+pub(crate) fn begin(title: &str, height: u32, theme: &Theme) -> Result<String> {
+    let mut svg = String::new();
+    writeln!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"system-ui, -apple-system, \
+         'Segoe UI', Roboto, 'DejaVu Sans', sans-serif\" font-size=\"15\" role=\"img\">\n<title>{title}</title>"
+    )?;
+    text(&mut svg, 0, 22, theme.ink, "font-size=\"18\" font-weight=\"700\"", title)?;
     Ok(svg)
 }
 
@@ -81,7 +90,7 @@ fn panel(
     Ok(top + PANEL + ROW * shown.len() as u32)
 }
 
-fn text(svg: &mut String, x: u32, y: u32, colour: &str, style: &str, words: &str) -> Result<()> {
+pub(crate) fn text(svg: &mut String, x: u32, y: u32, colour: &str, style: &str, words: &str) -> Result<()> {
     writeln!(svg, "<text x=\"{x}\" y=\"{y}\" fill=\"{colour}\" {style}>{}</text>", words.replace('&', "&amp;"))?;
     Ok(())
 }
@@ -110,7 +119,7 @@ fn count(queries: f64) -> String {
 }
 
 /// A telephone's width: nothing is scaled down there.
-const WIDTH: u32 = 420;
+pub(crate) const WIDTH: u32 = 420;
 const TOP: u32 = 36;
 const PANEL: u32 = 42;
 const ROW: u32 = 44;

@@ -10,6 +10,7 @@ mod ledger; // which builds there were, and what a request should have taken
 mod options; // the command line
 mod page; // a report as one HTML file
 mod picture; // its charts
+mod postgres; // a database server of one's own
 mod progress; // the terminal while something runs
 mod sales; // a slow source: SQLite, and a report over all its rows
 mod sample; // repeats of a measurement

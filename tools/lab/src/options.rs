@@ -1,10 +1,12 @@
 //! What can be asked for on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use corral_testkit::launch::built_module;
 
+use crate::bench::Size;
 use crate::strategies::Strategy;
 
 /// Cache stampedes: one to look at, and many to measure.
@@ -79,9 +81,21 @@ pub(crate) struct Demo {
 /// Corral beside what people use today. Only ratios of figures taken in the same run count.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Bench {
-    /// More repeats, larger numbers: about a quarter of an hour instead of two minutes
+    /// More repeats, larger numbers: about half an hour instead of three minutes
     #[arg(long)]
     pub(crate) full: bool,
+
+    /// How many keys the cold start begins without
+    #[arg(long, value_name = "KEYS", value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    cold_keys: Option<u32>,
+
+    /// How many callers ask for them
+    #[arg(long, value_name = "CALLERS", value_parser = clap::value_parser!(u32).range(1..=MOST_CLIENTS.into()))]
+    cold_callers: Option<u32>,
+
+    /// How many seconds each of its ways is given
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    cold_seconds: Option<u64>,
 
     /// Only these parts
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
@@ -108,6 +122,8 @@ pub(crate) enum Part {
     Handover,
     Stalls,
     Cold,
+    Tags,
+    ColdStart,
     Stampede,
 }
 
@@ -123,6 +139,15 @@ impl Command {
 impl Bench {
     pub(crate) fn runs(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
+    }
+
+    /// How large the cold start is, if not as usual.
+    pub(crate) fn cold_start(&self, usual: Size) -> Size {
+        Size {
+            keys: self.cold_keys.map_or(usual.keys, |keys| keys as usize),
+            callers: self.cold_callers.map_or(usual.callers, |callers| callers as usize),
+            limit: self.cold_seconds.map_or(usual.limit, Duration::from_secs),
+        }
     }
 }
 

@@ -90,8 +90,9 @@ impl World {
         let class = |way: usize| self.run.ways.get(way).map(|way| (way.no_stale, way.force, way.early));
         let is_alike = |way: usize| class(way) == class(asker.way);
         let mut is_passed_over = (false, false);
-        for (_, other) in self.parked() {
-            if other.joined.is_some() || other.place >= asker.place {
+        for client in &self.clients {
+            let Does::Waits(waiter, other) = &client.does else { continue };
+            if other.joined.is_some() || other.place >= asker.place || self.node.is_answered(*waiter) {
                 continue;
             }
             let is_same_key = other.key == asker.key;

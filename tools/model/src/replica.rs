@@ -160,7 +160,7 @@ impl World {
         node.event(Event::LoadBegan { beside: false }, moment);
         for record in self.node.marks() {
             if let Ok(Effect::Marks(record)) = codec::decode_effect(&codec::encode_marks(&record)) {
-                node.loaded_marks(record, moment);
+                node.applied_marks(&record, moment);
             }
         }
         for (at, slot) in self.keys.iter_mut().enumerate() {

@@ -128,6 +128,13 @@ impl Client {
         !matches!(peeked, Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
+    /// A field of INFO, asked on this connection.
+    pub fn info(&mut self, field: &str) -> i64 {
+        let info = self.run("INFO everything").text();
+        let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {field} in INFO")).trim().parse().unwrap()
+    }
+
     /// The connection's id. Asked before the client is parked.
     pub fn id(&mut self) -> i64 {
         if let Some(id) = self.id.get() {

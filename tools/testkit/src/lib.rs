@@ -16,6 +16,8 @@ mod clock;
 #[cfg(feature = "client")]
 mod cluster;
 pub mod launch;
+#[cfg(feature = "client")]
+pub mod payload;
 mod ports;
 mod process;
 mod reply;

@@ -35,11 +35,12 @@ class Corral
     def fill_options(made)
       ttl = Call.seconds(:ttl, of(@ttl, made), none: true)
       options = []
-      # 0: for those who wait, not to be kept. And what is fresh for ever has no windows after it.
-      options.push(*(ttl.positive? ? ["PX", Call.milliseconds(ttl)] : ["PXAT", 1])) if ttl
-      options.push("SWR", Call.milliseconds(@swr)) if ttl && @swr.positive?
-      options.push("SIE", Call.milliseconds(@sie)) if ttl && @sie.positive?
-      options.push("JITTER", @jitter) if @jitter.positive?
+      if ttl # what is fresh for ever has no windows after it, and nothing to shorten
+        options.push(*(ttl.positive? ? ["PX", Call.milliseconds(ttl)] : ["PXAT", 1])) # 0: for those who wait, not to be kept
+        options.push("SWR", Call.milliseconds(@swr)) if @swr.positive?
+        options.push("SIE", Call.milliseconds(@sie)) if @sie.positive?
+        options.push("JITTER", @jitter) if @jitter.positive?
+      end
       tags = Array(of(@tags, made))
       options.push("TAGS", tags.size, *tags.map { |tag| tag.to_s.b }) unless tags.empty?
       version = of(@version, made)

@@ -24,7 +24,11 @@ struct DayKind {
 }
 
 pub trait Function: Send + Sync {
-    fn perform(self: Arc<Self>, doing: &str, args: Vec<Value>) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send>>;
+    fn perform(
+        self: Arc<Self>,
+        doing: &str,
+        args: Vec<Value>,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send>>;
 }
 
 struct Wrapped<A, B> {
@@ -37,7 +41,11 @@ where
     A: Serialize + DeserializeOwned + Send + Sync + 'static,
     B: Fn(A) -> Building + Clone + Send + Sync + 'static,
 {
-    fn perform(self: Arc<Self>, doing: &str, args: Vec<Value>) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send>> {
+    fn perform(
+        self: Arc<Self>,
+        doing: &str,
+        args: Vec<Value>,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send>> {
         let doing = doing.to_owned();
         Box::pin(async move {
             let arguments = (self.arguments)(args).ok_or_else(|| unsupported("as many arguments"))?;
@@ -83,14 +91,16 @@ where
     let keys: Arc<OnceLock<Box<dyn Fn(&A) -> String + Send + Sync>>> = Arc::default();
     let (corral, options) = (opened.corral.clone(), said::options(&request["options"]));
     let run = {
-        let (driver, keys, script, call) = (driver.clone(), keys.clone(), request["build"].clone(), request["id"].clone());
+        let (driver, keys, script, call) =
+            (driver.clone(), keys.clone(), request["build"].clone(), request["id"].clone());
         move |given: A| -> Building {
             let key = keys.get().map(|key| key(&given)).unwrap_or_default();
             driver.clone().run(opened.clone(), key, script.clone(), call.clone())
         }
     };
     let cached = corral.cached(template, options.clone(), run).map_err(described)?;
-    let named = corral.cached(template, options, |_: A| async { Ok::<Value, String>(Value::Null) }).map_err(described)?;
+    let named =
+        corral.cached(template, options, |_: A| async { Ok::<Value, String>(Value::Null) }).map_err(described)?;
     let _ = keys.set(Box::new(move |given| named.key(given).unwrap_or_default()));
     Ok(Arc::new(Wrapped { cached, arguments }))
 }

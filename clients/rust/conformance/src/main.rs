@@ -19,8 +19,18 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-const HAS: [&str; 10] = [
-    "cluster", "sentinel", "resp3", "concurrent", "cancel", "renew", "background", "local", "unencodable", "closures",
+const HAS: [&str; 11] = [
+    "cluster",
+    "sentinel",
+    "resp3",
+    "concurrent",
+    "cancel",
+    "renew",
+    "background",
+    "local",
+    "unencodable",
+    "closures",
+    "error_text",
 ];
 
 /// The driver's own error, or that of a nested call, as it was answered.
@@ -69,7 +79,8 @@ impl Driver {
         match request["do"].as_str().unwrap_or_default() {
             "hello" => Ok(json!({"language": "rust", "library": "redis-rs 1.8.1", "has": HAS})),
             "open" => {
-                let target = targets::target(request).map_err(|error| json!({"type": "Usage", "message": error.to_string()}))?;
+                let target =
+                    targets::target(request).map_err(|error| json!({"type": "Usage", "message": error.to_string()}))?;
                 let seen: Arc<Mutex<Vec<&'static str>>> = Arc::default();
                 let hook = seen.clone();
                 let settings =
@@ -131,7 +142,12 @@ impl Driver {
         }
     }
 
-    fn get(self: Arc<Self>, opened: Opened, request: Value, call: Value) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send>> {
+    fn get(
+        self: Arc<Self>,
+        opened: Opened,
+        request: Value,
+        call: Value,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, Value>> + Send>> {
         Box::pin(async move {
             let key = request["key"].as_str().unwrap_or_default().to_owned();
             let options = said::options(&request["options"]);
@@ -184,7 +200,8 @@ impl Driver {
                 } else if let Some(inner) = action.get("get_or_build") {
                     self.clone().get(opened.clone(), inner.clone(), call.clone()).await.map_err(BuildError::Nested)?;
                 } else if action.get("exit").is_some() {
-                    let kill = std::process::Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
+                    let kill =
+                        std::process::Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
                     panic!("kill -9 has not killed: {kill:?}");
                 }
             }
@@ -282,11 +299,14 @@ async fn main() {
         };
         driver.running.lock().unwrap().insert(id.to_string(), call.abort_handle());
         tokio::spawn(async move {
-            answer(&id, match call.await {
-                Ok(answered) => answered,
-                Err(error) if error.is_cancelled() => Err(json!({"type": "Cancelled", "message": "aborted"})),
-                Err(error) => Err(json!({"type": "Other", "message": error.to_string()})),
-            });
+            answer(
+                &id,
+                match call.await {
+                    Ok(answered) => answered,
+                    Err(error) if error.is_cancelled() => Err(json!({"type": "Cancelled", "message": "aborted"})),
+                    Err(error) => Err(json!({"type": "Other", "message": error.to_string()})),
+                },
+            );
         });
     }
     std::process::exit(0);

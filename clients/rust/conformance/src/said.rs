@@ -72,6 +72,7 @@ pub fn settings(given: &Value) -> Settings {
         let count = value.as_u64().unwrap_or(0) as usize;
         made = match name.as_str() {
             "degrade" => made.degrade(if value == "raise" { Degrade::Raise } else { Degrade::Build }),
+            "error_text" => made.error_text(value == true),
             "degrade_limit" => made.degrade_limit(count),
             "max_waiting" => made.max_waiting(count),
             "local" => made.local(count),

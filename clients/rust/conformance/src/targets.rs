@@ -15,11 +15,13 @@ pub fn target(request: &Value) -> RedisResult<Target> {
     match request["topology"].as_str() {
         Some("cluster") => {
             let nodes = texts(&request["nodes"]);
-            let infos = nodes.iter().map(|node| given.clone().set_addr(address(node)).set_redis_settings(settings.clone()));
+            let infos =
+                nodes.iter().map(|node| given.clone().set_addr(address(node)).set_redis_settings(settings.clone()));
             Target::cluster(infos)
         }
         Some("sentinel") => {
-            let sentinels: Vec<ConnectionAddr> = texts(&request["sentinels"]).iter().map(|node| address(node)).collect();
+            let sentinels: Vec<ConnectionAddr> =
+                texts(&request["sentinels"]).iter().map(|node| address(node)).collect();
             let service = request["service"].as_str().unwrap_or_default().to_owned();
             let client = SentinelClientBuilder::new(sentinels, service, SentinelServerType::Master)?
                 .set_client_to_redis_protocol(protocol)

@@ -28,7 +28,8 @@ async fn main() {
         package.push(began.elapsed() / calls);
         let began = Instant::now();
         for _ in 0..calls {
-            let _: Value = cmd("CACHE.GETORLOCK").arg("figures").arg("LEASE").arg(10_000).query_async(&mut bare).await.unwrap();
+            let _: Value =
+                cmd("CACHE.GETORLOCK").arg("figures").arg("LEASE").arg(10_000).query_async(&mut bare).await.unwrap();
         }
         client.push(began.elapsed() / calls);
         let began = Instant::now();
@@ -45,6 +46,9 @@ async fn main() {
     };
     println!(
         "redis-rs, hit: package {:.1?}, bare client {:.1?}, ratio {:.2}; near cache {:.2?}",
-        middle(&mut package), middle(&mut client), ratios[ROUNDS / 2], middle(&mut local)
+        middle(&mut package),
+        middle(&mut client),
+        ratios[ROUNDS / 2],
+        middle(&mut local)
     );
 }

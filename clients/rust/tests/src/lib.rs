@@ -89,6 +89,20 @@ async fn a_struct_comes_back_as_it_was_built() {
 }
 
 #[tokio::test]
+async fn the_builder_is_given_what_everybody_else_decodes() {
+    #[derive(Serialize, Deserialize)]
+    struct Partly {
+        #[serde(skip)]
+        kept_back: u32,
+    }
+    let (corral, key) = (corral(), key());
+    for _ in ["from its build", "from the server"] {
+        let value = corral.get_or_build(&key, || async { Ok::<_, String>(Partly { kept_back: 7 }) }).await.unwrap();
+        assert_eq!(value.kept_back, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_function_of_a_struct_has_a_key_of_its_fields() {
     let (cache, key, builds) = (corral(), key(), Arc::new(AtomicUsize::new(0)));
     let counting = builds.clone();
@@ -166,7 +180,15 @@ async fn a_panicking_build_is_a_failed_one() {
     let panicking = {
         let (cache, key) = (cache.clone(), key.clone());
         tokio::spawn(async move {
-            cache.get_or_build(key, || async { if true { panic!("no orders") } else { Ok::<String, String>(String::new()) } }).await
+            cache
+                .get_or_build(key, || async {
+                    if true {
+                        panic!("no orders")
+                    } else {
+                        Ok::<String, String>(String::new())
+                    }
+                })
+                .await
         })
     };
     assert!(panicking.await.unwrap_err().is_panic());

@@ -3,7 +3,7 @@
 //!
 //! `[version: 1 byte][header, in bincode]`; the value travels beside it as a string of its own, so that a large one is
 //! never copied into a header. bincode is unmaintained (RUSTSEC-2025-0141), which is bearable here: the input is bounded
-//! before it is read, every number is range-checked after, and the golden bytes below would show any change of format.
+//! before it is read, every number is range-checked after, and the golden bytes of its tests would show any change of format.
 //! Arbitrary bytes give an error; they never panic nor allocate beyond their own length.
 //!
 //! | version | what |

@@ -1,13 +1,13 @@
 //! Golden bytes, and what is refused.
 
+use alloc::string::ToString;
+use alloc::vec;
+
 use super::*;
 use crate::entry::{Failure, Floor, Rare};
 use crate::freshness::Windows;
 use crate::lease::Terms;
-use crate::tag::Tagged;
-
-use crate::tag::Tag;
-use std::string::ToString;
+use crate::tag::{Tag, Tagged};
 
 struct Names;
 
@@ -67,7 +67,7 @@ fn entries_come_back_as_they_were() {
         token: Token::new(4).unwrap(),
         at: UnixMs::new(3),
         swr_ms: Some(0),
-        tags: std::vec![Box::from(&b"tag"[..])],
+        tags: vec![Box::from(&b"tag"[..])],
     };
     assert_eq!(decode_effect(&encode_marks(&marks)), Ok(Effect::Marks(marks)));
 }
@@ -165,7 +165,7 @@ fn every_torn_prefix_and_every_appended_byte_is_refused() {
         }
         assert_eq!(decode(&[bytes.as_slice(), &[0]].concat()), Err(Malformed::TrailingBytes));
     }
-    assert_eq!(decode(&std::vec![2; HEADER_LIMIT + 1]), Err(Malformed::TooLong));
+    assert_eq!(decode(&vec![2; HEADER_LIMIT + 1]), Err(Malformed::TooLong));
     assert_eq!(decode(&[9, 0]), Err(Malformed::Version(9)));
     assert!(Malformed::Version(9).to_string().contains("version 9"));
 }

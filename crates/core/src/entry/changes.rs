@@ -12,28 +12,25 @@ impl Entry {
     /// Takes the lease out without a word: what RENAME, MOVE, COPY and a load do to it. The value travels, the lease
     /// does not. With ONCE, whose holder builds on, the outcome is unknown from `now` on.
     pub fn void_lease(&mut self, clock: Clock) -> Option<Box<Lease>> {
-        let lease = self.lease.take()?;
-        let from = lease.deadline.min(clock.now);
-        if let Some(ms) = lease.once_ms() {
-            let until = if ms == 0 { UnixMs::NEVER } else { from.plus(ms) };
-            let rare = self.rare_or_insert();
-            rare.unknown_until = rare.unknown_until.max(until);
-        }
-        if clock.has_passed(lease.deadline) {
-            self.rare_or_insert().has_failed = true;
-        }
-        Some(lease)
+        let deadline = self.lease.as_ref()?.deadline;
+        self.take_void_lease(deadline.min(clock.now), clock.has_passed(deadline))
     }
 
     /// The same, where nobody saw it happen: after `at`, and before anybody looked. Says the same whenever it is asked,
     /// on every server; an unknown outcome lasts rather longer than not long enough.
     pub(crate) fn void_lease_unseen(&mut self, at: UnixMs) -> Option<Box<Lease>> {
+        let deadline = self.lease.as_ref()?.deadline;
+        self.take_void_lease(deadline, deadline <= at)
+    }
+
+    /// With ONCE the outcome is unknown from `ended` on; `has_expired`: it was over before it was void.
+    fn take_void_lease(&mut self, ended: UnixMs, has_expired: bool) -> Option<Box<Lease>> {
         let lease = self.lease.take()?;
-        if let Some(until) = lease.unknown_until() {
+        if let Some(until) = lease.unknown_after(ended) {
             let rare = self.rare_or_insert();
             rare.unknown_until = rare.unknown_until.max(until);
         }
-        if lease.is_over(at) {
+        if has_expired {
             self.rare_or_insert().has_failed = true;
         }
         Some(lease)

@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
+use super::name::Name;
 use super::outbox::{Outcome, Source};
-use super::rooms::WaiterId;
+use super::rooms::{Waiter, WaiterId};
 use super::slab::Id;
-use super::{Effect, Key, Node, Step};
+use super::{Effect, Grant, Key, Node, Step};
 use crate::answer::{Answer, State};
 use crate::error::Error;
-use crate::time::Moment;
 
 /// Rooms answered per turn when everybody is.
 const DRAINED_AT_ONCE: usize = 200;
@@ -45,10 +45,7 @@ impl Node {
         for cohort in queued {
             self.dequeue(cohort);
         }
-        if let Some((group, at)) = self.rooms.get_mut(room).and_then(|open| open.reservation.take()) {
-            self.reservations.remove(&(at, room));
-            self.give_up_reservation(group);
-        }
+        self.drop_reservation(room);
         if self.rooms.get(room).is_some_and(|open| open.waiters > 0) {
             self.rooms.leave_name(room);
             self.outbox.push(Source::Room(room), lenient, strict, build_ms);
@@ -60,12 +57,25 @@ impl Node {
     /// One waiter's answer, at once.
     pub(super) fn release_one(&mut self, id: WaiterId, outcome: Outcome, step: &mut Step) {
         if let Some(waiter) = self.remove_waiter(id) {
-            let (client, since_us) = (waiter.client, waiter.since_us);
             if matches!(outcome, Outcome::Answer(Answer::Wait { .. })) {
                 self.counters.waiters_timed_out += 1;
             }
-            step.effects.push(Effect::Release { waiter: id, outcome, client, since_us, grant: None });
+            self.answer(id, &waiter, outcome, None, step);
         }
+    }
+
+    /// The same, of one that has left its room: the turn has one client less to release.
+    pub(super) fn answer(
+        &mut self,
+        id: WaiterId,
+        waiter: &Waiter,
+        outcome: Outcome,
+        grant: Option<Grant>,
+        step: &mut Step,
+    ) {
+        self.outbox.charge(outcome.size());
+        let (client, since_us) = (waiter.client, waiter.since_us);
+        step.effects.push(Effect::Release { waiter: id, outcome, client, since_us, grant });
     }
 
     /// The cluster is down: who waits is told, as Redis tells its own blocked clients. Ties and handovers are kept.
@@ -77,14 +87,14 @@ impl Node {
 
     /// A visit found the key of a room whose slot is another node's by now.
     pub fn moved_away(&mut self, db: u32, name: &[u8]) {
-        self.arrivals.take(db, &super::name::Name::new(name));
+        self.arrivals.take(db, &Name::new(name));
         if let Some(room) = self.rooms.find(db, name) {
             self.answer_everybody(room, Outcome::Error(Error::TryAgain));
         }
     }
 
     /// Everybody is told why nobody can wait here any more, a slice of rooms at a time.
-    pub(super) fn drain(&mut self, _moment: Moment) {
+    pub(super) fn drain(&mut self) {
         let Some(error) = self.draining.clone() else { return };
         for _ in 0..DRAINED_AT_ONCE {
             let Some((_, room)) = self.rooms.next_named(None) else {

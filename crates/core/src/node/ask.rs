@@ -2,8 +2,8 @@
 
 use super::groups::GroupId;
 use super::rooms::Asked;
-use super::{Becomes, Caller, Effect, Form, Held, Key, Node, Reply, Step, Writes};
-use crate::answer::{until, Answer, Payload};
+use super::{Becomes, Caller, Effect, Form, Held, Key, Node, Reply, Step};
+use crate::answer::Answer;
 use crate::decision::{Ask, Cause, Decision};
 use crate::error::Error;
 use crate::policy::Policy;
@@ -58,8 +58,7 @@ impl Node {
         match &key.held {
             Held::String { .. } => {
                 self.counters.hits += 1;
-                let stale_in_ms = until(key.moment.now(), key.expires);
-                return Ok(Reply::Answer(Answer::Hit { value: Payload::String, stale_in_ms }));
+                return Ok(Reply::Answer(Answer::hit_of_string(key.expires, key.moment.now())));
             }
             Held::Foreign => return Err(Error::WrongType),
             Held::Nothing | Held::Entry => {}
@@ -160,7 +159,7 @@ impl Node {
             Decision::Refresh(Cause::Early | Cause::Forced) => Some(Decision::Hit),
             _ => key.entry.passing(now).map(|until| Decision::Pass { left_ms: now.until(until) }),
         };
-        let refused = if key.is_paused { None } else { refusal(key.environment.writes()) };
+        let refused = if key.is_paused { None } else { self.refused_to_write(key) };
         if key.is_paused || refused.is_some() {
             if let Some(decision) = serves_meanwhile {
                 return Ok(Reply::Answer(key.entry.answer(&decision, now)));
@@ -186,17 +185,7 @@ impl Node {
         if key.is_paused {
             return Ok(self.wait(key, call, decision, Answer::Wait { left_ms: 0 }, step));
         }
-        let Some(answer) = self.grant(key, asked, call.caller.client, clock, step) else {
-            return Ok(Reply::Answer(Answer::Wait { left_ms: 0 }));
-        };
-        Ok(Reply::Answer(answer))
-    }
-}
-
-/// The server's error, where it refuses a grant. Being out of memory refuses none: a lease is small.
-pub(super) fn refusal(writes: Writes) -> Option<Error> {
-    match writes {
-        Writes::Allowed | Writes::OutOfMemory(_) => None,
-        Writes::Refused(error) => Some(Error::Server(error)),
+        let granted = self.grant(key, asked, call.caller.client, clock, step);
+        Ok(Reply::Answer(granted.unwrap_or(Answer::Wait { left_ms: 0 })))
     }
 }

@@ -3,7 +3,7 @@
 use super::groups::GroupId;
 use super::sieve::is_behind;
 use super::{Change, Held, Key, Node, Reply, Step, Word};
-use crate::answer::{until, Answer, Payload};
+use crate::answer::Answer;
 use crate::codec::MarksRecord;
 use crate::entry::{Entry, Floor};
 use crate::error::Error;
@@ -55,10 +55,7 @@ impl Node {
         let now = key.moment.now();
         let clock = Clock::at(now);
         match &key.held {
-            Held::String { .. } => {
-                let stale_in_ms = until(now, key.expires);
-                Some(Reply::Answer(Answer::Hit { value: Payload::String, stale_in_ms }))
-            }
+            Held::String { .. } => Some(Reply::Answer(Answer::hit_of_string(key.expires, now))),
             Held::Foreign => Some(Reply::Error(Error::WrongType)),
             Held::Nothing => None,
             Held::Entry => {
@@ -81,7 +78,7 @@ impl Node {
         if key.held != Held::Entry {
             return step;
         }
-        if let Some(error) = self.refused_to_end(key) {
+        if let Some(error) = self.refused_to_write(key) {
             return Step::refused(error);
         }
         self.settle(key, clock, &mut step);

@@ -95,12 +95,8 @@ impl Node {
                 // It brings its own marks, and its entries are settled by all of them.
                 self.tags.reset();
             }
-            Event::LoadBegan { beside: true } => {
-                self.is_loading_beside = true;
-                self.staged.clear();
-                self.staged_marks.clear();
-            }
-            Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded, moment),
+            Event::LoadBegan { beside: true } => self.staged.clear(),
+            Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded),
             Event::GrantLost { db, name, token } => {
                 self.orphans.insert((db, name.clone(), token), LeaseEnd::Lost);
                 self.visit_key(db, name);

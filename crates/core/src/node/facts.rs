@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use super::leases::ClientId;
-use super::outbox::{Outcome, Source};
+use super::outbox::{Batch, Outcome, Source};
 use super::rooms::WaiterId;
+use super::slab::Id;
 use super::Node;
 use crate::time::{SteadyMs, UnixMs};
 use crate::token::Token;
@@ -176,16 +177,22 @@ impl Node {
         facts.list(&self.tried, |facts, group| facts.number(u64::from(group.0)));
     }
 
+    /// Whether a waiter's answer is on its way.
+    pub fn is_answered(&self, waiter: WaiterId) -> bool {
+        let is_of = |batch: &Batch| self.waiters_of(batch.source).iter().any(|(_, id, _)| *id == waiter.record());
+        self.outbox.batches().any(is_of)
+    }
+
+    fn waiters_of(&self, source: Source) -> Vec<(u64, Id, Id)> {
+        self.rooms.in_order(|of| match source {
+            Source::Cohort(cohort) => of == cohort,
+            Source::Room(room) => self.rooms.cohort(of).is_some_and(|cohort| cohort.key.room == room),
+        })
+    }
+
     fn outbox_facts(&self, facts: &mut Facts) {
         facts.list(self.outbox.batches(), |facts, batch| {
-            let cohorts: Vec<u64> = match batch.source {
-                Source::Cohort(cohort) => self.rooms.in_order(|of| of == cohort).iter().map(|of| of.0).collect(),
-                Source::Room(room) => {
-                    let of_room = |of| self.rooms.cohort(of).is_some_and(|cohort| cohort.key.room == room);
-                    self.rooms.in_order(of_room).iter().map(|of| of.0).collect()
-                }
-            };
-            facts.list(&cohorts, |facts, order| facts.order(*order));
+            facts.list(self.waiters_of(batch.source), |facts, (order, ..)| facts.order(order));
             for outcome in [&batch.lenient, &batch.strict] {
                 match outcome {
                     // Its number counts from when it was pushed; its state and value are what is looked at.

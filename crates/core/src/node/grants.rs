@@ -51,8 +51,7 @@ impl Node {
             is_tied: asked.is_tied,
             terms: (terms != Terms::default()).then(|| Box::new(terms)),
         };
-        let holder = client;
-        self.enter_lease(key.db, key.name, &lease, asked.group, holder);
+        self.enter_lease(key.db, key.name, &lease, asked.group, client);
         key.entry.lease = Some(Box::new(lease));
         if let Some(group) = self.groups.get_mut(asked.group) {
             group.grant(token, deadline, clock);
@@ -60,7 +59,7 @@ impl Node {
         self.counters.leases_granted += 1;
         self.top.add(key.db, key.name, Added { grants: 1, ..Added::default() });
         if let Some(room) = self.rooms.find(key.db, key.name) {
-            self.use_reservation(room);
+            self.drop_reservation(room);
             self.join_undecided(room, token);
             self.await_lease(key, room);
         }

@@ -1,4 +1,5 @@
-//! Deciding anew who waited: when a lease ends without a verdict, when a turn comes in a group, when a pause alloc::sync::Arc;
+//! Deciding anew who waited: when a lease ends without a verdict, when a turn comes in a group, when a pause is over.
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -7,8 +8,8 @@ use super::outbox::Outcome;
 use super::rooms::{Asked, WaiterId};
 use super::slab::Id;
 use super::top::Added;
-use super::{Effect, Grant, Held, Key, Node, Step, Writes};
-use crate::answer::{until, Answer, Payload};
+use super::{Grant, Held, Key, Node, Step, Writes};
+use crate::answer::Answer;
 use crate::decision::{Ask, Class, Decision};
 use crate::error::Error;
 use crate::time::Clock;
@@ -39,8 +40,7 @@ impl Node {
         match &key.held {
             Held::String { value } => {
                 if let Some(value) = value.clone() {
-                    let stale_in_ms = until(clock.now, key.expires);
-                    let answer = Answer::Hit { value: Payload::Bytes(value), stale_in_ms };
+                    let answer = Answer::hit(value, key.expires, clock.now);
                     self.answer_room(room, answer.clone(), answer, 0);
                 }
                 return;
@@ -112,10 +112,8 @@ impl Node {
             self.dequeue(cohort);
             self.rooms.drop_if_empty(cohort);
         }
-        let client = waiter.client;
-        let Some(answer) = self.grant(key, asked, client, clock, step) else {
-            let outcome = Outcome::Answer(Answer::Wait { left_ms: 0 });
-            step.effects.push(Effect::Release { waiter: id, outcome, client, since_us: waiter.since_us, grant: None });
+        let Some(answer) = self.grant(key, asked, waiter.client, clock, step) else {
+            self.answer(id, &waiter, Outcome::Answer(Answer::Wait { left_ms: 0 }), None, step);
             return;
         };
         self.counters.handovers += 1;
@@ -123,13 +121,7 @@ impl Node {
         let waited_ms = key.moment.steady_us.saturating_sub(waiter.since_us) / 1000;
         self.top.add(key.db, key.name, Added { wait_ms: waited_ms, ..Added::default() });
         let grant = answer.granted().map(|token| Grant { db: key.db, name: Name::new(key.name), token });
-        step.effects.push(Effect::Release {
-            waiter: id,
-            outcome: Outcome::Answer(answer),
-            client,
-            since_us: waiter.since_us,
-            grant,
-        });
+        self.answer(id, &waiter, Outcome::Answer(answer), grant, step);
     }
 
     /// What is decided for a whole cohort.

@@ -243,7 +243,7 @@ impl LeaseTable {
         self.floors.get(&db).copied()
     }
 
-    /// The databases with a floor.
+    /// The databases with live leases or with a floor.
     pub fn databases(&self) -> Vec<u32> {
         self.live.keys().chain(self.floors.keys()).copied().collect()
     }

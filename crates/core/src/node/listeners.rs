@@ -133,8 +133,8 @@ impl Node {
         }
     }
 
-    /// The key's ask has come, of whatever group.
-    pub(super) fn use_reservation(&mut self, room: Id) {
+    /// The key's ask has come, of whatever group, or nobody of the room is waited for any more.
+    pub(super) fn drop_reservation(&mut self, room: Id) {
         if let Some((group, until)) = self.rooms.get_mut(room).and_then(|open| open.reservation.take()) {
             self.reservations.remove(&(until, room));
             self.give_up_reservation(group);

@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 
 use super::groups::GroupId;
-use super::leases::RecordState;
+use super::leases::{Record, RecordState};
 use super::name::Name;
 use super::slab::{Id, NIL};
 use super::step::Change;
+use super::turn::AT_ONCE;
 use super::{Held, Key, Node, Step};
 use crate::codec::MarksRecord;
 use crate::lease::{Lease, LeaseEnd};
@@ -37,6 +38,17 @@ pub enum LoadedFrom {
     Payload { is_settled: bool },
 }
 
+/// A data set that was loaded beside the one that served has taken its place: first what is known of the old one's leases
+/// goes, then the new one's keys are looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Takeover {
+    /// Leases of the old one have tokens up to here.
+    youngest: Option<Token>,
+    /// The chunk of records that is next.
+    chunk: Option<u32>,
+    keys: Vec<(u32, Name)>,
+}
+
 impl Node {
     pub(super) fn loaded(&mut self, loaded: LoadedLease, moment: Moment) {
         self.awaits_first = false;
@@ -45,8 +57,8 @@ impl Node {
             self.tokens.see(token, moment.wall_us);
         }
         match loaded.from {
-            LoadedFrom::DataSet => self.list(&loaded, moment),
-            LoadedFrom::DataSetBeside => self.staged.push(loaded),
+            LoadedFrom::DataSet => self.list_loaded(&loaded, moment),
+            LoadedFrom::DataSetBeside => self.staged.push((loaded.db, loaded.name)),
             LoadedFrom::Payload { is_settled } => {
                 self.arrivals.note(loaded.db, loaded.name.clone(), loaded.youngest, is_settled);
                 self.visit_key(loaded.db, loaded.name);
@@ -54,24 +66,28 @@ impl Node {
         }
     }
 
-    pub(super) fn list(&mut self, loaded: &LoadedLease, moment: Moment) {
-        let Some(lease) = &loaded.lease else {
-            self.visit_key(loaded.db, loaded.name.clone());
-            return;
-        };
+    fn list_loaded(&mut self, loaded: &LoadedLease, moment: Moment) {
+        match &loaded.lease {
+            Some(lease) => self.list(loaded.db, &loaded.name, lease, moment),
+            None => self.visit_key(loaded.db, loaded.name.clone()),
+        }
+    }
+
+    /// Enters a lease that comes from elsewhere, unless it is known.
+    pub(super) fn list(&mut self, db: u32, name: &[u8], lease: &Lease, moment: Moment) {
         if lease.deadline.plus(u64::from(lease.length_ms)) <= moment.now() {
             // Its key lives on for other things; a visit at its end has been.
             return;
         }
-        if let Some(id) = self.leases.find(loaded.db, &loaded.name, lease.token) {
+        if let Some(id) = self.leases.find(db, name, lease.token) {
             let is_void = self.leases.get(id).is_some_and(|record| record.state == RecordState::Void);
             if is_void && !lease.is_over(moment.now()) {
-                self.refile(loaded.db, &loaded.name, lease, 0);
+                self.refile(db, name, lease, 0);
             }
             return;
         }
         let group = self.groups.of(lease.group().map(|group| &**group));
-        let id = self.enter_lease(loaded.db, &loaded.name, lease, group, 0);
+        let id = self.enter_lease(db, name, lease, group, 0);
         if id != NIL && lease.is_over(moment.now()) {
             self.retire(id, RecordState::Late, lease.deadline.plus(u64::from(lease.length_ms)));
             self.return_late(id, group, lease);
@@ -109,69 +125,72 @@ impl Node {
             return;
         }
         self.tokens.see(lease.token, key.moment.wall_us);
-        let (db, name) = (key.db, Name::new(key.name));
-        let loaded = LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
-        self.list(&loaded, key.moment);
-        let holder =
-            self.leases.find(key.db, key.name, lease.token).and_then(|id| self.leases.get(id)).map(|r| r.holder);
+        self.list(key.db, key.name, &lease, key.moment);
+        let holder = self.holder(key.db, key.name, lease.token);
         if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
             self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);
         }
     }
 
-    /// Another data set takes the place of this one: what is known of its leases goes with it, but for those that
-    /// somebody waits for. They are void until they are found in the new one: their holders build on, and their deadlines
-    /// have the waiters ask again. While a data set is loaded nobody is served, so this is done in one go.
+    /// Another data set is loaded in the place of this one: what is known of its leases goes with it. Nobody is served
+    /// meanwhile, so this is done in one go.
     pub(super) fn forget_data_set(&mut self) {
+        self.takeover = None;
         self.leases.clear_floors();
         let mut chunk = 0;
-        loop {
-            let (records, more) = self.leases.sweep(chunk, |_, _| true);
-            for id in records {
-                let Some((state, until, is_awaited)) =
-                    self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited))
-                else {
-                    continue;
-                };
-                match state {
-                    RecordState::Live if is_awaited => self.retire(id, RecordState::Void, until),
-                    RecordState::Void if is_awaited => {}
-                    _ => self.forget_record(id),
-                }
-            }
-            if !more {
-                return;
-            }
+        while self.forget_chunk(chunk, None) {
             chunk += 1;
         }
     }
 
-    pub(super) fn load_ended(&mut self, beside: bool, succeeded: bool, moment: Moment) {
+    /// A chunk of its leases, but for those that somebody waits for. They are void until they are found in the new one:
+    /// their holders build on, and their deadlines have the waiters ask again. Whether there are chunks behind.
+    fn forget_chunk(&mut self, chunk: u32, up_to: Option<Token>) -> bool {
+        let is_old = |_, record: &Record| up_to.is_none_or(|last| record.token <= last);
+        let (records, more) = self.leases.sweep(chunk, is_old);
+        for id in records {
+            match self.leases.get(id).map(|of| (of.state, of.until, of.is_awaited)) {
+                Some((RecordState::Live, until, true)) => self.retire(id, RecordState::Void, until),
+                None | Some((RecordState::Void, _, true)) => {}
+                Some(_) => self.forget_record(id),
+            }
+        }
+        more
+    }
+
+    pub(super) fn load_ended(&mut self, beside: bool, succeeded: bool) {
         let staged = core::mem::take(&mut self.staged);
-        let marks = core::mem::take(&mut self.staged_marks);
-        match beside {
-            true => self.is_loading_beside = false,
-            false => {
-                self.is_loading = false;
-                self.awaits_first = false;
+        if !beside {
+            self.is_loading = false;
+            self.awaits_first = false;
+        }
+        if !succeeded {
+            return;
+        }
+        if beside {
+            self.leases.clear_floors();
+            self.takeover = Some(Takeover { youngest: self.tokens.last(), chunk: Some(0), keys: staged });
+        }
+        self.tags.loaded(self.tokens.last());
+        self.groups.close_all();
+        if self.is_master() {
+            self.gone.insert(0);
+        }
+    }
+
+    /// A slice of what a data set that was loaded beside the present one leaves to do.
+    pub(super) fn take_over(&mut self) {
+        let Some(mut takeover) = self.takeover.take() else { return };
+        match takeover.chunk {
+            Some(chunk) => takeover.chunk = self.forget_chunk(chunk, takeover.youngest).then_some(chunk + 1),
+            None => {
+                for (db, name) in takeover.keys.drain(takeover.keys.len().saturating_sub(AT_ONCE)..) {
+                    self.visit_key(db, name);
+                }
             }
         }
-        if beside && succeeded {
-            self.forget_data_set();
-            self.tags.reset();
-            for record in marks {
-                self.applied_marks(&record, moment);
-            }
-            for loaded in staged {
-                self.list(&loaded, moment);
-            }
-        }
-        if succeeded {
-            self.tags.loaded(self.tokens.last());
-            self.groups.close_all();
-            if self.is_master() {
-                self.gone.insert(0);
-            }
+        if takeover.chunk.is_some() || !takeover.keys.is_empty() {
+            self.takeover = Some(takeover);
         }
     }
 
@@ -195,17 +214,19 @@ impl Node {
             }
         }
         if let Some(lease) = lease {
-            let name = Name::new(name);
-            let loaded =
-                LoadedLease { db, name, lease: Some(lease.clone()), youngest: None, from: LoadedFrom::DataSet };
-            self.list(&loaded, moment);
+            self.list(db, name, lease, moment);
+            if let Some(takeover) = &mut self.takeover {
+                // It may pass for one of the old data set.
+                takeover.keys.push((db, Name::new(name)));
+            }
         }
         if let Some(room) = self.rooms.find(db, name) {
             self.visit_room(room);
         }
     }
 
-    /// A master's marks of tags.
+    /// A master's marks of tags, or a file's. Those of a data set that is loaded beside the present one count at once: both
+    /// are of one history, and what comes later in it invalidates what is served of it meanwhile.
     pub fn applied_marks(&mut self, marks: &MarksRecord, moment: Moment) {
         self.tokens.see(marks.token, moment.wall_us);
         let tags: Vec<&[u8]> = marks.tags.iter().map(|tag| &**tag).collect();
@@ -213,14 +234,6 @@ impl Node {
             true => self.tags.apply_floor(marks.token, marks.at, marks.swr_ms),
             // How many are kept is the master's business: it tells the floor.
             false => self.tags.mark(&tags, marks.token, marks.at, marks.swr_ms, u64::MAX),
-        }
-    }
-
-    /// Marks from a file or a full synchronisation.
-    pub fn loaded_marks(&mut self, marks: MarksRecord, moment: Moment) {
-        match self.is_loading_beside {
-            true => self.staged_marks.push(marks),
-            false => self.applied_marks(&marks, moment),
         }
     }
 }

@@ -28,7 +28,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::codec::MarksRecord;
 use crate::error::Error;
 use crate::lease::LeaseEnd;
 use crate::policy::Policies;
@@ -84,7 +83,7 @@ pub use step::{Becomes, Effect, Grant, Message, Reply, Step, Word};
 use groups::{GroupId, Groups};
 use husks::Husks;
 use leases::{ClientId, LeaseTable};
-use loading::LoadedLease;
+use loading::Takeover;
 use name::Name;
 use outbox::Outbox;
 use pause::Pause;
@@ -139,10 +138,9 @@ pub struct Node {
     draining: Option<Error>,
     /// The chunk of records to be swept next, after a flush.
     sweep: Option<u32>,
-    /// Leases of a data set that is being loaded beside the present one, and marks of tags.
-    staged: Vec<LoadedLease>,
-    staged_marks: Vec<MarksRecord>,
-    is_loading_beside: bool,
+    /// Keys with leases of a data set that is being loaded beside the present one.
+    staged: Vec<(u32, Name)>,
+    takeover: Option<Takeover>,
     /// A data set is being loaded in the place of the present one.
     is_loading: bool,
     /// Nothing of it has come yet.
@@ -194,11 +192,16 @@ impl Node {
     /// How much of each kind is remembered: two nodes that were told the same remember as much.
     #[cfg(feature = "trace")]
     pub(crate) fn extents(&self) -> [usize; 8] {
-        let rooms = [self.rooms.len(), self.rooms.waiters()];
-        let due = [self.visits.len(), self.husks.len(), self.orphans.len(), self.messages.len()];
-        let [rooms, waiters] = rooms;
-        let [visits, husks, orphans, messages] = due;
-        [self.leases.len(), rooms, waiters, visits, husks, orphans, messages, self.tags.len()]
+        [
+            self.leases.len(),
+            self.rooms.len(),
+            self.rooms.waiters(),
+            self.visits.len(),
+            self.husks.len(),
+            self.orphans.len(),
+            self.messages.len(),
+            self.tags.len(),
+        ]
     }
 
     /// For what is counted outside.

@@ -49,12 +49,12 @@ pub struct Outbox {
     next: u64,
     last: u64,
     budget: Budget,
-    granted: Budget,
     pace: Pace,
     /// Of large answers, released since memory was last looked at.
     unlooked_bytes: usize,
     burst: Option<Burst>,
     is_held_back: bool,
+    has_released: bool,
 }
 
 /// Time that the releases of one turn may take the server, callbacks and writes included, in microseconds. Less takes
@@ -86,11 +86,13 @@ const SMALL_BATCH_BYTES: usize = 8 << 20;
 const PATIENCE_US: u64 = 100_000;
 
 /// What may still be released, and the millisecond that it was granted in.
-#[derive(Default, Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Budget {
     clients: usize,
     bytes: usize,
     granted_ms: u64,
+    /// Clients there were to release when this turn or this command began.
+    begun_with: usize,
 }
 
 /// How many clients a turn releases.
@@ -133,12 +135,35 @@ impl Outbox {
     }
 
     /// A turn of the event loop begins.
-    pub fn learn(&mut self, moment: Moment) {
+    pub fn begin_turn(&mut self, moment: Moment) {
         self.pace.learn(moment.steady_us);
+        self.refill(moment);
     }
 
-    /// Begins to release. `used`: the server's memory, if it was wanted.
-    pub fn begin(&mut self, moment: Moment, used: Option<u64>) {
+    /// Whether this turn may hand over to one more client. Half of its clients are kept for answers on their way.
+    pub fn has_room(&self) -> bool {
+        let kept = if self.is_empty() { 0 } else { self.pace.clients / 2 };
+        self.budget.clients > kept
+    }
+
+    /// A client was answered on its own, without a batch.
+    pub fn charge(&mut self, bytes: usize) {
+        self.budget.clients = self.budget.clients.saturating_sub(1);
+        self.budget.bytes = self.budget.bytes.saturating_sub(bytes);
+    }
+
+    /// A new grant in every new millisecond. The writes that a turn's releases lead to take longer than that, so the next
+    /// turn always has one; a turn that runs a hundred fills has little more.
+    fn refill(&mut self, moment: Moment) {
+        let now_ms = moment.steady().0;
+        if self.budget.granted_ms != now_ms {
+            self.budget = Budget { granted_ms: now_ms, ..Budget::of(self.pace.clients) };
+        }
+        self.budget.begun_with = self.budget.clients;
+    }
+
+    /// Begins to release, in a turn with what is left of its budget. `used`: the server's memory, if it was wanted.
+    pub fn begin(&mut self, moment: Moment, used: Option<u64>, is_turn: bool) {
         if let Some(used) = used {
             let unlooked = self.unlooked_bytes as u64;
             let burst = self.burst.get_or_insert(Burst { baseline: used.saturating_sub(unlooked), held: None });
@@ -149,13 +174,9 @@ impl Outbox {
         } else if !self.wants_memory() {
             self.is_held_back = false;
         }
-        let now_ms = moment.steady().0;
-        if self.budget.granted_ms != now_ms {
-            // A new grant in every new millisecond. The writes that a turn's releases lead to take longer than that, so
-            // the next turn always has one; a turn that runs a hundred fills has little more.
-            self.budget = Budget { clients: self.pace.clients, bytes: BYTES_PER_TURN, granted_ms: now_ms };
+        if !is_turn {
+            self.refill(moment);
         }
-        self.granted = self.budget;
     }
 
     /// The batch whose turn it is; `None` if nothing may be released for now.
@@ -178,8 +199,8 @@ impl Outbox {
 
     /// One client of a batch was released with `bytes`.
     pub fn released(&mut self, number: u64, bytes: usize) {
-        self.budget.clients = self.budget.clients.saturating_sub(1);
-        self.budget.bytes = self.budget.bytes.saturating_sub(bytes);
+        self.charge(bytes);
+        self.has_released = true;
         if let Some(batch) = self.small.get_mut(&number) {
             batch.sent_bytes = batch.sent_bytes.saturating_add(bytes);
             if batch.sent_bytes > SMALL_BATCH_BYTES {
@@ -199,14 +220,26 @@ impl Outbox {
         }
     }
 
-    /// Ends what [`Outbox::begin`] began. Says whether anybody was released.
+    /// Ends what [`Outbox::begin`] began. Says whether anybody of a batch was released.
     pub fn end(&mut self, moment: Moment) -> bool {
-        let is_full = self.budget.clients == 0 && self.granted.clients == self.pace.clients;
+        let is_full = self.budget.clients == 0 && self.budget.begun_with == self.pace.clients;
         self.pace.full_us = is_full.then_some(moment.steady_us);
         if self.large.is_empty() {
             (self.burst, self.unlooked_bytes, self.is_held_back) = (None, 0, false);
         }
-        self.budget.clients < self.granted.clients
+        core::mem::take(&mut self.has_released)
+    }
+}
+
+impl Budget {
+    const fn of(clients: usize) -> Self {
+        Self { clients, bytes: BYTES_PER_TURN, granted_ms: 0, begun_with: clients }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::of(CLIENTS_AT_FIRST)
     }
 }
 
@@ -319,7 +352,7 @@ mod tests {
         outbox.push(Source::Room(1), answer(8 << 20), answer(1), 0);
         outbox.push(Source::Room(2), answer(10), answer(10), 0);
         outbox.push(Source::Room(3), answer(10), answer(10), 0);
-        outbox.begin(Moment { wall_us: 5000, steady_us: 5000 }, None);
+        outbox.begin(Moment { wall_us: 5000, steady_us: 5000 }, None, false);
         let mut next = || {
             let (number, batch) = outbox.turn().unwrap();
             let source = batch.source;

@@ -127,19 +127,12 @@ impl Node {
 
     /// Waiters whose own limit has passed are answered, wherever they are.
     pub(super) fn end_limits(&mut self, moment: Moment, step: &mut Step) {
-        while step.has_room() {
+        while step.has_room() && self.outbox.has_room() {
             let Some(id) = self.rooms.past_limit(moment.steady()) else { return };
             let (answer, waiter) = self.give_up(id, moment);
             let Some(waiter) = waiter else { return };
             self.counters.waiters_timed_out += 1;
-            let (client, since_us) = (waiter.client, waiter.since_us);
-            step.effects.push(Effect::Release {
-                waiter: id,
-                outcome: Outcome::Answer(answer),
-                client,
-                since_us,
-                grant: None,
-            });
+            self.answer(id, &waiter, Outcome::Answer(answer), None, step);
         }
     }
 

@@ -30,12 +30,9 @@ impl Node {
         self.outbox.wants_memory()
     }
 
-    /// Begins to release parked clients; `is_turn`: on a new turn of the event loop.
+    /// Begins to release parked clients; `is_turn`: in the timer's turn, with what it has left of its budget.
     pub fn begin_release(&mut self, moment: Moment, used: Option<u64>, is_turn: bool) {
-        if is_turn {
-            self.outbox.learn(moment);
-        }
-        self.outbox.begin(moment, used);
+        self.outbox.begin(moment, used, is_turn);
     }
 
     /// The next client to be released with its answer, and the key it waited for, whose permission is to be asked again;

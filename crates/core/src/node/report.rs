@@ -214,7 +214,7 @@ impl Node {
     }
 
     /// CONFIG RESETSTAT: what is counted here and has no base elsewhere begins anew.
-    pub fn begin_anew(&mut self) {
+    pub fn reset_stats(&mut self) {
         self.groups.reset_counters();
         self.top = super::top::Top::default();
         self.waiters_peak = self.rooms.waiters() as u64;
@@ -231,7 +231,7 @@ impl Node {
         self.tags.floor_records().into_iter().chain(marks).collect()
     }
 
-    /// The room a call's key has, for tests.
+    /// Whether the node still knows a parked client, for tests.
     pub fn is_parked(&self, waiter: super::rooms::WaiterId) -> bool {
         self.rooms.waiter(waiter).is_some()
     }

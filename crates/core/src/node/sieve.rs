@@ -126,6 +126,19 @@ impl Node {
 }
 
 impl Sieve {
+    /// Void or not, and whatever else it is void by, a fill is no answer for who asked when the source was known to have more.
+    pub(super) fn by_version(entry: &Entry, version: Option<u64>, now: UnixMs) -> Option<Option<u64>> {
+        entry.known_version(now).map(|_| version)
+    }
+
+    /// Why a fill with the current token is void, if it is.
+    pub(super) fn voids(&self, entry: &Entry, now: UnixMs) -> Option<Void> {
+        match self.by_marks {
+            true => Some(Void::Tagged),
+            false => behind(entry, self.by_version?, self.token, now),
+        }
+    }
+
     /// Whether who asked when this was the last mark, and this the known version, gets the value.
     fn is_for(&self, last_mark: u64, known_version: Option<u64>) -> bool {
         let before_marks = !self.by_marks || last_mark <= self.token.get();
@@ -147,7 +160,7 @@ pub(super) fn is_behind(entry: &Entry, version: Option<u64>, now: UnixMs) -> boo
     below_floor || below_kept
 }
 
-pub(super) fn behind(entry: &Entry, version: Option<u64>, token: Token, now: UnixMs) -> Option<Void> {
+fn behind(entry: &Entry, version: Option<u64>, token: Token, now: UnixMs) -> Option<Void> {
     if !is_behind(entry, version, now) {
         return None;
     }

@@ -51,8 +51,7 @@ impl Node {
 
     /// A lease of this key that is without a holder.
     pub(super) fn next_orphan(&mut self, db: u32, name: &Name) -> Option<(Token, LeaseEnd)> {
-        let least = Token::new(1)?;
-        let (at, end) = self.orphans.range((db, name.clone(), least)..).next()?;
+        let (at, end) = self.orphans.range((db, name.clone(), Token::FIRST)..).next()?;
         let (at, end) = (at.clone(), *end);
         (at.0 == db && at.1 == *name).then(|| {
             self.orphans.remove(&at);

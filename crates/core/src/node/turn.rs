@@ -1,4 +1,4 @@
-//! What is due outside a call: deadlines, BLOCK limits, ties, messages, answers. Each piece is bounded, and what is left
+//! What is due outside a call: deadlines, BLOCK limits, ties, messages. Each piece is bounded, and what is left
 //! is due on the next turn; what has a deadline in ms goes before what has none.
 
 use alloc::vec::Vec;
@@ -27,7 +27,8 @@ impl Node {
     pub fn turn(&mut self, moment: Moment, is_paused: bool) -> Step {
         let mut step = Step::new();
         let clock = self.clock(moment, is_paused);
-        self.drain(moment);
+        self.outbox.begin_turn(moment);
+        self.drain();
         self.end_limits(moment, &mut step);
         for _ in 0..AT_ONCE {
             if !step.has_room() {
@@ -52,6 +53,7 @@ impl Node {
 
     /// What nobody waits for: records of flushed databases, marks beyond the limit, memory of flushed marks.
     fn clean(&mut self) {
+        self.take_over();
         if let Some(chunk) = self.sweep {
             let is_idle = |id, record: &Record| self.is_idle(id, record);
             let (records, more) = self.leases.sweep(chunk, is_idle);
@@ -93,6 +95,7 @@ impl Node {
             || !self.outbox.is_empty()
             || !self.messages.is_empty()
             || self.sweep.is_some()
+            || self.takeover.is_some()
             || self.tags.has_garbage()
             || !self.flushed_husks.is_empty()
             || (!self.pause.is_on && !self.visits.is_empty())

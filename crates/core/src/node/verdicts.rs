@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::sieve::{behind, Sieve, Void};
+use super::sieve::Sieve;
 use super::top::Added;
 use super::writing::clear_marks;
 use super::{Caller, Change, Effect, Held, Key, Node, Reply, Step, Word};
@@ -30,25 +30,18 @@ impl Node {
         let value: Arc<[u8]> = value.into();
         let answer = Answer::hit(value.clone(), times.fresh_until, clock.now);
         let tags = labels.tags.as_deref().unwrap_or(&[]);
-        let is_marked = self.tags.voids(token, tags);
+        let by_marks = self.tags.voids(token, tags);
+        let by_version = Sieve::by_version(key.entry, labels.version, clock.now);
+        let sieve = Sieve { token, answer: answer.clone(), by_marks, by_version };
         if !is_current(key, token) {
             self.counters.void_fills += 1;
             self.spoken_in_vain(key.db, key.name, token, LeaseEnd::Filled, b"", clock.now);
-            // Void or not, it is no answer for who asked when the source was known to have more.
-            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
-            self.sift(key, Sieve { token, answer, by_marks: is_marked, by_version }, clock, &mut step);
+            self.sift(key, sieve, clock, &mut step);
             step.reply = Reply::Nil;
             return self.finish(key, step);
         }
-        let void = match is_marked {
-            true => Some(Void::Tagged),
-            false => behind(key.entry, labels.version, token, clock.now),
-        };
-        if let Some(void) = void {
-            let by_marks = void == Void::Tagged;
-            // A void by a tag is no less behind for it.
-            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
-            self.fill_in_vain(key, void, Sieve { token, answer, by_marks, by_version }, clock, &mut step);
+        if let Some(void) = sieve.voids(key.entry, clock.now) {
+            self.fill_in_vain(key, void, sieve, clock, &mut step);
             step.reply = Reply::Nil;
             return self.finish(key, step);
         }
@@ -89,22 +82,17 @@ impl Node {
         let defaults = self.settings.freshness(&policy);
         let times = labels.freshness.resolve(clock.now, defaults, || key.environment.random());
         let answer = Answer::hit(value, times.fresh_until, clock.now);
-        let is_marked = match &labels.tags {
+        let by_marks = match &labels.tags {
             Some(tags) => self.tags.voids(token, tags),
             None => key.entry.tagged().is_some_and(|tagged| self.tags.voids_kept(token, tagged)),
         };
-        let void = match is_marked {
-            true => Some(Void::Tagged),
-            false => behind(key.entry, labels.version, token, clock.now),
-        };
-        if let Some(void) = void {
-            let by_marks = void == Void::Tagged;
-            // A void by a tag is no less behind for it.
-            let by_version = key.entry.known_version(clock.now).map(|_| labels.version);
-            self.fill_in_vain(key, void, Sieve { token, answer, by_marks, by_version }, clock, &mut step);
+        let by_version = Sieve::by_version(key.entry, labels.version, clock.now);
+        let sieve = Sieve { token, answer: answer.clone(), by_marks, by_version };
+        if let Some(void) = sieve.voids(key.entry, clock.now) {
+            self.fill_in_vain(key, void, sieve, clock, &mut step);
             return self.finish(key, step);
         }
-        if let Some(error) = self.refused_to_end(key) {
+        if let Some(error) = self.refused_to_write(key) {
             self.refuse_verdict(key, token, LeaseEnd::Touched, Word::Fill, &mut step);
             self.answer_waiters(key, answer.clone(), answer);
             step.reply = Reply::Error(error);
@@ -146,7 +134,7 @@ impl Node {
             return self.finish(key, step);
         }
         let policy = self.policy_of(key, token);
-        if let Some(error) = self.refused_to_end(key) {
+        if let Some(error) = self.refused_to_write(key) {
             self.refuse_verdict(key, token, LeaseEnd::Failed, Word::Fail, &mut step);
             let asked_ms = backoff_ms.or(policy.backoff_ms).unwrap_or(self.settings.backoff_ms);
             let refusal = Refusal { message: message.into(), until: clock.now.plus(asked_ms) };
@@ -182,7 +170,7 @@ impl Node {
         }
         let pass_ms = pass_ms.unwrap_or(self.settings.pass_ms);
         let answer = Answer::Pass { left_ms: pass_ms };
-        if let Some(error) = self.refused_to_end(key) {
+        if let Some(error) = self.refused_to_write(key) {
             self.refuse_verdict(key, token, LeaseEnd::Passed, Word::Pass, &mut step);
             self.answer_waiters(key, answer.clone(), answer);
             step.reply = Reply::Error(error);
@@ -210,7 +198,7 @@ impl Node {
         self.settle(key, clock, &mut step);
         let is_held = is_current(key, token);
         if is_held {
-            let refused = self.refused_to_end(key);
+            let refused = self.refused_to_write(key);
             self.end_lease(key, token, LeaseEnd::Released, b"", &mut step);
             step.tell_end(Some(Word::Release));
             step.reply = refused.map_or(Reply::Number(1), Reply::Error);
@@ -224,9 +212,9 @@ impl Node {
     }
 
     /// CACHE.RENEW: moves the lease's deadline to `ms` from now, but never past the longest lease after its grant.
-    /// `tied_to`: the connection that holds it from now on, and that it is tied to.
-    pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, caller: Caller, ties: bool) -> Step {
-        let tied_to = ties.then_some(caller.client);
+    /// `is_tied`: the caller holds it from now on, and it is tied to its connection.
+    pub fn renew(&mut self, key: &mut Key, token: Token, ms: u64, caller: Caller, is_tied: bool) -> Step {
+        let tied_to = is_tied.then_some(caller.client);
         let mut step = Step::new();
         let clock = self.clock(key.moment, key.is_paused);
         if let Some(error) = self.may_not_write(key) {
@@ -236,7 +224,7 @@ impl Node {
             step.reply = Reply::Error(Error::TiedWithoutConnection);
             return step;
         }
-        if let Some(error) = self.refused_to_end(key) {
+        if let Some(error) = self.refused_to_write(key) {
             return Step::refused(error);
         }
         self.settle(key, clock, &mut step);

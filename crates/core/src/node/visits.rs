@@ -1,7 +1,6 @@
 //! Looking at one key: what is due there is done. The timer visits keys that no call is about.
 
 use super::leases::RecordState;
-use super::loading::{LoadedFrom, LoadedLease};
 use super::name::Name;
 use super::slab::Id;
 use super::turn::AT_ONCE;
@@ -45,8 +44,12 @@ impl Node {
         }
     }
 
-    /// The next key to be looked at. Not to be asked while the server is paused: nothing could be written.
+    /// The next key to be looked at; `None` when there is none, or the turn has handed over to as many clients as it may.
+    /// Not to be asked while the server is paused: nothing could be written.
     pub fn next_visit(&mut self, moment: Moment) -> Option<(u32, Name)> {
+        if !self.outbox.has_room() {
+            return None;
+        }
         if self.visits.is_empty() && self.is_master() {
             self.end_stalls();
         }
@@ -91,11 +94,9 @@ impl Node {
         if let Some(open) = self.rooms.find(key.db, key.name).and_then(|room| self.rooms.get_mut(room)) {
             open.is_due = false;
         }
-        let (db, name) = (key.db, Name::new(key.name));
-        self.arrivals.take(db, &name);
-        if let Some(lease) = key.entry.lease().cloned().filter(|_| key.held == Held::Entry) {
-            let loaded = LoadedLease { db, name, lease: Some(lease), youngest: None, from: LoadedFrom::DataSet };
-            self.list(&loaded, key.moment);
+        self.arrivals.take(key.db, &Name::new(key.name));
+        if let Some(lease) = key.entry.lease().filter(|_| key.held == Held::Entry) {
+            self.list(key.db, key.name, lease, key.moment);
         }
         Step::new()
     }

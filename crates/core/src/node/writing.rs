@@ -29,8 +29,8 @@ impl Node {
         }
     }
 
-    /// The same of what needs no memory.
-    pub(super) fn refused_to_end(&mut self, key: &mut Key) -> Option<Error> {
+    /// The same of what hardly needs memory: a lease, or its end.
+    pub(super) fn refused_to_write(&mut self, key: &mut Key) -> Option<Error> {
         match key.environment.writes() {
             Writes::Allowed | Writes::OutOfMemory(_) => None,
             Writes::Refused(error) => Some(Error::Server(error)),

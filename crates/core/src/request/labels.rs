@@ -54,7 +54,7 @@ impl<'a> Labels<'a> {
                 jitter.set(u8::try_from(percent).unwrap_or(100))?;
             } else if tags.is(word) {
                 let count = words.number(&TAGS)?;
-                tags.set(read_tags(&mut words, TAGS.word, count)?)?;
+                tags.set(read_tags(&mut words, count)?)?;
             } else if version.is(word) {
                 version.set(words.number(&VERSION)?)?;
             } else if nx.is(word) && of == Labelled::Set {
@@ -84,14 +84,10 @@ impl<'a> Labels<'a> {
 }
 
 /// `count` tags, each once.
-fn read_tags<'a, I: Iterator<Item = &'a [u8]>>(
-    words: &mut Words<'a, I>,
-    name: &'static str,
-    count: u64,
-) -> Result<Vec<&'a [u8]>, Error> {
+fn read_tags<'a, I: Iterator<Item = &'a [u8]>>(words: &mut Words<'a, I>, count: u64) -> Result<Vec<&'a [u8]>, Error> {
     let mut tags: Vec<&[u8]> = Vec::new();
     for found in 0..usize::try_from(count).unwrap_or(usize::MAX) {
-        let tag = words.option().ok_or(Error::Count { name, of: "tags", given: count, found })?;
+        let tag = words.option().ok_or(Error::Count { name: TAGS.word, of: "tags", given: count, found })?;
         let tag = tag_name(tag)?;
         if !tags.contains(&tag) {
             tags.push(tag);

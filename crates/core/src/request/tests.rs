@@ -1,18 +1,17 @@
 //! Options, labels and what is refused.
 
+use alloc::string::String;
+use alloc::vec;
+
 use super::*;
 use crate::freshness::{Freshness, SoftDeadline};
 
-use std::string::{String, ToString};
-
 fn labels(line: &str) -> Result<Labels<'_>, String> {
-    Labels::parse(line.split_whitespace().map(str::as_bytes), Labelled::Fill)
-        .map_err(|error| error.sentence().to_string())
+    Labels::parse(line.split_whitespace().map(str::as_bytes), Labelled::Fill).map_err(|error| error.sentence())
 }
 
 fn options(line: &str) -> Result<Options<'_>, String> {
-    Options::parse(line.split_whitespace().map(str::as_bytes), true, 300_000)
-        .map_err(|error| error.sentence().to_string())
+    Options::parse(line.split_whitespace().map(str::as_bytes), true, 300_000).map_err(|error| error.sentence())
 }
 
 #[test]
@@ -21,7 +20,7 @@ fn options_come_in_any_order_and_case() {
     let freshness =
         Freshness { soft: SoftDeadline::In(3000), swr_ms: Some(7), sie_ms: Some(5), jitter_percent: Some(10) };
     assert_eq!(read.freshness, freshness);
-    assert_eq!((read.tags, read.version), (Some(std::vec![&b"b"[..]]), Some(3)));
+    assert_eq!((read.tags, read.version), (Some(vec![&b"b"[..]]), Some(3)));
     let read = options("once 0 GROUP a.b Block 5 notify tied").unwrap();
     assert_eq!((read.once_ms, read.group, read.block_ms), (Some(0), Some(&b"a.b"[..]), Some(5)));
 }
@@ -52,6 +51,6 @@ fn tags_are_counted() {
     let long = [b'x'; 256];
     assert_eq!(tag_name(&long), Err(Error::TooLong { name: "a tag", limit: 255 }));
     assert!(tag_name(b"").is_err() && tag_name(b"\0").is_ok());
-    assert_eq!(invalidate_tag(&[b"1", b"a", b"SWR", b"5"]), Ok((std::vec![&b"a"[..]], Some(5))));
+    assert_eq!(invalidate_tag(&[b"1", b"a", b"SWR", b"5"]), Ok((vec![&b"a"[..]], Some(5))));
     assert!(invalidate_tag(&[b"3", b"a"]).is_err());
 }

@@ -95,10 +95,6 @@ enum Input<'a> {
         marks: Cow<'a, MarksRecord>,
         moment: Moment,
     },
-    LoadedMarks {
-        marks: Cow<'a, MarksRecord>,
-        moment: Moment,
-    },
     GiveUp {
         waiter: WaiterId,
         moment: Moment,

@@ -166,11 +166,6 @@ impl Recorder {
         self.write(&Input::AppliedMarks { marks: Cow::Borrowed(marks), moment }, "");
     }
 
-    pub fn loaded_marks(&mut self, marks: MarksRecord, moment: Moment) {
-        self.node.loaded_marks(marks.clone(), moment);
-        self.write(&Input::LoadedMarks { marks: Cow::Owned(marks), moment }, "");
-    }
-
     pub fn give_up(&mut self, waiter: WaiterId, moment: Moment) -> (Answer, Option<Waiter>) {
         let (answer, ended) = self.node.give_up(waiter, moment);
         self.write(&Input::GiveUp { waiter, moment }, &alloc::format!("{answer:?} {}", ended.is_some()));
@@ -215,8 +210,8 @@ impl Recorder {
     }
 
     /// The same.
-    pub fn begin_anew(&mut self) {
-        self.node.begin_anew();
+    pub fn reset_stats(&mut self) {
+        self.node.reset_stats();
     }
 
     fn write(&mut self, input: &Input, outline: &str) {

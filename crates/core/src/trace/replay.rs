@@ -95,7 +95,6 @@ fn tell(node: &mut Node, input: Input) -> String {
             node.applied(db, name, before, lease.as_deref(), youngest, moment);
         }
         Input::AppliedMarks { marks, moment } => node.applied_marks(&marks, moment),
-        Input::LoadedMarks { marks, moment } => node.loaded_marks(marks.into_owned(), moment),
         Input::GiveUp { waiter, moment } => {
             let (answer, ended) = node.give_up(waiter, moment);
             return format!("{answer:?} {}", ended.is_some());

@@ -2,8 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::sync::Arc as Shared;
 use alloc::vec::Vec;
-use std::sync::{Arc as Shared, Mutex};
+use std::sync::Mutex;
 
 use super::*;
 use crate::entry::Entry;

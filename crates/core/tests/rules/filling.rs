@@ -230,10 +230,7 @@ fn an_answer_on_its_way_to_who_is_gone_is_nobody_elses() {
     w.ask(2, "a", "BLOCK 0");
     w.fill(1, "a", "of a", "");
     w.close(2);
-    w.ask(3, "b", "");
-    assert_eq!(w.ask(4, "b", "BLOCK 0"), "parked");
-    w.settle();
-    assert_eq!(w.told(4), "waits");
+    assert_who_waits_for_another_key_next_goes_on_waiting(&mut w);
 }
 
 #[test]
@@ -244,10 +241,7 @@ fn an_answer_that_took_all_bytes_of_its_turn_is_nobody_elses_in_the_next() {
     w.ask(3, "a", "BLOCK 0");
     w.fill(1, "a", &"a".repeat(1 << 20), "");
     w.turn();
-    w.ask(4, "b", "");
-    assert_eq!(w.ask(5, "b", "BLOCK 0"), "parked");
-    w.settle();
-    assert_eq!(w.told(5), "waits");
+    assert_who_waits_for_another_key_next_goes_on_waiting(&mut w);
 }
 
 #[test]
@@ -258,8 +252,12 @@ fn a_void_fill_on_its_way_to_who_is_gone_is_nobody_elses() {
     w.invalidate("a");
     w.fill(1, "a", "of a", "");
     w.close(2);
-    w.ask(3, "b", "");
-    assert_eq!(w.ask(4, "b", "BLOCK 0"), "parked");
+    assert_who_waits_for_another_key_next_goes_on_waiting(&mut w);
+}
+
+fn assert_who_waits_for_another_key_next_goes_on_waiting(w: &mut World) {
+    w.ask(4, "b", "");
+    assert_eq!(w.ask(5, "b", "BLOCK 0"), "parked");
     w.settle();
-    assert_eq!(w.told(4), "waits");
+    assert_eq!(w.told(5), "waits");
 }

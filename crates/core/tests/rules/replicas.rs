@@ -154,6 +154,37 @@ fn waiters_live_through_a_reload_with_their_lease_and_without() {
     assert_eq!(w.told(4), "LOCK");
 }
 
+/// A full synchronisation with `repl-diskless-load swapdb`.
+#[test]
+fn a_data_set_that_was_loaded_beside_the_present_one_is_taken_over_in_slices() {
+    const KEYS: u64 = 3000;
+    let mut w = World::new();
+    for number in 0..KEYS {
+        w.ask(1, &format!("old{number}"), "LEASE 100000");
+    }
+    w.ask(1, "kept", "LEASE 100000");
+    let kept = w.keys[&place("kept")].clone();
+    w.become_replica();
+    w.event(Event::LoadBegan { beside: true });
+    let mut keys: Vec<String> = (0..KEYS).map(|number| format!("new{number}")).collect();
+    keys.push("kept".to_owned());
+    for key in &keys {
+        let Value::Entry(entry) = &kept.value else { panic!() };
+        let lease = entry.lease().cloned();
+        let (youngest, name) = (lease.as_ref().map(|lease| lease.token), name_of(&place(key)));
+        w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from: LoadedFrom::DataSetBeside }));
+    }
+    assert_eq!(w.node.live_leases(), KEYS + 1, "the present one serves");
+    w.keys.clear();
+    w.keys.extend(keys.iter().take(10).map(|key| (place(key), kept.clone())));
+    w.keys.insert(place("kept"), kept);
+    w.event(Event::LoadEnded { beside: true, succeeded: true });
+    w.turn();
+    assert!(w.node.live_leases() > KEYS / 2, "{} after one turn", w.node.live_leases());
+    w.pass(1000);
+    assert_eq!(w.node.live_leases(), 11);
+}
+
 /// Valkey 9 empties its databases after it said that it loads.
 #[test]
 fn a_flush_before_the_first_key_of_a_load_voids_nothing_of_it() {

@@ -128,6 +128,29 @@ fn a_limit_that_passes_behind_a_queue_of_answers_is_kept() {
 }
 
 #[test]
+fn a_turn_wakes_as_many_clients_as_it_may_whatever_wakes_them() {
+    const CLIENTS_IN_A_FIRST_TURN: usize = 64;
+    let mut w = World::new();
+    w.ask(1, "filled", "LEASE 100000");
+    for number in 0..200_u64 {
+        let key = format!("k{number}");
+        w.ask(4 * number + 2, &key, "LEASE 100");
+        w.ask(4 * number + 3, &key, "BLOCK 0");
+        w.ask(4 * number + 4, "filled", "BLOCK 0");
+        w.ask(4 * number + 5, "filled", "BLOCK 100");
+    }
+    w.fill(1, "filled", "v", "");
+    w.move_clocks(100_000);
+    let before = w.in_flight.len();
+    w.turn();
+    assert_eq!(w.in_flight.len() - before, CLIENTS_IN_A_FIRST_TURN);
+    w.settle();
+    for client in (0..200).flat_map(|number| [4 * number + 3, 4 * number + 4, 4 * number + 5]) {
+        assert_ne!(w.told(client), "waits");
+    }
+}
+
+#[test]
 fn client_unblock_ends_a_wait_with_an_answer() {
     let mut w = World::new();
     w.ask(1, "k", "LEASE 100");

@@ -9,13 +9,22 @@ use crate::world::World;
 
 mod acts;
 mod book;
+mod callers;
 mod chance;
+mod holders;
+mod troubles;
+mod verdicts;
+mod writers;
 
 use book::Book;
 use chance::Chance;
 
 const SCHEDULES: u64 = 10_000;
 const ACTS_PER_SCHEDULE: u64 = 120;
+
+const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const TAGS: [&str; 3] = ["red", "green", "blue"];
+const GROUPS: [&str; 3] = ["default", "g", "h"];
 
 /// One schedule under way.
 struct Run {

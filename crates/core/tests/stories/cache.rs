@@ -1,6 +1,6 @@
 //! The module's commands: arguments read by the core's own parsing, the node asked, its reply written.
 
-use corral_core::answer::{until, Answer, Payload};
+use corral_core::answer::Answer;
 use corral_core::error::Error;
 use corral_core::node::{Reply as Told, Word};
 use corral_core::options::{self, MS};
@@ -122,8 +122,7 @@ fn hit(stage: &NodeStage, place: &Place, options: &Options) -> Option<Answer> {
     if !entry.is_plainly_fresh(now) || entry.tagged().is_some_and(|tagged| tagged.is_marked(node.tag_floor())) {
         return None;
     }
-    let value = Payload::Bytes(entry.value()?.clone());
-    Some(Answer::Hit { value, stale_in_ms: until(now, entry.fresh_until()) })
+    Some(Answer::hit(entry.value()?.clone(), entry.fresh_until(), now))
 }
 
 pub fn fill(stage: &mut NodeStage, call: Call) -> Answered {

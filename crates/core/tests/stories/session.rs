@@ -116,7 +116,7 @@ pub fn exec(stage: &mut NodeStage, call: Call) -> Answered {
     for words in &transaction.queued {
         let reply = match checked(stage, words) {
             Ok(command) => stage.answer(command, call.client, words, true).expect("nothing blocks in a transaction"),
-            Err(error) => Reply::Error(error.sentence().into_owned()),
+            Err(error) => Reply::Error(error.sentence()),
         };
         replies.push(reply);
     }

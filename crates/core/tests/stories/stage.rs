@@ -75,7 +75,7 @@ impl NodeStage {
                 if let Some(transaction) = &mut self.connection(client).transaction {
                     transaction.is_broken = true;
                 }
-                Some(Reply::Error(error.sentence().into_owned()))
+                Some(Reply::Error(error.sentence()))
             }
             Ok(command) => match &mut self.connection(client).transaction {
                 Some(transaction) if !command.ends_a_transaction() => {
@@ -108,7 +108,7 @@ impl NodeStage {
             let read: BTreeSet<_> = arguments.iter().map(|name| (db, name.to_vec())).collect();
             self.connection(client).tracked.extend(read);
         }
-        answered.unwrap_or_else(|error: Error| Some(Reply::Error(error.sentence().into_owned())))
+        answered.unwrap_or_else(|error: Error| Some(Reply::Error(error.sentence())))
     }
 
     /// Does all that is due at this moment, and has everybody told.
@@ -121,7 +121,7 @@ impl NodeStage {
         for delivery in std::mem::take(&mut self.world.in_flight) {
             let reply = match &delivery.outcome {
                 Outcome::Answer(answer) => cache::triple(answer, None),
-                Outcome::Error(error) => Reply::Error(error.sentence().into_owned()),
+                Outcome::Error(error) => Reply::Error(error.sentence()),
             };
             self.connection(delivery.client).replies.push_back(reply);
         }

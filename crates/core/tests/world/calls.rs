@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corral_core::answer::{until, Answer, Payload};
+use corral_core::answer::Answer;
 use corral_core::error::Error;
 use corral_core::node::{Caller, Form, Key, Node, Reply, Step};
 use corral_core::request::{only_option, Labelled, Labels, Options};
@@ -162,7 +162,7 @@ impl World {
                 format!("{} {} {}", answer.state().word(), super::text(text), answer.number())
             }
             (Ok(answer), _) => line(&answer),
-            (Err(error), _) => error.sentence().into_owned(),
+            (Err(error), _) => error.sentence(),
         }
     }
 
@@ -172,7 +172,7 @@ impl World {
         let Some(stored) = self.keys.get(place) else { return Ok(Answer::Miss { lease_left_ms: 0 }) };
         match &stored.value {
             Value::Entry(entry) => Ok(self.node.peek(place.0, entry, now)),
-            Value::Text(_) => Ok(Answer::Hit { value: Payload::String, stale_in_ms: until(now, stored.expires) }),
+            Value::Text(_) => Ok(Answer::hit_of_string(stored.expires, now)),
             Value::List(_) => Err(Error::WrongType),
         }
     }

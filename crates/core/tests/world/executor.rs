@@ -136,18 +136,20 @@ impl World {
         }
     }
 
-    /// One turn of the event loop, as the timer has it.
-    pub fn turn(&mut self) {
+    /// One turn of the event loop, as the timer has it. Whether anything was done.
+    pub fn turn(&mut self) -> bool {
         self.turns += 1;
         let moment = self.moment();
         let step = self.node.turn(moment, self.is_paused);
         self.most_effects = self.most_effects.max(step.effects.len());
+        let mut has_done = !step.effects.is_empty();
         self.carry_out(None, step.effects);
         if !self.is_paused {
             self.replicate_floor();
             for _ in 0..VISITS_PER_TURN {
                 let Some((db, name)) = self.node.next_visit(moment) else { break };
                 let place = (db, name.to_vec());
+                has_done = true;
                 match self.node.is_master() {
                     true => self.step(&place, Node::visit),
                     false => self.step(&place, |node, key| node.observe(key)),
@@ -156,6 +158,7 @@ impl World {
         }
         self.node.begin_release(moment, None, true);
         while let Some((released, _)) = self.node.next_release(moment) {
+            has_done = true;
             let client = self.server.clients.get(&released.waiter).copied();
             let outcome = match client.is_some_and(|client| self.server.forbidden.contains(&client)) {
                 true => corral_core::node::outbox::Outcome::Error(corral_core::error::Error::NoPermission),
@@ -164,6 +167,7 @@ impl World {
             self.release(released.waiter, released.client, outcome, None);
         }
         self.node.end_release(moment);
+        has_done
     }
 
     /// Does all that is due at this moment, and delivers the answers.
@@ -179,17 +183,13 @@ impl World {
                 return;
             }
             let was_ms = self.steady_us / 1000;
-            self.turn();
-            if self.has_answers() {
-                // Answers are paced by the millisecond.
+            let has_done = self.turn();
+            if self.node.has_answers() || (!has_done && self.node.next_due() == Some(Due::Now)) {
+                // Answers and handovers are paced by the millisecond.
                 self.move_clocks((was_ms + 1) * 1000 - self.steady_us);
             }
         }
         panic!("the node is due for ever: {:?} at {:?}", self.node.next_due(), self.moment());
-    }
-
-    fn has_answers(&self) -> bool {
-        self.node.has_answers()
     }
 
     pub fn move_clocks(&mut self, us: u64) {

@@ -228,7 +228,7 @@ pub fn line(answer: &Answer) -> String {
 pub fn outcome_line(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answer(answer) => line(answer),
-        Outcome::Error(error) => error.sentence().into_owned(),
+        Outcome::Error(error) => error.sentence(),
     }
 }
 
@@ -240,6 +240,6 @@ pub fn reply_line(reply: &Reply) -> String {
         Reply::Ok => "OK".to_string(),
         Reply::Nil => "nil".to_string(),
         Reply::Number(number) => number.to_string(),
-        Reply::Error(error) => error.sentence().into_owned(),
+        Reply::Error(error) => error.sentence(),
     }
 }

@@ -30,7 +30,7 @@ struct Cost {
     allocations: f64,
 }
 
-struct Counter<'a> {
+pub(super) struct Counter<'a> {
     server: &'a Server,
     connection: Connection,
     counted: usize,
@@ -184,9 +184,18 @@ async fn growth(options: &Bench, scale: &Scale, findings: &mut Findings, progres
 }
 
 impl<'a> Counter<'a> {
-    async fn new(server: &'a Server, counted: usize) -> Result<Self> {
+    pub(super) async fn new(server: &'a Server, counted: usize) -> Result<Self> {
         let connection = server.connect().await?;
         Ok(Self { server, connection, counted, written: 0 })
+    }
+
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// What the command takes that `frame` makes for each number.
+    pub(super) async fn instructions(&mut self, frame: impl Fn(usize) -> Vec<u8>) -> Result<f64> {
+        Ok(self.cost(frame).await?.instructions)
     }
 
     /// Of the command that `frame` makes for each number.

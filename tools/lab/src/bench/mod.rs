@@ -2,6 +2,7 @@
 
 mod bystander; // the PING of somebody else
 mod cold; // many requests for one key that is not there
+mod cold_start; // many keys that are not there
 mod fanout; // one fill for many waiters
 mod findings; // tables, and figures beside their targets
 mod handover; // how soon the next holder has the lease
@@ -10,6 +11,7 @@ mod memory; // what an entry takes
 mod scale; // how much of everything
 mod stalls; // what everybody else waits
 mod stampede; // strategies against an expiry
+mod tags; // many entries, invalidated at once
 mod throughput; // commands per second
 
 use std::fs;
@@ -24,6 +26,7 @@ use crate::picture;
 use crate::server::Server;
 use crate::table::Table;
 
+pub(crate) use cold_start::Size;
 use findings::Findings;
 use scale::Scale;
 
@@ -48,7 +51,7 @@ pub(crate) async fn measure(options: &Bench) -> Result<()> {
     }
     if options.runs(Part::Fanout) {
         let pairs = fanout::measure(options, &scale, &mut findings).await?;
-        findings.pictures.push(picture::fanout(&lines(&pairs))?);
+        findings.pictures.push(picture::lines(&FANOUT, &lines(&pairs))?);
         fanout::measure_large(options, &mut findings).await?;
     }
     if options.runs(Part::Memory) {
@@ -62,6 +65,12 @@ pub(crate) async fn measure(options: &Bench) -> Result<()> {
     }
     if options.runs(Part::Cold) {
         cold::measure(options, &mut findings).await?;
+    }
+    if options.runs(Part::Tags) {
+        tags::measure(options, &scale, &mut findings).await?;
+    }
+    if options.runs(Part::ColdStart) {
+        cold_start::measure(options, &scale, &mut findings).await?;
     }
     if options.runs(Part::Stampede) {
         stampede::measure(options, &scale, &mut findings).await?;
@@ -109,7 +118,7 @@ fn lines(pairs: &[fanout::Pair]) -> Vec<picture::Line> {
     ];
     let line = |(name, ours, figure): (&'static str, bool, Select)| picture::Line {
         name,
-        ours,
+        ink: if ours { picture::Ink::Ours } else { picture::Ink::Theirs },
         points: pairs.iter().map(|pair| (pair.waiters as f64, figure(pair) * 1000.0)).collect(),
     };
     figures.into_iter().map(line).collect()
@@ -128,5 +137,7 @@ fn look_for_noise(findings: &mut Findings) {
     }
 }
 
+const FANOUT: picture::Chart =
+    picture::Chart { title: "One fill for many waiters", across: "clients that wait", up: "ms until the reply" };
 const FILES: u64 = 11_000;
 const NOISY_SPREAD: f64 = 0.10;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::cold_start::Size;
+
 pub(crate) struct Scale {
     /// Every measurement of a time is taken so often, in turns with what it is compared with.
     pub(crate) repeats: usize,
@@ -17,10 +19,14 @@ pub(crate) struct Scale {
     /// Keys in the keyspace, and waiters parked elsewhere, while the instructions of a hit are counted.
     pub(crate) keyspaces: Vec<usize>,
     pub(crate) crowds: Vec<usize>,
+    /// Entries with tags, a hundredth as many as which there are tags.
+    pub(crate) tagged: usize,
+    /// Unless the command line says otherwise.
+    pub(crate) cold_start: Size,
 }
 
 impl Scale {
-    /// For two minutes.
+    /// For three minutes.
     pub(crate) fn quick() -> Self {
         Self {
             repeats: 5,
@@ -31,10 +37,12 @@ impl Scale {
             mix: Duration::from_secs(3),
             keyspaces: vec![100, 10_000],
             crowds: vec![0, 1_000],
+            tagged: 100_000,
+            cold_start: Size { keys: 2_000, callers: 1_000, limit: Duration::from_secs(20) },
         }
     }
 
-    /// For a quarter of an hour.
+    /// For half an hour.
     pub(crate) fn full() -> Self {
         Self {
             repeats: 9,
@@ -45,6 +53,8 @@ impl Scale {
             mix: Duration::from_secs(12),
             keyspaces: vec![100, 10_000, 1_000_000],
             crowds: vec![0, 1_000, 10_000],
+            tagged: 1_000_000,
+            cold_start: Size { keys: 100_000, callers: 2_000, limit: Duration::from_secs(480) },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod bars; // one bar for each strategy
 mod in_flight; // queries in flight over time
-mod lines; // figures by number of waiters
+mod lines; // figures as lines
 
 use anyhow::{anyhow, Result};
 use plotters::coord::Shift;
@@ -12,7 +12,7 @@ use crate::strategies::Strategy;
 
 pub(crate) use bars::{bars, Bar};
 pub(crate) use in_flight::in_flight;
-pub(crate) use lines::{fanout, Line};
+pub(crate) use lines::{lines, Chart, Ink, Line};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn std::error::Error>>;

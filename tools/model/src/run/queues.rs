@@ -35,7 +35,8 @@ pub fn runs() -> Vec<Run> {
             values: vec![Labelled { tags: &[0], fresh_ms: Some(3), ..VALUE }],
             kinds: vec![Fill, Fail, Mark, Flush],
             groups: vec!["g max 1 fails 1 cool-ms 1 backoff-ms 0"],
-            deeper: Some(8),
+            depth: Some(8),
+            deeper: Some(9),
             ..base()
         },
         // The same under ONCE.

@@ -30,14 +30,14 @@ pub fn runs() -> Vec<Run> {
             deeper: Some(10),
             ..base()
         },
-        // Marks faster than a build, and three who wait.
+        // Marks faster than a build, and three who wait: the last of them must not be passed over twice.
         Run {
             name: "tags under waiters",
-            clients: 3,
+            clients: 4,
             ways: vec![Way { lease_ms: 3, no_stale: true, ..WAY }],
             values: vec![Labelled { tags: &[0], swr_ms: 1, ..tagged }],
             kinds: vec![Fill, Touch, Release, Mark, Invalidate],
-            depth: Some(9),
+            depth: Some(10),
             deeper: Some(13),
             ..base()
         },

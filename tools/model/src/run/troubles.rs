@@ -59,8 +59,8 @@ pub fn runs() -> Vec<Run> {
             kinds: vec![Fill, Crash, Invalidate],
             timer: Timer::Late,
             is_paced: true,
-            depth: Some(8),
-            deeper: Some(10),
+            depth: Some(10),
+            deeper: Some(11),
             ..base()
         },
         // More who would wait, or listen, than may.

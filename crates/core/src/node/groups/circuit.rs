@@ -90,14 +90,9 @@ impl Breaker {
 
     /// A lease is granted: the trial, if there is to be one.
     pub fn grant(&mut self, token: Token, deadline: UnixMs, clock: Clock) {
-        match self.state {
-            Circuit::Open { until, cool_ms } if until <= clock.now => {
-                self.state = Circuit::HalfOpen { trial: Some(Trial { token, deadline }), last: Some(token), cool_ms };
-            }
-            Circuit::HalfOpen { trial: None, cool_ms, .. } => {
-                self.state = Circuit::HalfOpen { trial: Some(Trial { token, deadline }), last: Some(token), cool_ms };
-            }
-            _ => {}
+        self.half_open(clock.now);
+        if let Circuit::HalfOpen { trial: None, cool_ms, .. } = self.state {
+            self.state = Circuit::HalfOpen { trial: Some(Trial { token, deadline }), last: Some(token), cool_ms };
         }
     }
 

@@ -50,7 +50,7 @@ pub struct Asked {
 pub(super) struct Waiters(pub(super) Slab<Waiter>);
 
 impl WaiterId {
-    pub(super) const fn record(self) -> Id {
+    pub(in crate::node) const fn record(self) -> Id {
         self.0 as Id
     }
 }

@@ -49,6 +49,9 @@ pub struct Tags {
 /// Marks by tag, and by the token they were set under.
 type Forgotten = (BTreeMap<ByName, Mark>, BTreeSet<(Token, ByName)>);
 
+/// Marks forgotten in one go.
+const AT_ONCE: usize = 64;
+
 /// Two nodes' clocks differ: an entry that arrives is judged by marks this much older than its coming, too, in ms.
 const ARRIVAL_MS: u64 = 60_000;
 
@@ -134,7 +137,6 @@ impl Tags {
 
     /// Forgets the oldest marks beyond `kept`, a few at a time. Whether there are more.
     pub fn trim(&mut self, kept: u64) -> bool {
-        const AT_ONCE: usize = 64;
         let beyond = |tags: &Self| tags.marks.len() as u64 > kept;
         for _ in 0..AT_ONCE {
             if !beyond(self) {
@@ -185,36 +187,31 @@ impl Tags {
         self.floor_is_news
     }
 
-    /// A floor that comes from a master or a file. Marks set since it rose there may have come before it.
+    /// A floor that comes from a master or a file. Marks that it has risen over say nothing more than it does: they are
+    /// forgotten in slices.
     pub fn apply_floor(&mut self, token: Token, at: UnixMs, swr_ms: Option<u64>) {
         let is_news = self.floor_is_news;
-        let (marks, by_token) = self.take_marks();
         self.raise_floor(token, at, swr_ms.map(|ms| (token, at.plus(ms))));
         self.floor_is_news = is_news;
-        self.put_back(token, marks, by_token);
+        // As it rises by one mark or two, as many go.
+        self.forget_covered(2);
     }
 
-    fn take_marks(&mut self) -> (BTreeMap<ByName, Mark>, BTreeSet<(Token, ByName)>) {
-        (core::mem::take(&mut self.marks), core::mem::take(&mut self.by_token))
+    /// Forgets marks that the floor has risen over, so many at most.
+    fn forget_covered(&mut self, count: usize) {
+        for _ in 0..count {
+            if !self.has_covered() {
+                return;
+            }
+            if let Some((_, tag)) = self.by_token.pop_first() {
+                self.marks.remove(&tag);
+                tag.0.set_mark(None);
+            }
+        }
     }
 
-    /// Keeps of these marks those that are not older than `token`; the rest is freed in slices.
-    fn put_back(&mut self, token: Token, mut marks: BTreeMap<ByName, Mark>, mut by_token: BTreeSet<(Token, ByName)>) {
-        if by_token.first().is_none_or(|(oldest, _)| *oldest >= token) {
-            (self.marks, self.by_token) = (marks, by_token);
-            return;
-        }
-        while let Some(youngest) = by_token.pop_last() {
-            if youngest.0 < token {
-                by_token.insert(youngest);
-                break;
-            }
-            if let Some(mark) = marks.remove(&youngest.1) {
-                self.marks.insert(youngest.1.clone(), mark);
-                self.by_token.insert(youngest);
-            }
-        }
-        self.forgotten.push((marks, by_token));
+    fn has_covered(&self) -> bool {
+        self.by_token.first().is_some_and(|(oldest, _)| oldest.get() < self.floor.get())
     }
 
     /// Another data set is about to be loaded, which brings its own marks.
@@ -231,12 +228,11 @@ impl Tags {
         self.has_caps = false;
     }
 
-    /// FLUSHALL: every mark is forgotten, in slices by [`Tags::trim`], and the floor raised to its moment.
+    /// FLUSHALL: every mark is forgotten, in slices by [`Tags::free_slice`], and the floor raised to its moment.
     pub fn flush(&mut self, token: Token, at: UnixMs) {
         let cap = core::mem::take(&mut self.has_caps).then_some((token, at));
         self.raise_floor(token, at, cap);
-        let forgotten = self.take_marks();
-        self.forgotten.push(forgotten);
+        self.forgotten.push((core::mem::take(&mut self.marks), core::mem::take(&mut self.by_token)));
     }
 
     /// A data set was loaded: what was settled when it was written out is, and leases from before it are void for
@@ -325,14 +321,14 @@ impl Tags {
     }
 
     pub fn has_garbage(&self) -> bool {
-        !self.forgotten.is_empty()
+        !self.forgotten.is_empty() || self.has_covered()
     }
 
-    /// Frees what a flush has left, in slices. Whether there is more.
+    /// Frees what a flush has left and what the floor has risen over, in slices. Whether there is more.
     pub fn free_slice(&mut self) -> bool {
-        const AT_ONCE: usize = 256;
-        let Some((marks, by_token)) = self.forgotten.last_mut() else { return false };
-        for _ in 0..AT_ONCE {
+        self.forget_covered(AT_ONCE);
+        let Some((marks, by_token)) = self.forgotten.last_mut() else { return self.has_garbage() };
+        for _ in 0..4 * AT_ONCE {
             if let Some((tag, _)) = marks.pop_first() {
                 // Marked anew since the flush: that mark stays.
                 if !self.marks.contains_key(&tag) {
@@ -343,6 +339,6 @@ impl Tags {
                 break;
             }
         }
-        !self.forgotten.is_empty()
+        self.has_garbage()
     }
 }

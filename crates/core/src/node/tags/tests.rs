@@ -88,3 +88,18 @@ fn a_flush_forgets_all_marks_and_raises_the_floor() {
     assert!(!entry.is_marked(tags.floor()) && tags.voids(token(7), &[b"x"]));
     assert_eq!((tags.len(), tags.moment(b"a")), (0, UnixMs::new(70)));
 }
+
+#[test]
+fn a_floor_that_rises_over_many_marks_forgets_them_in_slices_and_keeps_the_younger() {
+    let mut tags = Tags::default();
+    for number in 1..=1000_u64 {
+        tags.mark(&[&number.to_le_bytes()], token(number), UnixMs::new(number), None, 10_000);
+    }
+    tags.apply_floor(token(501), UnixMs::new(501), None);
+    assert!(tags.len() >= 1000 - AT_ONCE && tags.has_garbage());
+    while tags.free_slice() {}
+    assert_eq!((tags.len(), tags.has_garbage()), (500, false));
+    assert_eq!([500_u64, 501].map(|number| tags.moment(&number.to_le_bytes())), [501, 501].map(UnixMs::new));
+    let entry = tagged(&mut tags, 499, &[b"another"]);
+    assert!(entry.is_marked(tags.floor()));
+}

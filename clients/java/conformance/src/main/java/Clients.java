@@ -4,13 +4,22 @@ import corral.jedis.JedisLibrary;
 import corral.lettuce.LettuceLibrary;
 import io.lettuce.core.ClientOptions;
 import io.lettuce.core.RedisURI;
+import io.lettuce.core.SslOptions;
 import io.lettuce.core.cluster.ClusterClientOptions;
 import io.lettuce.core.protocol.ProtocolVersion;
+import java.io.File;
+import java.io.FileInputStream;
+import java.io.IOException;
 import java.net.URI;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManagerFactory;
 import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.HostAndPort;
 import redis.clients.jedis.JedisClientConfig;
@@ -31,7 +40,7 @@ final class Clients {
         };
     }
 
-    Library library(JsonNode request) {
+    Library library(JsonNode request) throws GeneralSecurityException, IOException {
         String login = URI.create(request.get("url").asText()).getUserInfo();
         return library.equals("lettuce") ? lettuce(request, login) : jedis(request, login);
     }
@@ -53,16 +62,18 @@ final class Clients {
                     HostAndPort at = address(node);
                     uri.getSentinels().add(RedisURI.create(at.getHost(), at.getPort()));
                 }
-                return LettuceLibrary.of(client(uri, protocol));
+                return LettuceLibrary.of(client(uri, protocol, request));
             }
             default:
-                return LettuceLibrary.of(client(RedisURI.create(request.get("url").asText()), protocol));
+                return LettuceLibrary.of(client(RedisURI.create(request.get("url").asText()), protocol, request));
         }
     }
 
-    private static io.lettuce.core.RedisClient client(RedisURI uri, ProtocolVersion protocol) {
+    private static io.lettuce.core.RedisClient client(RedisURI uri, ProtocolVersion protocol, JsonNode request) {
         var client = io.lettuce.core.RedisClient.create(uri);
-        client.setOptions(ClientOptions.builder().protocolVersion(protocol).build());
+        var options = ClientOptions.builder().protocolVersion(protocol);
+        if (request.has("ca")) options.sslOptions(SslOptions.builder().trustManager(new File(request.get("ca").asText())).build());
+        client.setOptions(options.build());
         return client;
     }
 
@@ -72,9 +83,10 @@ final class Clients {
         return uri.build();
     }
 
-    private static Library jedis(JsonNode request, String login) {
+    private static Library jedis(JsonNode request, String login) throws GeneralSecurityException, IOException {
         var config = DefaultJedisClientConfig.builder().protocol(request.path("resp").asInt(2) == 3 ? RedisProtocol.RESP3 : RedisProtocol.RESP2);
         if (login != null) config.user(login.split(":")[0]).password(login.split(":")[1]);
+        if (request.has("ca")) config.ssl(true).sslSocketFactory(trusting(request.get("ca").asText()).getSocketFactory());
         JedisClientConfig made = config.build();
         switch (request.get("topology").asText()) {
             case "cluster":
@@ -86,6 +98,19 @@ final class Clients {
                 URI url = URI.create(request.get("url").asText());
                 return JedisLibrary.of(redis.clients.jedis.RedisClient.builder().hostAndPort(url.getHost(), url.getPort()).clientConfig(made).build());
         }
+    }
+
+    private static SSLContext trusting(String file) throws GeneralSecurityException, IOException {
+        KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+        store.load(null, null);
+        try (var certificate = new FileInputStream(file)) {
+            store.setCertificateEntry("ca", CertificateFactory.getInstance("X.509").generateCertificate(certificate));
+        }
+        var trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        trust.init(store);
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(null, trust.getTrustManagers(), null);
+        return context;
     }
 
     private static Set<HostAndPort> addresses(JsonNode given) {

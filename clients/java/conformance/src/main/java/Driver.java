@@ -92,7 +92,8 @@ public final class Driver {
         switch (request.get("do").asText()) {
             case "hello":
                 return Map.of("language", "java", "library", clients.title() + (async ? " async" : ""), "has", List.of(
-                    "cluster", "sentinel", "resp3", "concurrent", "cancel", "renew", "background", "local", "unencodable", "closures"));
+                    "cluster", "sentinel", "resp3", "concurrent", "cancel", "renew", "background", "local", "unencodable", "closures",
+                    "tls", "error_text"));
             case "open":
                 List<String> names = new CopyOnWriteArrayList<>();
                 seen.put(of, names);

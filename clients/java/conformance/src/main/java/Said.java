@@ -47,6 +47,7 @@ final class Said {
             made = switch (option.getKey()) {
                 case "serializer" -> made.serializer(value.asText().equals("bytes") ? Serializer.bytes() : Serializer.json());
                 case "degrade" -> made.degrade(value.isTextual() ? Settings.Degrade.RAISE : Settings.Degrade.BUILD);
+                case "error_text" -> made.errorText(value.asBoolean());
                 case "degrade_limit" -> made.degradeLimit(value.asInt());
                 case "max_waiting" -> made.maxWaiting(value.asInt());
                 case "local" -> made.local(value.asInt());

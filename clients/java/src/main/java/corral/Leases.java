@@ -16,6 +16,8 @@ final class Leases {
     private static final Logger LOG = System.getLogger("corral");
     /** Below the read time-outs of everything between here and the server. */
     private static final long SLICE_MS = 2_000;
+    /** The same in every package: what is shorter may be a busy machine's. */
+    private static final long WAIT_WORTH_TELLING = TimeUnit.MILLISECONDS.toNanos(10);
 
     private final Server server;
     private final Threads threads;
@@ -47,7 +49,7 @@ final class Leases {
             reached.giveBack();
             long now = System.nanoTime();
             if (!answer.state.equals("WAIT") || now - deadline >= 0) {
-                if (waits) teller.tell("waited", key, now - began, null);
+                if (waits && now - began > WAIT_WORTH_TELLING) teller.tell("waited", key, now - began, null);
                 return answer;
             }
             // Asked to be parked and was not: the room is full. Or all of this process's places are taken.
@@ -198,14 +200,14 @@ final class Leases {
                 try {
                     Object reply = Replies.of(link, words);
                     lease.node.give(link);
-                    return reply;
+                    return concluded(lease, command, reply);
                 } catch (Lost error) {
                     // Once more, over another.
                 } catch (ServerError error) {
                     if (isFinal(lease, link, command, error)) throw error;
                 }
             }
-            return server.command(lease.key, words);
+            return concluded(lease, command, server.command(lease.key, words));
         } catch (ServerError | Unavailable | WaitTimeout | ModuleMissing | InterruptedException error) {
             if (error instanceof ServerError refused && refused.kind == ServerError.Kind.DENIED) {
                 throw new NoPermission(lease.node.name() + ": " + error.getMessage(), error);
@@ -214,6 +216,12 @@ final class Leases {
             teller.tell("not_stored", lease.key, -1, error);
             return null;
         }
+    }
+
+    private Object concluded(Lease lease, String command, Object reply) {
+        // Invalidated meanwhile, or somebody took over.
+        if (reply == null && command.equals("CACHE.FILL")) teller.tell("not_stored", lease.key);
+        return reply;
     }
 
     /** Whether another connection would hear the same. */
