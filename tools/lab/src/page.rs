@@ -124,4 +124,5 @@ figure { margin: 1.5rem 0; } svg { display: block; width: 100%; max-width: 45rem
 td, th { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums;
          white-space: nowrap; }
 td:first-child, th:first-child { text-align: left; }
+@media (max-width: 30rem) { table { font-size: .75rem; } td, th { padding: .3rem .2rem; white-space: normal; } }
 ";
