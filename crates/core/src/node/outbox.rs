@@ -140,9 +140,15 @@ impl Outbox {
         self.refill(moment);
     }
 
-    /// Whether this turn may hand over to one more client. Half of its clients are kept for answers on their way.
+    /// Whether this turn may tell one more client that its limit has passed. Half of its clients are kept for what comes
+    /// after.
+    pub fn has_room_for_limits(&self) -> bool {
+        self.budget.clients > self.pace.clients / 2
+    }
+
+    /// Whether this turn may hand over to one more client. A quarter of its clients is kept for answers on their way.
     pub fn has_room(&self) -> bool {
-        let kept = if self.is_empty() { 0 } else { self.pace.clients / 2 };
+        let kept = if self.is_empty() { 0 } else { self.pace.clients / 4 };
         self.budget.clients > kept
     }
 

@@ -127,7 +127,7 @@ impl Node {
 
     /// Waiters whose own limit has passed are answered, wherever they are.
     pub(super) fn end_limits(&mut self, moment: Moment, step: &mut Step) {
-        while step.has_room() && self.outbox.has_room() {
+        while step.has_room() && self.outbox.has_room_for_limits() {
             let Some(id) = self.rooms.past_limit(moment.steady()) else { return };
             let (answer, waiter) = self.give_up(id, moment);
             let Some(waiter) = waiter else { return };

@@ -246,3 +246,22 @@ fn backlogs_that_wait_in_slices_do_not_starve() {
     let place = |client: u64| granted.iter().position(|of| *of == client);
     assert!((100..110).all(|client| place(client).is_some_and(|place| place < 20)), "{granted:?}");
 }
+
+/// More limits pass in every turn than a turn may answer.
+#[test]
+fn a_free_permit_goes_to_who_asked_first_however_many_limits_pass_meanwhile() {
+    const LIMITS_IN_EACH_TURN: u64 = 200;
+    let mut w = World::grouped("g max 1");
+    w.ask(1, "held", "GROUP g LEASE 100000");
+    assert_eq!(w.ask(2, "first", "GROUP g BLOCK 0"), "parked");
+    for number in 0..20 * LIMITS_IN_EACH_TURN {
+        w.ask(10 + number, &format!("k{number}"), &format!("GROUP g BLOCK {}", 1 + number / LIMITS_IN_EACH_TURN));
+    }
+    assert_eq!(w.release_lease(1, "held"), "1");
+    let turns = (1..=10).find(|_| {
+        w.move_clocks(1000);
+        w.turn();
+        w.told(2) == "LOCK"
+    });
+    assert_eq!(turns, Some(1), "turns until the first in the queue has the permit");
+}
