@@ -175,3 +175,28 @@ fn nobody_stays_silent_when_deadlines_pass_while_a_master_is_demoted() {
     assert!(holder.run(&format!("CACHE.FILL long {token} html")).is_ok());
     assert!(waiter.read().triple().is("HIT", Some("html")));
 }
+
+/// With `swapdb` a data set of another history is announced beside the present one and loaded in its place.
+#[test]
+fn a_new_replica_knows_its_masters_leases_however_it_loads_them() {
+    for load in ["disabled", "on-empty-db", "swapdb"] {
+        let master = Server::with(&["--save", "", "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0"]);
+        let (mut client, mut holder) = (master.client(), master.client());
+        holder.ask("CACHE.GETORLOCK tied LEASE 290000 TIED").token();
+        for key in 0..3 {
+            client.ask(&format!("CACHE.GETORLOCK held{key} LEASE 290000 GROUP g")).token();
+        }
+        let replica = master.replica_with(&["--repl-diskless-load", load]);
+        replica.catch_up_with(&master);
+        eventually("the replica knows them", || replica.info("corral_live_leases") == 4);
+        // What is done in slices after a load would be by then.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_eq!(replica.info("corral_live_leases"), 4, "{load}");
+        let mut there = replica.client();
+        assert!(there.call(&[b"CONFIG", b"SET", b"corral.groups", b"g max 3"]).is_ok());
+        assert!(there.run("REPLICAOF NO ONE").is_ok());
+        let wait = there.ask("CACHE.GETORLOCK another GROUP g");
+        assert!(wait.is("WAIT", None), "{load}: its permits are the master's: {wait:?}");
+        eventually("the tie has ended", || there.ask("CACHE.GETORLOCK tied").state == "LOCK");
+    }
+}

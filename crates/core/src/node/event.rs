@@ -95,7 +95,7 @@ impl Node {
                 // It brings its own marks, and its entries are settled by all of them.
                 self.tags.reset();
             }
-            Event::LoadBegan { beside: true } => self.staged.clear(),
+            Event::LoadBegan { beside: true } => self.staged = Some(Vec::new()),
             Event::LoadEnded { beside, succeeded } => self.load_ended(beside, succeeded),
             Event::GrantLost { db, name, token } => {
                 self.orphans.insert((db, name.clone(), token), LeaseEnd::Lost);

@@ -57,8 +57,12 @@ impl Node {
             self.tokens.see(token, moment.wall_us);
         }
         match loaded.from {
-            LoadedFrom::DataSet => self.list_loaded(&loaded, moment),
-            LoadedFrom::DataSetBeside => self.staged.push((loaded.db, loaded.name)),
+            LoadedFrom::DataSet => {
+                // A history that is new to this replica is loaded in the place of the present one, whatever was announced.
+                self.staged = None;
+                self.list_loaded(&loaded, moment);
+            }
+            LoadedFrom::DataSetBeside => self.staged.get_or_insert_default().push((loaded.db, loaded.name)),
             LoadedFrom::Payload { is_settled } => {
                 self.arrivals.note(loaded.db, loaded.name.clone(), loaded.youngest, is_settled);
                 self.visit_key(loaded.db, loaded.name);
@@ -159,17 +163,17 @@ impl Node {
     }
 
     pub(super) fn load_ended(&mut self, beside: bool, succeeded: bool) {
-        let staged = core::mem::take(&mut self.staged);
         if !beside {
             self.is_loading = false;
             self.awaits_first = false;
         }
+        let staged = if beside { self.staged.take() } else { None };
         if !succeeded {
             return;
         }
-        if beside {
+        if let Some(keys) = staged {
             self.leases.clear_floors();
-            self.takeover = Some(Takeover { youngest: self.tokens.last(), chunk: Some(0), keys: staged });
+            self.takeover = Some(Takeover { youngest: self.tokens.last(), chunk: Some(0), keys });
         }
         self.tags.loaded(self.tokens.last());
         self.groups.close_all();

@@ -138,8 +138,8 @@ pub struct Node {
     draining: Option<Error>,
     /// The chunk of records to be swept next, after a flush.
     sweep: Option<u32>,
-    /// Keys with leases of a data set that is being loaded beside the present one.
-    staged: Vec<(u32, Name)>,
+    /// Keys with leases of a data set that is being loaded beside the present one; `None`: in its place.
+    staged: Option<Vec<(u32, Name)>>,
     takeover: Option<Takeover>,
     /// A data set is being loaded in the place of the present one.
     is_loading: bool,

@@ -185,6 +185,26 @@ fn a_data_set_that_was_loaded_beside_the_present_one_is_taken_over_in_slices() {
     assert_eq!(w.node.live_leases(), 11);
 }
 
+/// The server says that it loads beside, and loads in the present one's place: the master's history is new to it.
+#[test]
+fn a_load_that_was_announced_beside_and_comes_in_place_keeps_what_it_brought() {
+    let mut w = World::new();
+    w.ask(1, "old", "LEASE 100000");
+    w.ask(1, "new", "LEASE 100000");
+    let Value::Entry(entry) = &w.keys[&place("new")].value else { panic!() };
+    let lease = entry.lease().cloned();
+    w.become_replica();
+    w.event(Event::LoadBegan { beside: true });
+    w.event(Event::LoadBegan { beside: false });
+    let (youngest, name) = (lease.as_ref().map(|lease| lease.token), name_of(&place("new")));
+    w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from: LoadedFrom::DataSet }));
+    w.event(Event::LoadEnded { beside: false, succeeded: true });
+    w.event(Event::LoadEnded { beside: true, succeeded: true });
+    w.keys.remove(&place("old"));
+    w.pass(1000);
+    assert_eq!(w.node.live_leases(), 1);
+}
+
 /// Valkey 9 empties its databases after it said that it loads.
 #[test]
 fn a_flush_before_the_first_key_of_a_load_voids_nothing_of_it() {
