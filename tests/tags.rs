@@ -2,7 +2,7 @@
 //! forgotten. An invalidated value is never fresh afterwards, and what was not invalidated still is.
 
 use crate::harness::payload::{dump, restore};
-use crate::harness::{picture, slot_of, Client, Cluster, Server};
+use crate::harness::{eventually, picture, slot_of, Client, Cluster, Server};
 
 /// Every acknowledged write is on disk.
 const AOF: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
@@ -84,6 +84,22 @@ fn a_reload_and_a_full_synchronisation_invalidate_nothing() {
     assert!(client.run(&format!("CACHE.FILL held {token} html")).is_ok());
     replica.catch_up_with(&server);
     assert!(reader.ask("CACHE.GET held").is("HIT", Some("html")));
+}
+
+#[test]
+fn as_many_marks_are_kept_as_the_setting_says_on_master_and_replica() {
+    let server = Server::start();
+    let replica = server.replica();
+    let mut client = server.client();
+    for number in 0..500 {
+        assert!(client.run(&format!("CACHE.INVALIDATETAG 1 tag{number}")).is_ok());
+    }
+    assert!(client.run("CONFIG SET corral.max-tags 10").is_ok());
+    eventually("the oldest are forgotten", || server.info("corral_tags") == 10);
+    let many: Vec<String> = (0..300).map(|number| format!("more{number}")).collect();
+    assert!(client.run(&format!("CACHE.INVALIDATETAG 300 {}", many.join(" "))).is_ok());
+    eventually("no more than that are kept", || server.info("corral_tags") <= 10);
+    eventually("on the replica too", || replica.info("corral_tags") == server.info("corral_tags"));
 }
 
 /// Only the master forgets; it tells the floor.

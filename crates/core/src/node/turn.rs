@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::leases::Record;
+use super::leases::{Record, RecordState};
 use super::name::Name;
 use super::slab::Id;
 use super::{Node, Step};
@@ -55,10 +55,13 @@ impl Node {
     fn clean(&mut self) {
         self.take_over();
         if let Some(chunk) = self.sweep {
-            let is_idle = |id, record: &Record| self.is_idle(id, record);
-            let (records, more) = self.leases.sweep(chunk, is_idle);
-            for record in records {
-                self.forget_record(record);
+            let (records, more) = self.leases.sweep(chunk, |id, _| self.leases.is_floored(id));
+            for id in records {
+                match self.leases.get(id).map(|record| (self.is_idle(id, record), record.state, record.until)) {
+                    Some((true, ..)) => self.forget_record(id),
+                    Some((false, RecordState::Live, until)) => self.retire(id, RecordState::Void, until),
+                    _ => {}
+                }
             }
             self.sweep = more.then_some(chunk + 1);
         }
@@ -97,6 +100,7 @@ impl Node {
             || self.sweep.is_some()
             || self.takeover.is_some()
             || self.tags.has_garbage()
+            || (self.is_master() && self.tags.is_beyond(self.settings.max_tags))
             || !self.flushed_husks.is_empty()
             || (!self.pause.is_on && !self.visits.is_empty())
             || (self.pause.resumes_at.is_none() && !self.gone.is_empty())

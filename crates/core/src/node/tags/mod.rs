@@ -137,9 +137,8 @@ impl Tags {
 
     /// Forgets the oldest marks beyond `kept`, a few at a time. Whether there are more.
     pub fn trim(&mut self, kept: u64) -> bool {
-        let beyond = |tags: &Self| tags.marks.len() as u64 > kept;
         for _ in 0..AT_ONCE {
-            if !beyond(self) {
+            if !self.is_beyond(kept) {
                 return false;
             }
             let Some((token, tag)) = self.by_token.pop_first() else { return false };
@@ -149,7 +148,7 @@ impl Tags {
             self.raise_floor(token, at, mark.as_ref().and_then(Mark::whole_cap));
             tag.0.set_mark(None);
         }
-        beyond(self)
+        self.is_beyond(kept)
     }
 
     /// What was not served any more is not served again because its mark is forgotten.
@@ -211,7 +210,7 @@ impl Tags {
     }
 
     fn has_covered(&self) -> bool {
-        self.by_token.first().is_some_and(|(oldest, _)| oldest.get() < self.floor.get())
+        self.by_token.first().is_some_and(|(oldest, _)| oldest.get() <= self.floor.get())
     }
 
     /// Another data set is about to be loaded, which brings its own marks.
@@ -318,6 +317,11 @@ impl Tags {
             self.names.remove(&tag);
         }
         self.sweep_from = Some(tag.0);
+    }
+
+    /// Whether there are more marks than `kept`.
+    pub fn is_beyond(&self, kept: u64) -> bool {
+        self.marks.len() as u64 > kept
     }
 
     pub fn has_garbage(&self) -> bool {
