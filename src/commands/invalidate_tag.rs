@@ -1,5 +1,6 @@
 //! `CACHE.INVALIDATETAG n tag [tag ...] [SWR ms]`
 
+use corral_core::codec::MarksRecord;
 use corral_core::error::Error;
 use corral_core::node::Word;
 use corral_core::options;
@@ -37,13 +38,16 @@ impl Command for InvalidateTag {
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
         let words: Vec<&[u8]> = args.from(0).collect();
         let (tags, swr_ms) = invalidate_tag(&words)?;
+        if !context.flags().is_master() {
+            return Err(Error::ReadOnly);
+        }
         let moment = memory::moment();
         let record = memory::with(|memory| memory.node.invalidate_tags(&tags, swr_ms, moment));
         if let Some(record) = record {
             // In pieces that a replica takes: a header has a limit.
             for tags in record.tags.chunks(MARKED_AT_ONCE) {
-                let piece = corral_core::codec::MarksRecord { tags: tags.to_vec(), ..record.clone() };
-                keyspace::replicate_marks(context, &piece);
+                let MarksRecord { token, at, swr_ms, .. } = record;
+                keyspace::replicate_marks(context, &MarksRecord { token, at, swr_ms, tags: tags.to_vec() });
             }
             keyspace::replicate_floor(context);
             for tag in &tags {
