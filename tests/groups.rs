@@ -135,3 +135,15 @@ fn grouped(client: &mut Client, name: &str, max: usize) -> bool {
     let settings = format!("{name} max {max}");
     client.call(&[b"CONFIG", b"SET", b"corral.groups", settings.as_bytes()]).is_ok()
 }
+
+#[test]
+fn names_that_are_one_in_info_stand_there_once_with_what_both_have() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (key, group) in [("a", "a:b"), ("b", "a_b"), ("c", "a.b")] {
+        client.ask(&format!("CACHE.GETORLOCK {key} GROUP {group}")).token();
+    }
+    let info = client.run("INFO corral").text();
+    let lines: Vec<&str> = info.lines().filter(|line| line.starts_with("corral_group_a")).collect();
+    assert_eq!(lines, ["corral_group_a_b:live=3,permits=3,queued=0,granted=3,refused=0,circuit=closed"]);
+}

@@ -1,5 +1,6 @@
 //! What is known: the readers behind INFO, CACHE.INFO, CACHE.LEASES, CACHE.TOP and CACHE.TAGS.
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -200,17 +201,25 @@ impl Node {
             group.is_configured() || group.granted > 0 || group.live > 0 || group.queued() > 0 || group.refused > 0
         };
         let groups = self.groups.iter().map(|(_, group)| group).filter(is_used);
-        groups
-            .map(|group| GroupReport {
-                name: info_name(&group.name).to_string(),
-                live: group.live,
-                permits: group.permits(),
-                queued: group.queued(),
-                granted: group.granted,
-                refused: group.refused,
-                circuit: group.circuit.word(now),
-            })
-            .collect()
+        let mut found: Vec<GroupReport> = Vec::new();
+        let mut places = BTreeMap::new();
+        for group in groups {
+            let name = info_name(&group.name).to_string();
+            let place = *places.entry(name.clone()).or_insert(found.len());
+            if place == found.len() {
+                let circuit = group.circuit.word(now);
+                found.push(GroupReport { name, live: 0, permits: 0, queued: 0, granted: 0, refused: 0, circuit });
+            }
+            // Names that are not in the settings can become one here: a field stands once.
+            if let Some(report) = found.get_mut(place) {
+                report.live += group.live;
+                report.permits += group.permits();
+                report.queued += group.queued();
+                report.granted += group.granted;
+                report.refused += group.refused;
+            }
+        }
+        found
     }
 
     /// CONFIG RESETSTAT: what is counted here and has no base elsewhere begins anew.
