@@ -7,7 +7,7 @@ use std::sync::Arc;
 use corral_core::codec::{self, Header, ValuePart};
 use corral_core::entry::Entry;
 use corral_core::node::name::Name;
-use corral_core::node::{Becomes, Effect, Held, Key, Reply};
+use corral_core::node::{Becomes, Effect, Held, Key, Reply, Word};
 use corral_core::request::Request;
 use corral_core::time::UnixMs;
 use corral_core::token::Token;
@@ -140,7 +140,7 @@ pub fn carry_out(context: &Context, db: u32, name: Option<KeyName>, effects: Vec
             Effect::Notify(word) => {
                 if let Some(name) = name {
                     match word {
-                        corral_core::node::Word::Delete => context.notify_generic(word.text(), name),
+                        Word::Delete => context.notify_generic(word.text(), name),
                         _ => context.notify(word.text(), name),
                     }
                 }
@@ -212,12 +212,16 @@ pub fn apply_removal(context: &Context, name: KeyName) {
     let db = context.db();
     let mut open = OpenKey::<Corral>::write(context, name);
     let old = token_of(&mut open);
-    if open.kind() != Holds::Nothing {
+    let was_there = open.kind() != Holds::Nothing;
+    if was_there {
         open.delete();
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, None, None, moment));
     tell_of_applied(context, name);
+    if was_there {
+        context.notify_generic(Word::Delete.text(), name);
+    }
 }
 
 fn token_of(open: &mut OpenKey<Corral>) -> Option<Token> {
