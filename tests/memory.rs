@@ -1,6 +1,6 @@
 //! When memory is short: waiters never hang, hits work, and a herd does not evict the data.
 
-use crate::harness::{eventually, raise_file_limit, Client, Server};
+use crate::harness::{eventually, raise_file_limit, Client, Reply, Server};
 
 /// Lets the server be as full as it is, or fuller.
 fn leave(client: &mut Client, server: &Server, bytes: i64) {
@@ -88,20 +88,35 @@ fn asking_whether_memory_is_full_changes_nothing_whatever_the_key_holds() {
 }
 
 #[test]
-fn everything_but_storing_works_when_memory_is_full() {
+fn hits_and_leases_are_had_and_verdicts_are_heard_when_memory_is_full() {
     let server = Server::start();
     let mut client = server.client();
     client.run("CACHE.SET page html PX 600000");
     client.run("CACHE.SET other html PX 600000");
     let token = client.ask("CACHE.GETORLOCK other FORCE").token();
+    let ends = [("failed", "FAIL failed {} down"), ("passed", "PASS passed {}"), ("free", "RELEASE free {}")];
+    let mut waiters = server.clients(ends.len());
+    let tokens = ends.map(|(key, _)| client.ask(&format!("CACHE.GETORLOCK {key}")).token());
+    for (waiter, (key, _)) in waiters.iter_mut().zip(ends) {
+        server.park(waiter, &format!("CACHE.GETORLOCK {key} BLOCK 0"));
+    }
     leave(&mut client, &server, -(100 << 10));
     assert!(client.ask("CACHE.GETORLOCK page").is("HIT", Some("html")));
     assert!(client.ask("CACHE.GET page").is("HIT", Some("html")));
     assert!(client.run("CACHE.SET new html").error().starts_with("OOM "));
     assert_eq!(client.run("EXISTS new").number(), 0);
-    assert!(client.run(&format!("CACHE.RENEW other {token} 5000")).number() > 0);
-    assert_eq!(client.run(&format!("CACHE.RELEASE other {token}")).number(), 1);
-    assert_eq!(client.run("CACHE.INVALIDATE page").number(), 1);
+    let refused = |reply: Reply| assert!(reply.error().starts_with("OOM "), "{reply:?}");
+    refused(client.run(&format!("CACHE.RENEW other {token} 5000")));
+    refused(client.run("CACHE.INVALIDATE page"));
+    assert!(client.ask("CACHE.GET page").is("HIT", Some("html")));
+    for ((waiter, (key, words)), token) in waiters.iter_mut().zip(ends).zip(tokens) {
+        refused(client.run(&format!("CACHE.{}", words.replace("{}", &token.to_string()))));
+        let state = waiter.read().triple().state;
+        assert_eq!(state, if key == "free" { "LOCK" } else { &words[..4] });
+        assert_ne!(client.ask(&format!("CACHE.GET {key}")).state, "PASS", "no mark is left");
+    }
+    refused(client.run(&format!("CACHE.TOUCH other {token}")));
+    assert_eq!(client.run(&format!("CACHE.RELEASE other {token}")).number(), 0, "TOUCH has ended it");
 }
 
 #[test]

@@ -30,8 +30,16 @@ impl Command for Invalidate {
 
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
         let names = (0..args.len()).filter_map(|index| args.key(index).ok());
-        let held = names.filter(|name| keyspace::step(context, *name, &Request::Invalidate) == Reply::Number(1));
-        context.reply_count(held.count() as u64);
+        let mut held = 0;
+        for name in names {
+            match keyspace::step(context, name, &Request::Invalidate) {
+                Reply::Number(number) => held += number,
+                // The server's, which it would say of the other keys too.
+                Reply::Error(error) => return Err(error),
+                _ => {}
+            }
+        }
+        context.reply_count(held);
         Ok(())
     }
 }

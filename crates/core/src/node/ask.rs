@@ -159,7 +159,7 @@ impl Node {
             Decision::Refresh(Cause::Early | Cause::Forced) => Some(Decision::Hit),
             _ => key.entry.passing(now).map(|until| Decision::Pass { left_ms: now.until(until) }),
         };
-        let refused = if key.is_paused { None } else { self.refused_to_write(key) };
+        let refused = if key.is_paused { None } else { self.refused_to_grant(key) };
         if key.is_paused || refused.is_some() {
             if let Some(decision) = serves_meanwhile {
                 return Ok(Reply::Answer(key.entry.answer(&decision, now)));

@@ -78,7 +78,7 @@ impl Node {
         if key.held != Held::Entry {
             return step;
         }
-        if let Some(error) = self.refused_to_write(key) {
+        if let Some(error) = self.refused_to_store(key) {
             return Step::refused(error);
         }
         self.settle(key, clock, &mut step);

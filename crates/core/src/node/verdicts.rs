@@ -92,7 +92,7 @@ impl Node {
             self.fill_in_vain(key, void, sieve, clock, &mut step);
             return self.finish(key, step);
         }
-        if let Some(error) = self.refused_to_write(key) {
+        if let Some(error) = self.refused_to_store(key) {
             self.refuse_verdict(key, token, LeaseEnd::Touched, Word::Fill, &mut step);
             self.answer_waiters(key, answer.clone(), answer);
             step.reply = Reply::Error(error);
@@ -134,7 +134,7 @@ impl Node {
             return self.finish(key, step);
         }
         let policy = self.policy_of(key, token);
-        if let Some(error) = self.refused_to_write(key) {
+        if let Some(error) = self.refused_to_store(key) {
             self.refuse_verdict(key, token, LeaseEnd::Failed, Word::Fail, &mut step);
             let asked_ms = backoff_ms.or(policy.backoff_ms).unwrap_or(self.settings.backoff_ms);
             let refusal = Refusal { message: message.into(), until: clock.now.plus(asked_ms) };
@@ -170,7 +170,7 @@ impl Node {
         }
         let pass_ms = pass_ms.unwrap_or(self.settings.pass_ms);
         let answer = Answer::Pass { left_ms: pass_ms };
-        if let Some(error) = self.refused_to_write(key) {
+        if let Some(error) = self.refused_to_store(key) {
             self.refuse_verdict(key, token, LeaseEnd::Passed, Word::Pass, &mut step);
             self.answer_waiters(key, answer.clone(), answer);
             step.reply = Reply::Error(error);
@@ -198,7 +198,7 @@ impl Node {
         self.settle(key, clock, &mut step);
         let is_held = is_current(key, token);
         if is_held {
-            let refused = self.refused_to_write(key);
+            let refused = self.refused_to_store(key);
             self.end_lease(key, token, LeaseEnd::Released, b"", &mut step);
             step.tell_end(Some(Word::Release));
             step.reply = refused.map_or(Reply::Number(1), Reply::Error);
@@ -224,7 +224,7 @@ impl Node {
             step.reply = Reply::Error(Error::TiedWithoutConnection);
             return step;
         }
-        if let Some(error) = self.refused_to_write(key) {
+        if let Some(error) = self.refused_to_store(key) {
             return Step::refused(error);
         }
         self.settle(key, clock, &mut step);

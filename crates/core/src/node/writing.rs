@@ -21,7 +21,7 @@ impl Node {
         }
     }
 
-    /// The server's error, if it would refuse to store a value now.
+    /// The server's error, if it would refuse a write now.
     pub(super) fn refused_to_store(&mut self, key: &mut Key) -> Option<Error> {
         match key.environment.writes() {
             Writes::Allowed => None,
@@ -29,8 +29,8 @@ impl Node {
         }
     }
 
-    /// The same of what hardly needs memory: a lease, or its end.
-    pub(super) fn refused_to_write(&mut self, key: &mut Key) -> Option<Error> {
+    /// The same of a lease, which is small: no memory refuses none.
+    pub(super) fn refused_to_grant(&mut self, key: &mut Key) -> Option<Error> {
         match key.environment.writes() {
             Writes::Allowed | Writes::OutOfMemory(_) => None,
             Writes::Refused(error) => Some(Error::Server(error)),
