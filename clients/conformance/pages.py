@@ -108,6 +108,8 @@ def main() -> None:
             cold = time.monotonic() - began
             assert pages.queries(day) == 1, f"{pages.queries(day)} queries for one page"
             fetched(pages.ports[0], given.order.format(day=day), post=True)
+            same(pages.herd(f"/report/{day}"), " orders")  # with a stale window the old one, while it is built anew
+            until("the report knows the order", lambda: "1 orders, 7" in fetched(pages.ports[0], f"/report/{day}"), DEADLINE)
             same(pages.herd(f"/report/{day}"), "1 orders, 7")
             assert pages.queries(day) == 2, f"{pages.queries(day)} queries after an order"
             killed = killed_builder(pages, f"tuesday{os.getpid()}")

@@ -23,7 +23,7 @@ SERVER = os.environ.get("CORRAL_SERVER", "redis-server")
 MODULE = os.path.realpath(os.environ.get("CORRAL_MODULE", "target/release/libcorral.so"))
 SERVICE = "corral"
 ACL = Path(__file__).with_name("acl.txt").read_text().split()
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def until(what: str, condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:

@@ -26,11 +26,8 @@ final class Leases
         $asked = $began;
         $arguments = static function () use ($words, $deadline, &$asked): array {
             $asked = microtime(true);
-            $left = $deadline - $asked;
-            if ($left > 0.001) {
-                array_push($words, 'BLOCK', Call::milliseconds(min(Link::SLICE, $left)));
-            }
-            return $words;
+            // Never left out: a group may have a longer time to block of its own than there is patience here.
+            return [...$words, 'BLOCK', Call::milliseconds(min(Link::SLICE, $deadline - $asked))];
         };
         while (true) {
             try {

@@ -136,7 +136,8 @@ fn question(
         need(features, "cache.getorlock group")?;
         command.arg("GROUP").arg(group.as_ref());
     }
-    if let Some(block) = block {
+    // A group may have a time to block of its own, and all others' calls would stand behind it on a shared connection.
+    if let Some(block) = block.or(o.group.as_ref().map(|_| Duration::ZERO)) {
         command.arg("BLOCK").arg(ms(block));
     }
     Ok(command)

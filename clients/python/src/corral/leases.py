@@ -57,7 +57,9 @@ class Leases:
                 node.features.need("cache.getorlock group")
             left = deadline - time.monotonic()
             if not parks or left <= 0.001:
-                return ("CACHE.GETORLOCK", key, *words)
+                if o.group is None:
+                    return ("CACHE.GETORLOCK", key, *words)
+                left = 0  # not left out: a group may have a longer time to block of its own than there is patience here
             return ("CACHE.GETORLOCK", key, *words, "BLOCK", milliseconds(min(SLICE, left)))
 
         while True:

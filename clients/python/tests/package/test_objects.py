@@ -179,6 +179,7 @@ def test_opentelemetry_counts_calls_and_has_a_span_for_each_build(url, raw):
     counted = {
         p.attributes["corral.event"]: p.value for m in metrics if m.name == "corral.calls" for p in m.data.data_points
     }
+    counted.pop("waited", None)  # on a busy machine the answer itself takes its time
     assert counted == {"built": 1, "hit": 2}
 
 

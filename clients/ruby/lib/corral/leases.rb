@@ -41,8 +41,9 @@ class Corral
         reply, node, link = parking do |parks|
           @server.reach(key, deadline) do |at|
             @server.features(key).need("cache.getorlock group") if o.group && at
-            left = deadline - Corral.now
-            parks && left > 0.001 ? [*words, "BLOCK", Call.milliseconds([Link::SLICE, left].min)] : words
+            left = parks ? deadline - Corral.now : 0
+            # Not left out with a group, which may have a longer time to block of its own than there is patience here.
+            left > 0.001 || o.group ? [*words, "BLOCK", Call.milliseconds(left.clamp(0, Link::SLICE))] : words
           end
         end
         state, value, number = reply if reply.is_a?(Array) && reply.size == 3

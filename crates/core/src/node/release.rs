@@ -48,8 +48,8 @@ impl Node {
             let first = cohort.and_then(|cohort| self.rooms.first(cohort));
             let Some((id, waiter)) = first else {
                 match (source, cohort) {
-                    (Source::Room(_), Some(cohort)) => self.rooms.drop_if_empty(cohort),
-                    (Source::Room(room), None) => {
+                    (Source::Room(_), Some(cohort)) if self.rooms.drop_if_empty(cohort) => {}
+                    (Source::Room(room), _) => {
                         self.rooms.close_left(room);
                         self.outbox.done(number);
                     }

@@ -135,13 +135,15 @@ impl Rooms {
     }
 
     /// Removes a cohort that has nobody in it. One that is detached is its answer's to remove: its number must not be
-    /// another's before.
-    pub fn drop_if_empty(&mut self, cohort: Id) {
-        let Some(open) = self.cohorts.get(cohort).filter(|open| open.root == NIL) else { return };
-        if self.by_key.get(&open.key) == Some(&cohort) {
+    /// another's before. Whether it was removed.
+    pub fn drop_if_empty(&mut self, cohort: Id) -> bool {
+        let Some(open) = self.cohorts.get(cohort).filter(|open| open.root == NIL) else { return false };
+        let has_key = self.by_key.get(&open.key) == Some(&cohort);
+        if has_key {
             self.by_key.remove(&open.key);
             self.cohorts.remove(cohort);
         }
+        has_key
     }
 
     /// Removes a detached cohort whose answer everybody has.

@@ -103,6 +103,8 @@ final class Leases {
             }
             long left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
             if (parks && left > 0) words.add("BLOCK").add(Math.min(SLICE_MS, left));
+            // A group may have a time to block of its own, and all others' calls would stand behind it on a shared connection.
+            else if (o.group != null) words.add("BLOCK").add(1);
             return words;
         }
 
