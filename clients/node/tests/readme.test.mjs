@@ -23,11 +23,11 @@ for (const [at, { language, code }] of blocks.entries()) {
   const environment = { ...process.env, REDIS_URL: undefined }
 
   if (language === 'sh') {
-    test(`block ${at}: ${code.trim().split('\n').at(-1)}`, { timeout: 300_000 }, async () => {
+    test(`block ${at}: ${code.trim().split('\n').at(-1)}`, { timeout: 900_000 }, async () => {
       await run('bash', ['-e', '-c', code], { cwd: PROJECT, env: environment })
     })
   } else if (language === 'js') {
-    test(`block ${at}: ${name} prints what is said`, { timeout: 60_000 }, async (t) => {
+    test(`block ${at}: ${name} prints what is said`, { timeout: 300_000 }, async (t) => {
       assert.ok(name, 'a program begins with its name')
       if (/tags|outdate|Keyv/.test(code) && !server.has('cache.fill tags')) return t.skip('this module has no tags')
       writeFileSync(join(PROJECT, name), code)
