@@ -62,7 +62,7 @@ impl Node {
                 self.staged = None;
                 self.list_loaded(&loaded, moment);
             }
-            LoadedFrom::DataSetBeside => self.staged.get_or_insert_default().push((loaded.db, loaded.name)),
+            LoadedFrom::DataSetBeside => self.staged.get_or_insert_with(Vec::new).push((loaded.db, loaded.name)),
             LoadedFrom::Payload { is_settled } => {
                 self.arrivals.note(loaded.db, loaded.name.clone(), loaded.youngest, is_settled);
                 self.visit_key(loaded.db, loaded.name);
