@@ -12,7 +12,7 @@ use crate::book::Built;
 use crate::run;
 use crate::search::Situation;
 use crate::verdicts::bytes_of;
-use crate::world::{Dumped, Holds, Slot, World, REFUSED};
+use crate::world::{Dumped, Holds, Slot, World};
 
 impl World {
     pub(crate) fn set(&mut self, key: usize) {
@@ -37,7 +37,7 @@ impl World {
 
     pub(crate) fn invalidate(&mut self, key: usize) {
         let now_ms = self.wall_ms;
-        if self.writes == REFUSED {
+        if self.writes != 0 {
             // It is told so, and nothing changes.
             self.call(key, |node, key| node.invalidate(key));
             return;

@@ -8,7 +8,7 @@ use corral_core::time::UnixMs;
 use crate::book::{Book, Build, Built, Circuit, Parked, Rule};
 use crate::run::{self, Labelled, Timer, Version};
 use crate::search::Situation;
-use crate::world::{Client, Does, Holds, World, FULL, REFUSED};
+use crate::world::{Client, Does, Holds, World, FULL};
 
 /// A value is its number.
 pub(crate) fn bytes_of(value: u64) -> [u8; 8] {
@@ -297,10 +297,8 @@ impl World {
         self.spoken(&build, false, false);
         let called = self.call(build.key, |node, key| node.release(key, build.token));
         let is_honoured = called.reply == Reply::Number(1);
-        let must = self.writes != REFUSED
-            && build.is_current
-            && !is_late
-            && self.book.marks.iter().all(|at| *at < build.began);
+        let must =
+            self.writes == 0 && build.is_current && !is_late && self.book.marks.iter().all(|at| *at < build.began);
         self.broken.note(Rule::TheCurrentTokenIsHonoured, must && !is_honoured);
         self.broken.note(Rule::TheLongestWaitingIsPromoted, called.grants.len() > 1);
     }
