@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use super::groups::GroupId;
 use super::sieve::Sieve;
 use super::top::Added;
 use super::writing::clear_marks;
@@ -142,13 +143,18 @@ impl Node {
             step.reply = Reply::Error(error);
             return self.finish(key, step);
         }
+        let group = self.group_of(key, token);
         self.end_lease(key, token, LeaseEnd::Failed, message, &mut step);
         self.fail_key(key, message, backoff_ms.or(policy.backoff_ms), clock.now);
         if let Some(rare) = key.entry.rare_mut() {
             rare.broken_ties = 0;
         }
         step.raise(Change::Times);
-        let refusal = self.present_failure(key);
+        let mut refusal = self.present_failure(key);
+        // It may have opened its group's circuit: the later of the two counts.
+        if let Some(open) = self.groups.get(group).and_then(|group| group.circuit.refusal(clock)) {
+            refusal.until = refusal.until.max(open.until);
+        }
         step.reply = Reply::Answer(key.entry.after_failure(false, &refusal, clock.now));
         self.answer_failure(key, &refusal, clock.now);
         step.tell_end(Some(Word::Fail));
@@ -290,9 +296,13 @@ impl Node {
 
     /// The policy of the group that a key's lease is of.
     pub(super) fn policy_of(&mut self, key: &Key, token: Token) -> Policy {
-        let lease = key.entry.lease().filter(|lease| lease.token == token);
-        let group = self.groups.of(lease.and_then(|lease| lease.group()).map(|group| &**group));
+        let group = self.group_of(key, token);
         self.groups.get(group).map_or(Policy::NONE, |group| group.policy.clone())
+    }
+
+    fn group_of(&mut self, key: &Key, token: Token) -> GroupId {
+        let lease = key.entry.lease().filter(|lease| lease.token == token);
+        self.groups.of(lease.and_then(|lease| lease.group()).map(|group| &**group))
     }
 
     fn count_build(&mut self, key: &Key, build_ms: u64, step: &mut Step) {

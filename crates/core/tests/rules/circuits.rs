@@ -221,3 +221,13 @@ fn an_open_circuit_with_a_full_group_does_not_make_the_node_due_for_ever() {
     w.pass(1000);
     assert!(w.turns < 20, "{} turns", w.turns);
 }
+
+#[test]
+fn who_opens_the_circuit_is_told_when_the_next_attempt_is_allowed_and_so_are_its_waiters() {
+    let mut w = World::grouped("g fails 1 cool-ms 5000");
+    w.ask(1, "k", "GROUP g");
+    w.ask(2, "k", "GROUP g BLOCK 0");
+    assert_eq!(w.fail(1, "k", "m", Some(100)), "FAIL m 5000");
+    w.settle();
+    assert_eq!(w.told(2), "FAIL m 5000");
+}
