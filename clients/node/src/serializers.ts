@@ -4,12 +4,20 @@ import type { Options, Serializer } from './options.js'
 
 const json: Serializer = {
   encode(value) {
-    const text = JSON.stringify(value)
+    const text = JSON.stringify(value, refusing)
     // JSON.stringify says nothing at all here, and "undefined" would be cached as if it were a value.
     if (text === undefined) throw new TypeError(`JSON cannot carry ${typeof value}: let the build return null, or choose the serializer 'v8'`)
     return text
   },
   decode: (bytes) => JSON.parse(bytes.toString()),
+}
+
+// JSON.stringify makes `{}` of these, and nobody would know.
+function refusing(_key: string, value: unknown): unknown {
+  if (value instanceof Map || value instanceof Set) {
+    throw new TypeError(`JSON cannot carry a ${value.constructor.name}: choose the serializer 'v8', or build an object or an array`)
+  }
+  return value
 }
 
 const bytes: Serializer<Uint8Array | string> = {
