@@ -7,7 +7,7 @@ use std::sync::Arc;
 use corral_core::codec::{self, Header, ValuePart};
 use corral_core::entry::Entry;
 use corral_core::node::name::Name;
-use corral_core::node::{Becomes, Effect, Held, Key, Reply, Word};
+use corral_core::node::{Becomes, Effect, Held, Key, Reply, Step, Word};
 use corral_core::request::Request;
 use corral_core::time::UnixMs;
 use corral_core::token::Token;
@@ -63,7 +63,7 @@ fn run(context: &Context, name: KeyName, writes: bool, request: &Request) -> Rep
         memory::with(|memory| memory.node.request(&mut key, request))
     };
     if writes {
-        store(context, name, &mut open, new, before, step.becomes);
+        store(context, name, &mut open, new, before, &step);
     }
     drop(open);
     if step.signals {
@@ -82,12 +82,13 @@ fn awaited_string(context: &Context, name: KeyName, db: u32) -> Option<Arc<[u8]>
 }
 
 /// Brings the keyspace, the replicas and the AOF up to what the step says. `new` is the entry of a key that held none.
-fn store(context: &Context, name: KeyName, open: &mut OpenKey<Corral>, new: Entry, before: Holds, becomes: Becomes) {
-    let (value, expire_at) = match becomes {
+fn store(context: &Context, name: KeyName, open: &mut OpenKey<Corral>, new: Entry, before: Holds, step: &Step) {
+    let told = |effect| codec::with_events(&events(step), effect);
+    let (value, expire_at) = match step.becomes {
         Becomes::Same => return,
         Becomes::Removed => {
             open.delete();
-            replicate(context, name, &codec::encode_removal(), None);
+            replicate(context, name, &told(codec::encode_removal()), None);
             return;
         }
         Becomes::Stored { value, expire_at } => (value, expire_at),
@@ -103,10 +104,19 @@ fn store(context: &Context, name: KeyName, open: &mut OpenKey<Corral>, new: Entr
         }
     }
     let Some(entry) = open.entry() else { return };
-    let header = codec::encode(entry, value, Some(expire_at));
+    let header = told(codec::encode(entry, value, Some(expire_at)));
     let carried = entry.value().cloned().filter(|_| value == ValuePart::Carried);
     open.set_deadline(expire_at.get());
     replicate(context, name, &header, carried.as_deref());
+}
+
+/// The keyspace events that replicas are to send of a step.
+fn events(step: &Step) -> Vec<u8> {
+    let code = |effect: &Effect| match effect {
+        Effect::Notify(word) => word.code(),
+        _ => None,
+    };
+    step.effects.iter().filter_map(code).collect()
 }
 
 /// Sends an effect to the replicas and the AOF. The server says no only where it could not find the command.
@@ -139,10 +149,7 @@ pub fn carry_out(context: &Context, db: u32, name: Option<KeyName>, effects: Vec
         match effect {
             Effect::Notify(word) => {
                 if let Some(name) = name {
-                    match word {
-                        Word::Delete => context.notify_generic(word.text(), name),
-                        _ => context.notify(word.text(), name),
-                    }
+                    notify(context, name, word);
                 }
             }
             Effect::Expired { db: of, name, token, holder } => expired(context, db, of, &name, token, holder),
@@ -212,15 +219,19 @@ pub fn apply_removal(context: &Context, name: KeyName) {
     let db = context.db();
     let mut open = OpenKey::<Corral>::write(context, name);
     let old = token_of(&mut open);
-    let was_there = open.kind() != Holds::Nothing;
-    if was_there {
+    if open.kind() != Holds::Nothing {
         open.delete();
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, None, None, moment));
     tell_of_applied(context, name);
-    if was_there {
-        context.notify_generic(Word::Delete.text(), name);
+}
+
+/// Sends a keyspace event: on a replica those that its master sent.
+pub fn notify(context: &Context, name: KeyName, word: Word) {
+    match word {
+        Word::Delete => context.notify_generic(word.text(), name),
+        _ => context.notify(word.text(), name),
     }
 }
 

@@ -117,9 +117,9 @@ fn every_end_of_a_lease_is_told_on_a_replica_too() {
         subscriber.run("SUBSCRIBE __keyspace@0__:page");
         end(&server, how, token, holder);
         assert_eq!(told(&mut reader), "page", "{how}");
-        if how == "a deadline" {
-            let event = event.unwrap();
-            assert_eq!(subscriber.read().list()[2].text(), event, "its own timer tells it");
+        if let Some(event) = event {
+            // By its own timer, or as its master told it.
+            while subscriber.read().list()[2].text() != event {}
         }
     }
     eventually("both hold the same", || {

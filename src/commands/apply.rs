@@ -2,6 +2,7 @@
 
 use corral_core::codec::{self, Effect, ValuePart};
 use corral_core::error::Error;
+use corral_core::node::Word;
 use corral_server::command::{Command, Keys, Spec};
 use corral_server::command_info::{Access, Arg, Kind};
 use corral_server::{Argv, Context};
@@ -39,8 +40,9 @@ impl Command for Apply {
         }
         let (name, header) = (args.key(0).map_err(absent)?, args.word(1).map_err(absent)?);
         let value = args.get(2);
-        let effect =
-            codec::decode_effect(header).map_err(|malformed| Error::Malformed { why: malformed.to_string() })?;
+        let malformed = |malformed: codec::Malformed| Error::Malformed { why: malformed.to_string() };
+        let (events, effect) = codec::events_of(header).map_err(malformed)?;
+        let effect = codec::decode_effect(effect).map_err(malformed)?;
         let carries = matches!(&effect, Effect::Entry(header) if header.value == ValuePart::Carried);
         if carries != value.is_some() || args.len() > 3 {
             return Err(Error::Malformed { why: "the header and the arguments do not agree on a value".to_owned() });
@@ -52,6 +54,12 @@ impl Command for Apply {
                 let moment = memory::moment();
                 memory::with(|memory| memory.node.applied_marks(&record, moment));
                 context.replicate_verbatim();
+            }
+        }
+        // A data set that is loaded from an AOF tells nobody.
+        if !flags.is_loading() {
+            for word in events.iter().filter_map(|code| Word::of_code(*code)) {
+                keyspace::notify(context, name, word);
             }
         }
         context.reply_word(c"OK");

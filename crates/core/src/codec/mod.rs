@@ -12,6 +12,7 @@
 //! | 2 | an entry: `[parts: which of the parts below follow][part]...` |
 //! | 3 | the removal of a key |
 //! | 4 | marks of tags, with the empty key |
+//! | 5 | `[count][keyspace event]...[what they tell of, of version 2 or 3]`, on the replication link |
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -42,6 +43,7 @@ pub const VERSION: u8 = 2;
 const FIRST_VERSION: u8 = 1;
 const REMOVAL: u8 = 3;
 const MARKS: u8 = 4;
+const TOLD: u8 = 5;
 
 /// A header's limit in bytes: 32 tags, a failure message and a dozen numbers fit.
 pub const HEADER_LIMIT: usize = 16 * 1024;
@@ -120,6 +122,21 @@ pub fn encode_marks(record: &MarksRecord) -> Vec<u8> {
     let mut bytes = vec![MARKS];
     bytes.append(&mut out.body);
     bytes
+}
+
+/// An effect's bytes with the codes of the keyspace events that its server sent of it.
+pub fn with_events(codes: &[u8], effect: Vec<u8>) -> Vec<u8> {
+    match u8::try_from(codes.len()) {
+        Ok(count) if count > 0 => [&[TOLD, count], codes, &effect].concat(),
+        _ => effect,
+    }
+}
+
+/// Takes the codes of keyspace events off an effect that has some.
+pub fn events_of(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let Some((&TOLD, rest)) = bytes.split_first() else { return Ok((&[], bytes)) };
+    let (count, rest) = rest.split_first().ok_or(Malformed::Encoding)?;
+    rest.split_at_checked(usize::from(*count)).ok_or(Malformed::Encoding)
 }
 
 /// Reads an effect back: of the replication link and the AOF.

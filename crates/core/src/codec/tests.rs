@@ -72,6 +72,17 @@ fn entries_come_back_as_they_were() {
     assert_eq!(decode_effect(&encode_marks(&marks)), Ok(Effect::Marks(marks)));
 }
 
+#[test]
+fn events_travel_before_their_effect_and_cost_nothing_where_there_are_none() {
+    assert_eq!(with_events(&[], encode_removal()), encode_removal());
+    assert_eq!(with_events(&[1, 8], encode_removal()), [5, 2, 1, 8, 3]);
+    assert_eq!(events_of(&[5, 2, 1, 8, 3]), Ok((&[1, 8][..], &[3][..])));
+    assert_eq!(events_of(&[3]), Ok((&[][..], &[3][..])));
+    for torn in [&[5][..], &[5, 1], &[5, 3, 1, 2]] {
+        assert_eq!(events_of(torn), Err(Malformed::Encoding));
+    }
+}
+
 /// Files written by version 1 must be readable for ever: these bytes are never changed, only added to.
 #[test]
 #[rustfmt::skip]

@@ -207,6 +207,27 @@ impl Step {
 }
 
 impl Word {
+    const ALL: [Self; 9] = [
+        Self::Lock,
+        Self::Fill,
+        Self::Fail,
+        Self::Pass,
+        Self::Invalidate,
+        Self::Release,
+        Self::Expire,
+        Self::InvalidateTag,
+        Self::Delete,
+    ];
+
+    /// Its number on the replication link; `None`: a replica tells it by itself.
+    pub fn code(self) -> Option<u8> {
+        (self != Self::Expire).then_some(self as u8)
+    }
+
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
     pub const fn text(self) -> &'static core::ffi::CStr {
         match self {
             Word::Lock => c"cache.lock",
