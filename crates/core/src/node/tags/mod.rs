@@ -153,6 +153,11 @@ impl Tags {
 
     /// What was not served any more is not served again because its mark is forgotten.
     fn raise_floor(&mut self, token: Token, at: UnixMs, cap: Option<(Token, UnixMs)>) {
+        self.cover(token, at, cap);
+        self.floor_is_news = true;
+    }
+
+    fn cover(&mut self, token: Token, at: UnixMs, cap: Option<(Token, UnixMs)>) {
         self.floor.raise_to(token.get());
         self.floor_at = self.floor_at.max(at);
         self.floor_cap = match (self.floor_cap, cap) {
@@ -160,7 +165,6 @@ impl Tags {
             (one, other) => one.or(other),
         };
         self.last = self.last.max(token.get());
-        self.floor_is_news = true;
     }
 
     /// The floor as the records that replicas get: its cap, then itself.
@@ -189,23 +193,24 @@ impl Tags {
     /// A floor that comes from a master or a file. Marks that it has risen over say nothing more than it does: they are
     /// forgotten in slices.
     pub fn apply_floor(&mut self, token: Token, at: UnixMs, swr_ms: Option<u64>) {
-        let is_news = self.floor_is_news;
-        self.raise_floor(token, at, swr_ms.map(|ms| (token, at.plus(ms))));
-        self.floor_is_news = is_news;
+        self.cover(token, at, swr_ms.map(|ms| (token, at.plus(ms))));
         // As it rises by one mark or two, as many go.
         self.forget_covered(2);
     }
 
-    /// Forgets marks that the floor has risen over, so many at most.
+    /// Forgets marks that the floor has risen over, so many at most. What they have capped stays so.
     fn forget_covered(&mut self, count: usize) {
         for _ in 0..count {
             if !self.has_covered() {
                 return;
             }
-            if let Some((_, tag)) = self.by_token.pop_first() {
-                self.marks.remove(&tag);
-                tag.0.set_mark(None);
+            let Some((token, tag)) = self.by_token.pop_first() else { return };
+            if let Some(mark) = self.marks.remove(&tag) {
+                let before = self.floor_cap;
+                self.cover(token, mark.at, mark.whole_cap());
+                self.floor_is_news |= self.floor_cap != before;
             }
+            tag.0.set_mark(None);
         }
     }
 

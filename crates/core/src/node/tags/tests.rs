@@ -103,3 +103,15 @@ fn a_floor_that_rises_over_many_marks_forgets_them_in_slices_and_keeps_the_young
     let entry = tagged(&mut tags, 499, &[b"another"]);
     assert!(entry.is_marked(tags.floor()));
 }
+
+#[test]
+fn a_hard_purge_holds_though_the_floor_has_risen_over_its_tags_last_mark() {
+    let mut tags = Tags::default();
+    let entry = tagged(&mut tags, 5, &[b"b"]);
+    tags.mark(&[b"b"], token(6), UnixMs::new(60), Some(0), 10);
+    // Both at once: one of them is beyond what is kept, and the floor rises to the token of both.
+    tags.mark(&[b"a", b"b"], token(9), UnixMs::new(90), None, 1);
+    while tags.free_slice() {}
+    assert_eq!((tags.len(), tags.has_news()), (0, true));
+    assert_eq!(tags.judge(&entry).map(|judgement| judgement.served_until), Some(UnixMs::new(60)));
+}
