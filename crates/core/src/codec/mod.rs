@@ -12,7 +12,7 @@
 //! | 2 | an entry: `[parts: which of the parts below follow][part]...` |
 //! | 3 | the removal of a key |
 //! | 4 | marks of tags, with the empty key |
-//! | 5 | `[count][keyspace event]...[what they tell of, of version 2 or 3]`, on the replication link |
+//! | 5 | `[count][keyspace event]...[what they tell of, of version 2 or 3]`: replicated, never in a file's entry |
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

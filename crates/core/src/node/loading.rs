@@ -219,7 +219,7 @@ impl Node {
         }
         if let Some(lease) = lease {
             self.list(db, name, lease, moment);
-            if let Some(takeover) = &mut self.takeover {
+            if let Some(takeover) = self.takeover.as_mut().filter(|takeover| takeover.chunk.is_some()) {
                 // It may pass for one of the old data set.
                 takeover.keys.push((db, Name::new(name)));
             }
