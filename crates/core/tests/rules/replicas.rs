@@ -1,11 +1,23 @@
 //! Replicas, failover, loads, swaps: rules 2, 4, 6 and 12.
 
 use corral_core::codec::{self, ValuePart};
+use corral_core::lease::Lease;
 use corral_core::node::event::Event;
 use corral_core::node::loading::{LoadedFrom, LoadedLease};
 use corral_core::token::Token;
 
 use crate::world::{name_of, place, Value, World};
+
+fn lease_of(w: &World, key: &str) -> Lease {
+    let Value::Entry(entry) = &w.keys[&place(key)].value else { panic!("{key} holds no entry") };
+    entry.lease().unwrap().clone()
+}
+
+/// The server reads a key with this lease.
+fn load(w: &mut World, key: &str, lease: &Lease, from: LoadedFrom) {
+    let (name, lease, youngest) = (name_of(&place(key)), Some(lease.clone()), Some(lease.token));
+    w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from }));
+}
 
 #[test]
 fn a_replica_holds_the_same_after_each_step() {
@@ -140,11 +152,8 @@ fn waiters_live_through_a_reload_with_their_lease_and_without() {
     w.ask(4, "lost", "BLOCK 0");
     w.event(Event::LoadBegan { beside: false });
     w.keys.remove(&place("lost"));
-    let Value::Entry(entry) = &w.keys[&place("kept")].value else { panic!() };
-    let lease = entry.lease().cloned();
-    let youngest = lease.as_ref().map(|lease| lease.token);
-    let name = name_of(&place("kept"));
-    w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from: LoadedFrom::DataSet }));
+    let kept = lease_of(&w, "kept");
+    load(&mut w, "kept", &kept, LoadedFrom::DataSet);
     w.event(Event::LoadEnded { beside: false, succeeded: true });
     w.settle();
     assert_eq!(w.fill(1, "kept", "v", ""), "OK");
@@ -163,16 +172,13 @@ fn a_data_set_that_was_loaded_beside_the_present_one_is_taken_over_in_slices() {
         w.ask(1, &format!("old{number}"), "LEASE 100000");
     }
     w.ask(1, "kept", "LEASE 100000");
-    let kept = w.keys[&place("kept")].clone();
+    let (kept, lease) = (w.keys[&place("kept")].clone(), lease_of(&w, "kept"));
     w.become_replica();
     w.event(Event::LoadBegan { beside: true });
     let mut keys: Vec<String> = (0..KEYS).map(|number| format!("new{number}")).collect();
     keys.push("kept".to_owned());
     for key in &keys {
-        let Value::Entry(entry) = &kept.value else { panic!() };
-        let lease = entry.lease().cloned();
-        let (youngest, name) = (lease.as_ref().map(|lease| lease.token), name_of(&place(key)));
-        w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from: LoadedFrom::DataSetBeside }));
+        load(&mut w, key, &lease, LoadedFrom::DataSetBeside);
     }
     assert_eq!(w.node.live_leases(), KEYS + 1, "the present one serves");
     w.keys.clear();
@@ -191,13 +197,11 @@ fn a_load_that_was_announced_beside_and_comes_in_place_keeps_what_it_brought() {
     let mut w = World::new();
     w.ask(1, "old", "LEASE 100000");
     w.ask(1, "new", "LEASE 100000");
-    let Value::Entry(entry) = &w.keys[&place("new")].value else { panic!() };
-    let lease = entry.lease().cloned();
+    let lease = lease_of(&w, "new");
     w.become_replica();
     w.event(Event::LoadBegan { beside: true });
     w.event(Event::LoadBegan { beside: false });
-    let (youngest, name) = (lease.as_ref().map(|lease| lease.token), name_of(&place("new")));
-    w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from: LoadedFrom::DataSet }));
+    load(&mut w, "new", &lease, LoadedFrom::DataSet);
     w.event(Event::LoadEnded { beside: false, succeeded: true });
     w.event(Event::LoadEnded { beside: true, succeeded: true });
     w.keys.remove(&place("old"));
@@ -212,10 +216,8 @@ fn a_flush_before_the_first_key_of_a_load_voids_nothing_of_it() {
     w.ask(1, "k", "LEASE 1000");
     w.event(Event::LoadBegan { beside: false });
     w.event(Event::Flushed { db: None });
-    let Value::Entry(entry) = &w.keys[&place("k")].value else { panic!() };
-    let lease = entry.lease().cloned();
-    let (youngest, name) = (lease.as_ref().map(|lease| lease.token), name_of(&place("k")));
-    w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from: LoadedFrom::DataSet }));
+    let lease = lease_of(&w, "k");
+    load(&mut w, "k", &lease, LoadedFrom::DataSet);
     w.event(Event::LoadEnded { beside: false, succeeded: true });
     w.settle();
     assert_eq!(w.ask(2, "k", ""), "WAIT 1000");
