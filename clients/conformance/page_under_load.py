@@ -2,12 +2,16 @@
 builds is killed with -9, the database fails. Prints what the visitors saw.
 
 usage: page_under_load.py flask [SECONDS]                 of examples/python, in this Python's gunicorn
+       page_under_load.py symfony AUTOLOAD [SECONDS]      of examples/php, in php-fpm; AUTOLOAD is that of an empty project with
+                                                          the package, as clients/php/test makes it
+       page_under_load.py rails [SECONDS]                 of examples/ruby, in puma; RUBYLIB has the package
        page_under_load.py next DIRECTORY [SECONDS]        of examples/node/next-page, built in that directory with the
                                                           shop.mjs of clients/node/tests/slow-shop
 CORRAL_SERVER and CORRAL_MODULE as for the tests."""
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,10 +27,94 @@ from pathlib import Path
 from servers import Server, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "clients/php/tests"))
 PROCESSES, VISITORS, PAUSE = 4, 100, 0.25
 
 
-class Flask:
+class Page:
+    """Of a server with one port for all its processes, which it replaces itself."""
+
+    breaks, mends = "ALTER TABLE orders RENAME TO hidden", "ALTER TABLE hidden RENAME TO orders"
+
+    def tend(self):
+        pass
+
+    def visit(self, port):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{self.path}", timeout=30) as answer:
+                return "ok" if self.word in answer.read() else "a page without its values"
+        except urllib.error.HTTPError as error:
+            return str(error.code)
+        except Exception as error:
+            reason = getattr(error, "reason", error)
+            return "refused" if isinstance(reason, ConnectionRefusedError) else type(reason).__name__
+
+
+class SlowShop(Page):
+    """The example's page, whose shop takes half a second for a report, counts them, and fails while it is told to."""
+
+    path, word = "/?day=day%203", b"<h1>day 3</h1>"
+    breaks, mends = "INSERT INTO broken VALUES (1)", "DELETE FROM broken"
+
+    def slow(self, language, shop, at, lines):
+        self.pages = Path(shop).parent / "pages"
+        shutil.copytree(ROOT / "examples" / language, self.pages)
+        code = next(self.pages.glob("shop.*"))
+        begins = code.read_text()
+        assert at in begins
+        code.write_text(begins.replace(at, at + lines))
+        with sqlite3.connect(shop) as database:
+            database.execute("PRAGMA journal_mode = wal")
+            database.execute("CREATE TABLE built (day TEXT)")
+            database.execute("CREATE TABLE broken (yes INTEGER)")
+
+
+class Symfony(SlowShop):
+    def __init__(self, autoload, redis_url, shop, log):
+        from fpm import Fpm
+
+        self.slow("php", shop, "public function report(string $day): array\n    {\n", """
+        if ($this->database()->query('SELECT 1 FROM broken')->fetch()) { throw new RuntimeException('the database is down'); }
+        $this->database()->exec("INSERT INTO built VALUES ('day')");
+        usleep(500000);
+""")
+        program = next(filter(None, map(shutil.which, ["php-fpm", "php-fpm8.4", "php-fpm8.3", "php-fpm8.2", "php-fpm8.1"])))
+        self.ports = [0]
+        self._fpm = Fpm(program, PROCESSES, {"CORRAL_AUTOLOAD": autoload, "REDIS_URL": redis_url, "SHOP": shop}, log)
+
+    def visit(self, port):
+        try:
+            status, body = self._fpm.get(self.pages / "symfony_page.php", "day=day%203", silent=False)
+        except Exception as error:
+            return type(error).__name__
+        return str(status) if status != 200 else "ok" if self.word.decode() in body else "a page without its values"
+
+    def stop(self):
+        self._fpm.end()
+
+
+class Rails(SlowShop):
+    def __init__(self, redis_url, shop, log):
+        self.slow("ruby", shop, "def report(day)\n", """
+    raise "the database is down" if database.get_first_row("SELECT 1 FROM broken")
+
+    database.execute("INSERT INTO built VALUES (?)", [day])
+    sleep(0.5)
+""")
+        self.ports = [free_port()]
+        environment = os.environ | {"REDIS_URL": redis_url, "SHOP": shop}
+        workers = ["--workers", str(PROCESSES), "--preload", "--threads", "8:8"]
+        self._puma = subprocess.Popen(
+            ["puma", *workers, "--bind", f"tcp://127.0.0.1:{self.ports[0]}", str(self.pages / "rails_page.ru")],
+            env=environment, cwd=self.pages, stdout=log, stderr=log,
+        )
+
+    def stop(self):
+        self._puma.terminate()
+        self._puma.wait(60)
+
+
+class Flask(Page):
     """gunicorn has one port for all processes, and replaces those that die."""
 
     path, word = "/report/monday", b"pounds"
@@ -44,15 +132,12 @@ class Flask:
             [sys.executable, "-m", "gunicorn", *arguments, "flask_page:app"], env=environment, stdout=log, stderr=log
         )
 
-    def tend(self):
-        pass
-
     def stop(self):
         self._gunicorn.terminate()
         self._gunicorn.wait(60)
 
 
-class Next:
+class Next(Page):
     """A port for each process. Who dies is started again; until then visitors are refused and go to the next one."""
 
     path, word = "/?city=monday", b"by process"
@@ -109,21 +194,11 @@ class Visit(threading.Thread):
         while time.monotonic() < self.ends:
             began, what = time.monotonic(), "refused"
             for turn in range(len(self.page.ports)):
-                what = self.visit(self.page.ports[(self.number + turn) % len(self.page.ports)])
+                what = self.page.visit(self.page.ports[(self.number + turn) % len(self.page.ports)])
                 if what != "refused":
                     break
             self.seen.append((began, what, time.monotonic() - began))
             time.sleep(random.uniform(0.5, 1.5) * PAUSE)
-
-    def visit(self, port):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{self.page.path}", timeout=30) as answer:
-                return "ok" if self.page.word in answer.read() else "a page without its values"
-        except urllib.error.HTTPError as error:
-            return str(error.code)
-        except Exception as error:
-            reason = getattr(error, "reason", error)
-            return "refused" if isinstance(reason, ConnectionRefusedError) else type(reason).__name__
 
 
 def kill_the_builder(server, deadline):
@@ -140,16 +215,16 @@ def kill_the_builder(server, deadline):
 
 def main():
     kind, *arguments = sys.argv[1:]
-    place = [arguments.pop(0)] if kind == "next" else []
+    place = [arguments.pop(0)] if kind in ("next", "symfony") else []
     seconds = float(arguments[0]) if arguments else 60.0
     directory = tempfile.mkdtemp()
     server, shop = Server(), f"{directory}/shop.db"
     log = open(f"{directory}/log", "wb")
-    page = {"flask": Flask, "next": Next}[kind](*place, f"redis://127.0.0.1:{server.port}", shop, log)
+    page = {"flask": Flask, "symfony": Symfony, "rails": Rails, "next": Next}[kind](*place, f"redis://127.0.0.1:{server.port}", shop, log)
     try:
         for number in range(len(page.ports)):
             deadline = time.monotonic() + 120
-            while (what := Visit(page, number, 0).visit(page.ports[number])) != "ok":
+            while (what := page.visit(page.ports[number])) != "ok":
                 if time.monotonic() > deadline:
                     raise SystemExit(f"the page does not start: {what}, see {directory}/log")
                 time.sleep(0.1)
@@ -176,14 +251,17 @@ def main():
         time.sleep(seconds * 0.1)
         page.tend()
         with database:
-            database.execute("ALTER TABLE orders RENAME TO hidden")
+            database.execute(page.breaks)
         time.sleep(8)
         with database:
-            database.execute("ALTER TABLE hidden RENAME TO orders")
+            database.execute(page.mends)
         say("the database had failed for 8 s")
         [visit.join(60) for visit in visits]
 
         seen = [one for visit in visits for one in visit.seen]
+        for what in {what for _, what, _ in seen} - {"ok"}:
+            moments = [began_at - began for began_at, other, _ in seen if other == what]
+            print(f"{what}: {len(moments)} from {min(moments):.1f} to {max(moments):.1f} s")
         took = sorted(seconds for _, what, seconds in seen if what == "ok")
         print(f"{len(seen)} requests in {seconds:g} s: {dict(Counter(what for _, what, _ in seen))}")
         p50, p99 = took[len(took) // 2] * 1e3, took[len(took) * 99 // 100] * 1e3

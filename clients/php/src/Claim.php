@@ -30,11 +30,11 @@ final class Claim
         return $this->lease !== null && $this->leases->conclude($this->lease, 'CACHE.FILL', $bytes, ...$options->fillOptions($bytes)) !== null;
     }
 
-    public function fail(\Throwable $error): void
+    /** The old value, if there is one that serves while builds fail. */
+    public function fail(\Throwable $error): ?string
     {
-        if ($this->lease !== null) {
-            $this->leases->conclude($this->lease, 'CACHE.FAIL', $this->leases->message($error));
-        }
+        $reply = $this->lease === null ? null : $this->leases->conclude($this->lease, 'CACHE.FAIL', $this->leases->message($error));
+        return is_array($reply) && $reply[0] === 'STALE' ? $reply[1] : null;
     }
 
     /** For its caller alone: who waits now builds for himself, and the next one may store again. */

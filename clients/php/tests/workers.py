@@ -5,38 +5,18 @@ usage: workers.py FPM EXAMPLES AUTOLOAD REDIS_URL [SECONDS]
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import socket
-import struct
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "conformance"))
 
+from fpm import Fpm
 from servers import until
 from workers_under_load import WORKERS, load, server_at
 
 FPM, EXAMPLES, AUTOLOAD, URL = sys.argv[1:5]
 SECONDS = float(sys.argv[5]) if len(sys.argv) > 5 else 10.0
-
-CONFIGURATION = """
-[global]
-error_log = {directory}/log
-daemonize = no
-[www]
-listen = {directory}/socket
-listen.backlog = 128
-pm = static
-pm.max_children = {workers}
-clear_env = no
-catch_workers_output = yes
-{user}
-"""
 
 # Says that a build runs only when the test lets it end; so what is answered before is answered before.
 REFRESH = """<?php
@@ -48,71 +28,6 @@ echo $cache->getOrBuild('k', function () {
     return 'new';
 });
 """
-
-
-class Fpm:
-    def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="corral-fpm-"))
-        user = "user = root\ngroup = root" if os.geteuid() == 0 else ""
-        self.directory.joinpath("conf").write_text(
-            CONFIGURATION.format(directory=self.directory, workers=WORKERS, user=user)
-        )
-        environment = os.environ | {
-            "CORRAL_AUTOLOAD": AUTOLOAD,
-            "REDIS_URL": URL,
-            "SHOP": str(self.directory / "shop.sqlite"),
-        }
-        root = ["-R"] if os.geteuid() == 0 else []
-        self.process = subprocess.Popen([FPM, *root, "-F", "-y", self.directory / "conf"], env=environment)
-        until("php-fpm listens", self.directory.joinpath("socket").exists)
-
-    def get(self, script: Path, query: str = "") -> tuple[int, str]:
-        """One FastCGI request, over a connection of its own."""
-        parameters = {
-            "SCRIPT_FILENAME": str(script),
-            "REQUEST_METHOD": "GET",
-            "QUERY_STRING": query,
-            "REQUEST_URI": f"/?{query}",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "GATEWAY_INTERFACE": "CGI/1.1",
-        }
-        pairs = b"".join(_length(n) + _length(v) + n.encode() + v.encode() for n, v in parameters.items())
-        request = _record(1, struct.pack(">HB5x", 1, 0)) + _record(4, pairs) + _record(4, b"") + _record(5, b"")
-        answer, errors = b"", b""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(30)
-            connection.connect(str(self.directory / "socket"))
-            connection.sendall(request)
-            stream = connection.makefile("rb")
-            while header := stream.read(8):
-                kind, length, padding = struct.unpack(">xBxxHBx", header)
-                content = stream.read(length)
-                stream.read(padding)
-                if kind == 6:
-                    answer += content
-                elif kind == 7:
-                    errors += content
-                elif kind == 3:
-                    break
-        head, _, body = answer.partition(b"\r\n\r\n")
-        status = re.search(rb"^Status: (\d+)", head, re.M)
-        if errors:
-            return 500, errors.decode(errors="replace")
-        return int(status[1]) if status else 200, body.decode(errors="replace")
-
-    def end(self) -> None:
-        self.process.terminate()
-        self.process.wait()
-        shutil.rmtree(self.directory)
-
-
-def _record(kind: int, content: bytes) -> bytes:
-    return struct.pack(">BBHHBx", 1, kind, 1, len(content), 0) + content
-
-
-def _length(text: str) -> bytes:
-    size = len(text.encode())
-    return bytes([size]) if size < 128 else struct.pack(">I", size | 0x80000000)
 
 
 def refresh_after_the_response(fpm: Fpm) -> None:
@@ -131,7 +46,7 @@ def refresh_after_the_response(fpm: Fpm) -> None:
     assert fpm.get(script)[1] == "new"
 
 
-fpm = Fpm()
+fpm = Fpm(FPM, WORKERS, {"CORRAL_AUTOLOAD": AUTOLOAD, "REDIS_URL": URL})
 try:
     refresh_after_the_response(fpm)
     said = [

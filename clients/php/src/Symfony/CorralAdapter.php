@@ -52,11 +52,11 @@ final class CorralAdapter extends AbstractAdapter
     {
         $id = $this->getId($item->getKey());
         $claim = $this->corral->claim($id, $this->options, $item->isHit() ? ['FORCE'] : []); // a hit: chance renews it early
-        $found = $this->found($id, $claim, $item, $pool);
+        $found = $this->found($id, $claim?->bytes, $item, $pool);
         if ($claim !== null && !$claim->isMine() && !$claim->private && $found === null) {
             // Fresh for the server, but a pool around this one knows better: its tags are of old.
             $claim = $this->corral->claim($id, $this->options, ['FORCE', 'NOSTALE']);
-            $found = $this->found($id, $claim, $item, $pool);
+            $found = $this->found($id, $claim?->bytes, $item, $pool);
             if ($found !== null) {
                 $claim?->release(); // somebody has just built it
             }
@@ -72,7 +72,7 @@ final class CorralAdapter extends AbstractAdapter
             return $found->get();
         }
         if ($claim?->isMine()) {
-            return $this->build($id, $claim, $callback, $item, $save);
+            return $this->build($id, $claim, $callback, $item, $pool, $save);
         }
         $value = $callback($item, $save); // the server is out, or it is not to be shared
         $save = false;
@@ -83,7 +83,7 @@ final class CorralAdapter extends AbstractAdapter
     {
         try {
             $save = true;
-            $item->set($this->build($id, $claim, $callback, $item, $save));
+            $item->set($this->build($id, $claim, $callback, $item, $pool, $save));
             $setMetadata($item);
             if ($save) {
                 $pool->save($item);
@@ -94,15 +94,17 @@ final class CorralAdapter extends AbstractAdapter
     }
 
     /** Symfony saves what it returns: doSave finds the claim. */
-    private function build(string $id, Claim $claim, callable $callback, ItemInterface $item, bool &$save): mixed
+    private function build(string $id, Claim $claim, callable $callback, ItemInterface $item, CacheInterface $pool, bool &$save): mixed
     {
         $this->claims[$id] = $claim;
         try {
             $value = $callback($item, $save);
         } catch (\Throwable $error) {
             unset($this->claims[$id]);
-            $claim->fail($error);
-            throw $error;
+            $old = $this->found($id, $claim->fail($error), $item, $pool) ?? throw $error;
+            $this->corral->settings()->log('error', "the build of $id failed, and its old value is served", $error);
+            $save = false;
+            return $old->get();
         }
         if (!$save) {
             unset($this->claims[$id]);
@@ -112,12 +114,12 @@ final class CorralAdapter extends AbstractAdapter
     }
 
     /** What the answer brought, if the pool takes it for a hit. */
-    private function found(string $id, ?Claim $claim, ItemInterface $item, CacheInterface $pool): ?ItemInterface
+    private function found(string $id, ?string $bytes, ItemInterface $item, CacheInterface $pool): ?ItemInterface
     {
-        if ($claim?->bytes === null || $claim->private) {
+        if ($bytes === null) {
             return null;
         }
-        $this->brought[$id] = $claim->bytes;
+        $this->brought[$id] = $bytes;
         try {
             $found = $pool->getItem($item->getKey());
             return $found->isHit() ? $found : null;

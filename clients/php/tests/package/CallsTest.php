@@ -195,4 +195,17 @@ final class CallsTest extends TestCase
         $this->assertSame('old', $cache->getOrBuild('k', fn () => 'new'));
         $this->assertSame([], server('CACHE.LEASES'));
     }
+
+    public function testAFailedBuildOfSymfonysIsAnsweredWithTheOldValue(): void
+    {
+        require_once 'Symfony/Component/Cache/autoload.php';
+        $pool = new \Corral\Symfony\CorralAdapter(new Corral($this->url, logger: new class { public function __call($name, $args) {} }), 'shop', options: ['sie' => 60]);
+        $build = fn ($item) => $item->expiresAfter(1) && true ? 'old' : null;
+        $this->assertSame('old', $pool->get('k', $build));
+        until('it is not fresh any more', fn () => !$pool->hasItem('k'));
+        $this->assertSame('old', $pool->get('k', fn () => throw new LogicException('the database is down')));
+        $this->assertSame('old', $pool->get('k', fn () => $this->fail('it is not asked again so soon')));
+        $this->expectException(LogicException::class);
+        $pool->get('another', fn () => throw new LogicException('the database is down'));
+    }
 }

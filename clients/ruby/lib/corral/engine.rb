@@ -18,6 +18,7 @@ class Corral
       @leases = Leases.new(@server, settings)
       @flights = { false => {}, true => {} } # by whether they are forced, by key
       @lock = Mutex.new
+      @rooms = Rooms.new(settings.max_waiting)
       @places = Places.new(settings.degrade_limit)
       @background = Background.new(settings.background_limit)
       @near = settings.local.positive? ? Near.new(settings.local, settings.local_ttl) : nil
@@ -62,7 +63,7 @@ class Corral
     def board(key, force)
       @lock.synchronize do
         flight = @flights[force][key]
-        flight ? [flight, false] : [@flights[force][key] = Flight.new(@lock), true]
+        flight ? [flight, false] : [@flights[force][key] = Flight.new(@lock, @rooms), true]
       end
     end
 
@@ -86,7 +87,12 @@ class Corral
     def lead(flight, key, o, build, deadline, force, unless_)
       asked_at = @near&.moment
       begin
-        answer = @leases.ask(key, o, deadline, force: force ? %w[FORCE NOSTALE] : [])
+        if !force && flight.parks? && (link = @server.idle(key)) # nearly always, and nearly always it is a hit
+          reply = first(link, key, o)
+          return hit(flight, key, link, reply, asked_at) if reply.is_a?(Array) && reply[0] == "HIT" && Corral.now - deadline + o.wait < Leases::WAIT_WORTH_TELLING
+        end
+        answer = @leases.ask(key, o, deadline, flight, force: force ? %w[FORCE NOSTALE] : [], met: link && [reply, link])
+        flight.answered
       rescue Unavailable => outage
         raise if @settings.degrade == :raise
 
@@ -100,10 +106,10 @@ class Corral
         return build_behind(answer, flight, o, build, asked_at, force)
       end
       case answer.state
-      when "HIT", "STALE"
-        @settings.tell(answer.state == "HIT" ? :hit : :stale, key)
+      when "HIT" then fresh(flight, key, answer.value, answer.number, asked_at)
+      when "STALE"
+        @settings.tell(:stale, key)
         flight.outcome = Value.new(answer.value)
-        @near&.put(key, answer.value, answer.number.negative? ? Float::INFINITY : answer.number / 1000.0, asked_at) if answer.state == "HIT"
         @codec.load(answer.value)
       when "PASS"
         flight.outcome = PRIVATE
@@ -114,6 +120,25 @@ class Corral
       else # WAIT: the patience is over. No outcome: the next one asks anew
         impatient(key, o, build)
       end
+    end
+
+    # The reply, or the Failure, for `met`.
+    def first(link, key, o)
+      link.call("CACHE.GETORLOCK", key, *o.asking)
+    rescue Failure => failure
+      failure
+    end
+
+    def hit(flight, key, link, reply, asked_at)
+      link.node.give(link)
+      fresh(flight, key, reply[1], reply[2], asked_at)
+    end
+
+    def fresh(flight, key, bytes, left, asked_at)
+      @settings.tell(:hit, key)
+      flight.outcome = Value.new(bytes)
+      @near&.put(key, bytes, left.negative? ? Float::INFINITY : left / 1000.0, asked_at)
+      @codec.load(bytes)
     end
 
     # --- Building ---
@@ -183,7 +208,7 @@ class Corral
     def refresh(lease, o, build, asked_at)
       job = lambda do
         before, self.building = building, [] # whoever began it does not wait for it
-        build(lease, Flight.new(@lock), o, build, asked_at)
+        build(lease, Flight.new(@lock, Rooms.new(0)), o, build, asked_at)
       rescue *FAILURES => error
         @settings.log(:error, "refreshing #{Corral.as_text(lease.key)} failed", error)
       ensure

@@ -3,13 +3,12 @@
 class Corral
   # The right to build a key, tied to its connection.
   class Lease # :nodoc:
-    attr_reader :key, :token, :node, :link, :speaking
+    attr_reader :key, :token, :link, :speaking
     attr_accessor :ended
 
-    def initialize(key, token, node, link)
+    def initialize(key, token, link)
       @key = key
       @token = token
-      @node = node
       @link = link
       @ended = false
       @speaking = Mutex.new # renewal and verdict share the connection
@@ -26,30 +25,21 @@ class Corral
       @server = server
       @settings = settings
       @renewals = Renewals.new { |lease, seconds| renew_once(lease, seconds) }
-      @parked = 0
-      @lock = Mutex.new
     end
 
-    # One GETORLOCK for a hit. A connection carries one command at a time in both clients, so that there is no shared
-    # socket to spare: the connection that asks is the one that is parked, and the one that holds the lease.
-    def ask(key, o, deadline, force: [])
-      began = Corral.now
-      words = ["CACHE.GETORLOCK", key, "LEASE", Call.milliseconds(o.lease), "TIED", *force]
-      words.push("GROUP", o.group.b) if o.group
+    # The connection that asks is the one that is parked, and the one that holds the lease. flight: whether it may be
+    # parked; met: what the first attempt has met already.
+    def ask(key, o, deadline, flight, force: [], met: nil)
+      began = deadline - o.wait
+      @server.features(key).need("cache.getorlock group") if o.group
       while true
         asked = Corral.now
-        reply, node, link = parking do |parks|
-          @server.reach(key, deadline) do |at|
-            @server.features(key).need("cache.getorlock group") if o.group && at
-            left = parks ? deadline - Corral.now : 0
-            # Not left out with a group, which may have a longer time to block of its own than there is patience here.
-            left > 0.001 || o.group ? [*words, "BLOCK", Call.milliseconds(left.clamp(0, Link::SLICE))] : words
-          end
-        end
+        reply, link = @server.reach(key, deadline, met: met) { ["CACHE.GETORLOCK", key, *force, *patient(o, flight.parks? ? deadline - Corral.now : 0)] }
+        met = nil
         state, value, number = reply if reply.is_a?(Array) && reply.size == 3
         case state
-        when "LOCK", "REFRESH" then return Answer.new(state, value, number, Lease.new(key, number, node, link))
-        when "HIT", "STALE", "WAIT", "PASS", "FAIL" then node.give(link)
+        when "LOCK", "REFRESH" then return Answer.new(state, value, number, Lease.new(key, number, link))
+        when "HIT", "STALE", "WAIT", "PASS", "FAIL" then link.node.give(link)
         else
           link.close # should it be a grant, the tie ends it
           raise UnknownAnswer, "CACHE.GETORLOCK answered #{reply.inspect}, which this version does not know"
@@ -87,19 +77,18 @@ class Corral
 
     private
 
-    # Whether there is a place to be parked in.
-    def parking
-      parks = @lock.synchronize { @parked < @settings.max_waiting && @parked += 1 }
-      yield parks
-    ensure
-      @lock.synchronize { @parked -= 1 } if parks
+    # Blocks no longer than there is patience left, if at all. But a group may have a longer time to block of its own.
+    def patient(o, left)
+      return o.asking[0...-2] unless left > 0.001 || o.group
+
+      [*o.asking[0...-1], Call.milliseconds(left.clamp(0, Link::SLICE))]
     end
 
     def speak(lease, command, arguments)
       if lease.link.usable?
         begin
           reply = lease.link.call(command, lease.key, lease.token, *arguments)
-          lease.node.give(lease.link)
+          lease.link.node.give(lease.link)
           return reply
         rescue Failure => failure
           after_refusal(lease, command, failure)
@@ -120,7 +109,7 @@ class Corral
       nil # the tie ends it
     ensure
       link.close # should the lease still be live, the tie ends it
-      raise NoPermission, "#{lease.node.name}: #{failure.message}" if failure.kind == :denied
+      raise NoPermission, "#{link.node.name}: #{failure.message}" if failure.kind == :denied
       raise failure if answered && !%i[moved again].include?(failure.kind)
     end
 

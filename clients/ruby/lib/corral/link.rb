@@ -24,6 +24,7 @@ class Corral
       end
     end
 
+    attr_accessor :node # whose it is; nobody's while a sentinel is asked
     attr_reader :usable
     alias usable? usable
 

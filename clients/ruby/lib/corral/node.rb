@@ -65,11 +65,14 @@ class Corral
     end
 
     # The last one given back is the least likely to have been closed meanwhile.
-    def take
+    def idle
       while (link = @lock.synchronize { @idle.pop })
         return link if link.usable?
       end
-      @servers.open(@host, @port)
+    end
+
+    def take
+      idle || @servers.open(@host, @port).tap { |link| link.node = self }
     end
 
     def give(link)

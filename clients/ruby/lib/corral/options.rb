@@ -19,11 +19,15 @@ class Corral
 
     attr_reader(*DEFAULTS.keys)
 
+    # What GETORLOCK is told beside the key, made once: a hit has little else to do. How long to block is last.
+    attr_reader :asking
+
     def initialize(options = {})
       unknown = options.keys - DEFAULTS.keys
       raise Usage, "unknown option: #{unknown.join(", ")}; known are #{DEFAULTS.keys.join(", ")}" unless unknown.empty?
 
       DEFAULTS.each { |name, default| instance_variable_set(:"@#{name}", taken(name, options.fetch(name, default))) }
+      @asking = ["LEASE", Call.milliseconds(@lease).to_s, "TIED", *(["GROUP", @group.b] if @group), "BLOCK", Call.milliseconds([Link::SLICE, @wait].min).to_s].freeze
       freeze
     end
 

@@ -27,21 +27,33 @@ class Corral
       @lock = Mutex.new
     end
 
-    # Sends what the block says to the key's master; answers with the reply, the node and the connection, to be kept or
-    # given back. Raises Unavailable for an outage; NoPermission and ModuleMissing always.
-    def reach(key, deadline, checked: true)
+    # A connection that is idle, to a node that is known: all that a hit needs.
+    def idle(key)
+      node = @topology.node(key)
+      node.idle if @features.key?(node)
+    end
+
+    # Sends what the block says to the key's master; answers with the reply and the connection, to be kept or given back.
+    # met: a reply, or a Failure, that the first attempt has met already, and its connection.
+    # Raises Unavailable for an outage; NoPermission and ModuleMissing always.
+    def reach(key, deadline, checked: true, met: nil)
       lost = false
       asking = nil
       while true
-        node = asking || @topology.node(key)
-        link = take(node, key, checked)
+        reply, link = met
+        node = link ? link.node : asking || @topology.node(key)
+        link ||= take(node, key, checked)
         begin
-          link.call("ASKING") if asking
-          reply = link.call(*yield(node))
-          node.outage.end
-          return [reply, node, link]
+          raise reply if reply.is_a?(Failure)
+
+          unless met
+            link.call("ASKING") if asking
+            reply = link.call(*yield)
+            node.outage.end
+          end
+          return [reply, link]
         rescue Failure => failure
-          asking = nil
+          asking = met = nil
           if failure.kind == :lost && !lost
             # A server that restarted, or closed what was idle: everything else that is idle is as old.
             lost = true
@@ -66,8 +78,8 @@ class Corral
     end
 
     def command(name, key, *arguments, checked: false)
-      reply, node, link = reach(key, Corral.now + 5.0, checked: checked) { [name, key, *arguments] }
-      node.give(link)
+      reply, link = reach(key, Corral.now + 5.0, checked: checked) { [name, key, *arguments] }
+      link.node.give(link)
       reply
     end
 

@@ -5,15 +5,29 @@ class Corral
   class Flight # :nodoc:
     attr_accessor :outcome
 
-    # lock: the engine's. What others wait with is made when there are others: nearly never.
-    def initialize(lock)
+    # lock: the engine's, which is held now. rooms: those to be parked in. What others wait with is made when there are
+    # others: nearly never.
+    def initialize(lock, rooms)
       @lock = lock
+      @rooms = rooms
+      @parks = rooms.take
       @landed = nil
       @done = false
     end
 
+    # Whether it may be parked now.
+    def parks?
+      @parks ||= @lock.synchronize { @rooms.take }
+    end
+
+    # There is an answer: the room is for others.
+    def answered
+      @lock.synchronize { leave } if @parks
+    end
+
     # With the lock held.
     def land
+      leave if @parks
       @done = true
       @landed&.broadcast
     end
@@ -30,6 +44,31 @@ class Corral
         end
       end
       true
+    end
+
+    private
+
+    def leave
+      @parks = false
+      @rooms.give
+    end
+  end
+
+  # Connections that may be parked at once, guarded by the engine's lock.
+  class Rooms # :nodoc:
+    def initialize(count)
+      @free = count
+    end
+
+    def take
+      return false unless @free.positive?
+
+      @free -= 1
+      true
+    end
+
+    def give
+      @free += 1
     end
   end
 
