@@ -15,6 +15,8 @@ import redis
 
 EXAMPLES = Path(os.environ.get("CORRAL_EXAMPLES", Path(__file__).parents[4] / "examples/python"))
 
+GUNICORN = ("gunicorn", "--workers", "4", "--bind", "127.0.0.1:{port}")
+
 
 @pytest.fixture
 def shop(tmp_path):
@@ -70,10 +72,12 @@ def page(port, path="/report/monday"):
 @pytest.mark.parametrize(
     "command",
     [
-        ("gunicorn", "--workers", "4", "--threads", "8", "--bind", "127.0.0.1:{port}", "flask_page:app"),
+        (*GUNICORN, "--threads", "8", "flask_page:app"),
+        (*GUNICORN, "--threads", "8", "--preload", "flask_page:app"),
+        (*GUNICORN, "--worker-class", "gevent", "flask_page:app"),
         ("uvicorn", "--workers", "4", "--port", "{port}", "fastapi_page:app"),
     ],
-    ids=["flask", "fastapi"],
+    ids=["flask", "flask, preloaded", "flask, gevent", "fastapi"],
 )
 def test_a_hundred_visitors_of_four_processes_cost_one_query(shop, command):
     port = random.randrange(12000, 32000)
