@@ -59,6 +59,9 @@ export function enclosing(): string[] {
 
 export class Builder {
   readonly #degraded: Limit
+  /** Whether it was said, since something was last stored. */
+  #refused = false
+
   constructor(readonly owner: object, readonly defaults: Defaults, readonly tell: (event: CorralEvent) => void, readonly log: (message: string, error?: unknown) => void) {
     this.#degraded = new Limit(defaults.degradeLimit ?? 8)
   }
@@ -99,6 +102,9 @@ export class Builder {
 
   async #enter(job: Job<any>): Promise<void> {
     this.tell({ type: 'degraded', key: job.id, error: job.outage })
+    // Of a server that is gone `Server` has said so.
+    if (job.outage instanceof ServerError && !this.#refused) this.log(`values are built without the server, which refuses: ${job.outage.message}`)
+    this.#refused ||= job.outage instanceof ServerError
     if (await this.#degraded.enter(job.deadline)) return
     job.flight?.settle({ kind: 'again' })
     throw new WaitTimeout(`too many builds at once without the server, "${job.id}" had no turn within its wait`)
@@ -132,6 +138,7 @@ export class Builder {
     try {
       const answer = await verdict
       if (answer === null) this.tell({ type: 'not_stored', key: job.id })
+      else if (answer !== undefined) this.#refused = false
       return answer
     } catch (error) {
       this.tell({ type: 'not_stored', key: job.id, error })

@@ -238,10 +238,11 @@ export class Corral {
     const ticket = near.ask(id)
     return {
       tracked: tracks,
-      keep: (bytes, freshMs = 0, tracked = false) => {
+      keep: (bytes, freshMs, tracked) => {
         const mostMs = tracked && !options.tags ? Infinity : (this.#defaults.localTtl ?? 1) * 1000
-        near.answer(id, ticket, bytes, Math.min(freshMs < 0 ? Infinity : freshMs, mostMs))
+        near.keep(id, ticket, bytes, Math.min(freshMs < 0 ? Infinity : freshMs, mostMs))
       },
+      end: () => near.end(id, ticket),
     }
   }
 
@@ -278,8 +279,7 @@ export class Corral {
         this.#forget(idOf(full))
       }
     }))
-    const [first] = failed.values()
-    if (first) throw new NotAllAnswered(`not taken by ${[...failed.keys()].join(', ')}: ${String(first)}`, [...failed.keys()], { cause: first })
+    if (failed.size > 0) throw new NotAllAnswered(failed)
   }
 
   // Who asks after an invalidation must not join a question from before it.

@@ -27,8 +27,11 @@ export class NoPermission extends CorralError {}
 
 /** An invalidation that not every server took. It may be said again: invalidating twice does no harm. */
 export class NotAllAnswered extends CorralError {
-  constructor(message: string, readonly nodes: string[], options?: ErrorOptions) {
-    super(message, options)
+  readonly nodes: string[]
+  constructor(errors: ReadonlyMap<string, unknown>) {
+    const [cause] = errors.values()
+    super(`not taken by ${[...errors.keys()].join(', ')}: ${String(cause)}`, { cause })
+    this.nodes = [...errors.keys()]
   }
 }
 

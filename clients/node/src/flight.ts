@@ -37,8 +37,10 @@ export interface Common {
 export interface Keeping {
   /** Look by CACHE.GET first: CLIENT TRACKING tells only of what was read, and on the shared connection. */
   tracked: boolean
-  /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes; or that there was none. */
-  keep(bytes?: Buffer, freshMs?: number, tracked?: boolean): void
+  /** Told of a hit, how long it is fresh (-1: for ever) and whether we shall be told of changes. */
+  keep(bytes: Buffer, freshMs: number, tracked: boolean): void
+  /** Told once, when the flight is over. */
+  end(): void
 }
 
 class Member {
@@ -137,7 +139,7 @@ export class Flight {
 
   // The answer to come would be for nobody, and the next question on that socket must not meet it.
   #abandon(): void {
-    if (this.#building) return
+    if (this.#building || this.over) return
     this.#finish()
     this.#parked?.connection.close()
     this.#heard?.listening.end()
@@ -145,13 +147,13 @@ export class Flight {
 
   #finish(): void {
     this.over = true
-    this.keeping?.keep()
+    this.keeping?.end()
     const { flights } = this.common
     if (flights.get(this.name) === this) flights.delete(this.name)
   }
 
   #hit(bytes: Buffer, freshMs: number, tracked: boolean): void {
-    this.keeping?.keep(bytes, freshMs, tracked)
+    if (!this.over) this.keeping?.keep(bytes, freshMs, tracked) // changes since it was over are not known
     this.settle({ kind: 'value', bytes, stale: false })
   }
 

@@ -1,6 +1,12 @@
 // Copies kept in this process, so that a hit costs no round trip. Never longer than the server said, and never a value
 // whose question was asked before the key changed.
 
+/** Shared by the questions of one key that are out and were asked after its last change. */
+export interface Ticket {
+  outdated: boolean
+  questions: number
+}
+
 export class Near {
   // Oldest use first.
   #kept = new Map<string, { bytes: Buffer; until: number }>()
@@ -19,15 +25,14 @@ export class Near {
 
   /** Before a question is sent. Whatever changes from now on counts. */
   ask(id: string): Ticket {
-    const ticket = { outdated: false, others: this.#asked.get(id) }
-    this.#asked.set(id, ticket)
+    let ticket = this.#asked.get(id)
+    if (!ticket) this.#asked.set(id, (ticket = { outdated: false, questions: 0 }))
+    ticket.questions++
     return ticket
   }
 
-  /** When the question is answered; without bytes there is nothing to keep. */
-  answer(id: string, ticket: Ticket, bytes?: Buffer, forMs = 0): void {
-    if (this.#asked.get(id) === ticket) this.#asked.delete(id)
-    if (!bytes || ticket.outdated || forMs <= 0) return
+  keep(id: string, ticket: Ticket, bytes: Buffer, forMs: number): void {
+    if (ticket.outdated || forMs <= 0) return
     this.#kept.delete(id)
     this.#kept.set(id, { bytes, until: performance.now() + forMs })
     for (const oldest of this.#kept.keys()) {
@@ -36,18 +41,21 @@ export class Near {
     }
   }
 
+  /** The question is answered, or nobody waits for its answer. */
+  end(id: string, ticket: Ticket): void {
+    if (--ticket.questions === 0 && this.#asked.get(id) === ticket) this.#asked.delete(id)
+  }
+
   /** The key changed; null: any of them may have. */
   drop(id: string | null): void {
-    if (id === null) this.#kept.clear()
-    else this.#kept.delete(id)
-    for (const first of id === null ? this.#asked.values() : [this.#asked.get(id)]) {
-      for (let ticket = first; ticket; ticket = ticket.others) ticket.outdated = true
+    if (id === null) {
+      for (const ticket of this.#asked.values()) ticket.outdated = true
+      this.#asked.clear()
+      return this.#kept.clear()
     }
+    const ticket = this.#asked.get(id)
+    if (ticket) ticket.outdated = true
+    this.#asked.delete(id)
+    this.#kept.delete(id)
   }
-}
-
-export interface Ticket {
-  outdated: boolean
-  /** Questions of the same key that were asked before. */
-  others: Ticket | undefined
 }

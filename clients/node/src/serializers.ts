@@ -12,10 +12,11 @@ const json: Serializer = {
   decode: (bytes) => JSON.parse(bytes.toString()),
 }
 
-// JSON.stringify makes `{}` of these, and nobody would know.
-function refusing(_key: string, value: unknown): unknown {
-  if (value instanceof Map || value instanceof Set) {
-    throw new TypeError(`JSON cannot carry a ${value.constructor.name}: choose the serializer 'v8', or build an object or an array`)
+// JSON.stringify makes other objects of these, and nobody would know.
+function refusing(this: any, key: string, value: unknown): unknown {
+  const given = this[key] // a Buffer's toJSON was called already
+  if (given instanceof Map || given instanceof Set || ArrayBuffer.isView(given)) {
+    throw new TypeError(`JSON cannot carry a ${given.constructor.name}: choose the serializer 'v8', for a Buffer alone 'bytes', or build an object or an array`)
   }
   return value
 }

@@ -227,10 +227,9 @@ export class Servers {
         failed.set(this.library.where, error)
       }
       if (failed.size === 0) return
-      const [first] = failed.values()
       const final = [...failed.values()].find((error) => !isOutage(error) && !isMoving(error))
       if (final) throw final
-      if (performance.now() > deadline) throw new NotAllAnswered(`not taken by ${[...failed.keys()].join(', ')}: ${String(first)}`, [...failed.keys()], { cause: first })
+      if (performance.now() > deadline) throw new NotAllAnswered(failed)
       await pause()
     }
   }

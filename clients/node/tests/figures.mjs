@@ -2,7 +2,7 @@
 // the middle one of the ratios, of the clock's time and of this process's processor time (which a busy machine blurs
 // less). Nothing here can fail a test.
 import { Redis } from 'ioredis'
-import { createClient } from 'redis'
+import { createClient, createClientPool } from 'redis'
 import { Corral } from 'corral-cache'
 
 const url = process.argv[2]
@@ -70,5 +70,14 @@ for (const [name, client, bare] of [
   console.log(`${name}, local: ${Math.round(rate)} hits/s; an old value is served for ${at(50)} ms (p50), ${at(99)} ms (p99 of ${rounds}) after an INVALIDATE elsewhere`)
   await near.close()
 }
+
+// What a connection for each caller would cost: why hits share one.
+const pool = createClientPool({ url }, { minimum: 200, maximum: 200 })
+pool.on('error', () => {})
+await pool.connect()
+const cache = new Corral(redis)
+await compare('node-redis, beside a pool of 200', async (key) => JSON.parse(String((await pool.sendCommand(['CACHE.GETORLOCK', key, 'LEASE', '10000']))[1])), (key) => cache.getOrBuild(key, build), 200)
+await cache.close()
+pool.destroy()
 redis.destroy()
 io.disconnect()

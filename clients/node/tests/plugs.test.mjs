@@ -8,6 +8,7 @@ import { Corral, ServerError, Unavailable, Usage } from 'corral-cache'
 import { cachified } from 'corral-cache/cachified'
 import { otelEvents } from 'corral-cache/otel'
 import { explained, isMoving, isOutage } from './node_modules/corral-cache/dist/errors.js' // not exported
+import { Near } from './node_modules/corral-cache/dist/near.js'
 import { startServer, until } from './server.mjs'
 
 let server
@@ -96,6 +97,42 @@ test('a grant that comes when its caller has left is released', async () => {
     await refused
   }
   await until('no lease is left', async () => (await server.redis.sendCommand(['CACHE.LEASES'])).length === 0)
+})
+
+test('no copy is kept of a question that was asked before the key changed, whatever was asked and answered since', () => {
+  for (const changed of ['k', null]) {
+    const near = new Near(10)
+    const [old, other] = [near.ask('k'), near.ask('k')]
+    near.end('k', other)
+    near.drop(changed)
+    const fresh = near.ask('k')
+    near.keep('k', old, Buffer.from('old'), 1000)
+    assert.equal(near.get('k'), undefined)
+    near.end('k', old)
+    near.keep('k', fresh, Buffer.from('new'), 1000)
+    assert.equal(String(near.get('k')), 'new')
+  }
+})
+
+test('what JSON would make another object of is refused, and so is every value without a JSON of its own', async () => {
+  for (const [at, value] of [Buffer.from('b'), new Uint8Array(2), new Map(), new Set(), undefined, () => 1, { inside: [Buffer.from('b')] }, 1n].entries()) {
+    await assert.rejects(cache.getOrBuild(`json ${at}`, () => value), TypeError)
+  }
+  assert.deepEqual(await cache.getOrBuild('json object', () => ({ a: [null, 1], toJSON: undefined })), { a: [null, 1] })
+})
+
+test('that a server refuses is said once, until something is stored again', async () => {
+  const said = []
+  const refused = new Corral(server.url, { log: (message) => said.push(message) })
+  for (let round = 1; round <= 2; round++) {
+    await server.redis.sendCommand(['CONFIG', 'SET', 'min-replicas-to-write', '1'])
+    for (const key of ['r1', 'r2', 'r3']) assert.equal(await refused.getOrBuild(`${key} ${round}`, () => 1), 1)
+    assert.equal(said.length, round)
+    assert.match(said.at(-1), /NOREPLICAS/)
+    await server.redis.sendCommand(['CONFIG', 'SET', 'min-replicas-to-write', '0'])
+    await refused.getOrBuild(`stored ${round}`, () => 1)
+  }
+  await refused.close()
 })
 
 test('the background hook decides when a refresh runs', async () => {
