@@ -9,6 +9,7 @@ use anyhow::Result;
 use rand::rngs::SmallRng;
 use rand::SeedableRng;
 use rand_distr::{Distribution, Zipf};
+use tokio::sync::Semaphore;
 
 use super::findings::Findings;
 use super::scale::Scale;
@@ -46,13 +47,14 @@ pub(crate) async fn measure(options: &Bench, scale: &Scale, findings: &mut Findi
     let server = |strategy| memcached.as_ref().filter(|_| strategy == Strategy::Memcached).unwrap_or(&redis);
 
     let new_herds = || strategies.iter().map(|one| (*one, Outcome::default())).collect::<Vec<_>>();
-    let (mut herds, mut uneven) = (new_herds(), new_herds());
+    let (mut herds, mut uneven, mut saturated) = (new_herds(), new_herds(), new_herds());
     for (round, build) in UNEVEN_BUILDS.into_iter().cycle().take(scale.expiries).enumerate() {
-        for (herds, build) in [(&mut herds, BUILD), (&mut uneven, build)] {
+        let kinds = [(&mut herds, pause(BUILD)), (&mut uneven, pause(build)), (&mut saturated, pool(build))];
+        for (herds, source) in kinds {
             for (strategy, outcome) in herds {
                 progress.tell(&format!("1,000 clients, one key, round {}: {}", round + 1, strategy.name()));
                 interrupt::check()?;
-                one_expiry(server(*strategy), *strategy, build, outcome).await?;
+                one_expiry(server(*strategy), *strategy, &source, outcome).await?;
             }
         }
     }
@@ -64,6 +66,10 @@ pub(crate) async fn measure(options: &Bench, scale: &Scale, findings: &mut Findi
     findings.table(table("The same, and builds take 30, 70, 40, 60 ms in turn", &uneven).with_note(
         "A build of just the 50 ms between two polls is a lucky one: whoever polls since the first moment asks again \
          when it is done.",
+    ));
+    findings.table(table("The same, and the source builds 20 at once", &saturated).with_note(
+        "Builds of 30, 70, 40, 60 ms in turn on 20 connections, as a pool has them: whoever comes when all are taken waits \
+         for one. Redisson: processes of 50 threads.",
     ));
     judge(&herds, findings);
     let shown = uneven.iter().map(|(strategy, outcome)| outcome.bar(*strategy)).collect::<Vec<_>>();
@@ -89,9 +95,10 @@ pub(crate) async fn measure(options: &Bench, scale: &Scale, findings: &mut Findi
 }
 
 /// All ask at once for a key that nobody has asked for.
-async fn one_expiry(server: &Server, strategy: Strategy, build: Duration, outcome: &mut Outcome) -> Result<()> {
-    let key = format!("{}:{}:{}", strategy.tag(), build.as_millis(), outcome.expiries);
-    let herd = herd(build);
+async fn one_expiry(server: &Server, strategy: Strategy, source: &Source, outcome: &mut Outcome) -> Result<()> {
+    // Nobody has asked for it, in whichever table.
+    let key = format!("{}:{:016x}", strategy.tag(), fastrand::u64(..));
+    let herd = herd(source.clone());
     let mut clients = strategy.clients(server, HERD, &herd).await?;
     let mut asker = server.connect().await?;
     let spent = strategy.spent(&mut asker).await?;
@@ -108,7 +115,7 @@ async fn one_expiry(server: &Server, strategy: Strategy, build: Duration, outcom
 }
 
 async fn mix(server: &Server, strategy: Strategy, length: Duration) -> Result<Outcome> {
-    let herd = herd(BUILD);
+    let herd = herd(pause(BUILD));
     let mut clients = strategy.clients(server, CLIENTS, &herd).await?;
     let mut asker = server.connect().await?;
     let spent = strategy.spent(&mut asker).await?;
@@ -153,8 +160,16 @@ async fn ask(client: &mut Client, strategy: Strategy, key: &str) -> Result<Optio
     Ok(wait)
 }
 
-fn herd(build: Duration) -> Herd {
-    let source = Source::Pause { takes: build, value: VALUE.as_bytes().into() };
+fn pause(takes: Duration) -> Source {
+    Source::Pause { takes, value: VALUE.as_bytes().into() }
+}
+
+fn pool(takes: Duration) -> Source {
+    let connections = Rc::new(Semaphore::new(CONNECTIONS));
+    Source::Pool { takes, value: VALUE.as_bytes().into(), connections }
+}
+
+fn herd(source: Source) -> Herd {
     Herd { ledger: Rc::new(RefCell::new(Ledger::new(TTL))), source, ttl: TTL, patience: PATIENCE }
 }
 
@@ -179,7 +194,7 @@ fn table(title: &str, outcomes: &[(Strategy, Outcome)]) -> Table {
 /// Of all strategies that build once: without protection nobody waits for another's build, but for a hundred others.
 fn judge(outcomes: &[(Strategy, Outcome)], findings: &mut Findings) {
     let ours = outcomes.iter().find(|(strategy, _)| *strategy == Strategy::Corral(Mode::Plain));
-    let peers = [Strategy::SetNx, Strategy::RedisPyLock, Strategy::PubSub, Strategy::Memcached];
+    let peers = [Strategy::SetNx, Strategy::RedisPyLock, Strategy::RedissonLock, Strategy::PubSub, Strategy::Memcached];
     let Some((_, ours)) = ours else { return };
     let of_peers = || outcomes.iter().filter(|(strategy, _)| peers.contains(strategy)).map(|(_, one)| one);
     for (name, figure, of_peers) in [
@@ -226,6 +241,8 @@ impl Outcome {
 const HERD: usize = 1_000;
 const CLIENTS: usize = 200;
 const KEYS: f64 = 10_000.0;
+/// As many builds as the source runs at once where it saturates.
+const CONNECTIONS: usize = 20;
 const BUILD: Duration = Duration::from_millis(50);
 /// As long on average, and in no step with anybody's polls.
 const UNEVEN_BUILDS: [Duration; 4] =

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::redisson::Process;
 use crate::ledger::Ledger;
 use crate::source::Source;
 use crate::wire::{command, Connection, Reply};
@@ -14,6 +15,10 @@ pub(crate) struct Client {
     pub(super) connection: Connection,
     /// Where it hears of events, if its strategy listens to any.
     pub(super) events: Option<Connection>,
+    /// Of which it is a thread, if its strategy knows processes.
+    pub(super) process: Option<Rc<Process>>,
+    /// Commands that it gave its process to send.
+    pub(super) orders: u64,
     pub(super) scripts: Rc<[String]>,
     pub(crate) ledger: Rc<RefCell<Ledger>>,
     pub(super) source: Source,
@@ -72,6 +77,6 @@ impl Client {
     }
 
     pub(crate) fn commands(&self) -> u64 {
-        self.connection.commands + self.events.as_ref().map_or(0, |events| events.commands)
+        self.connection.commands + self.orders + self.events.as_ref().map_or(0, |events| events.commands)
     }
 }

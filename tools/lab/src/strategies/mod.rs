@@ -4,6 +4,7 @@ mod client; // one client: its connections, and the slow source
 mod corral; // ours
 mod memcached; // the meta protocol: one wins, the others poll
 mod redis; // what Redis alone can do
+mod redisson; // Java's lock, and what the threads of a process share
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,12 +23,14 @@ use crate::wire::{command, Connection};
 
 pub(crate) use client::Client;
 pub(crate) use corral::Mode;
+use redisson::Process;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strategy {
     Plain,
     SetNx,
     RedisPyLock,
+    RedissonLock,
     PubSub,
     Memcached,
     XFetch,
@@ -50,10 +53,11 @@ pub(crate) struct Herd {
 }
 
 impl Strategy {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Plain,
         Self::SetNx,
         Self::RedisPyLock,
+        Self::RedissonLock,
         Self::PubSub,
         Self::Memcached,
         Self::XFetch,
@@ -68,6 +72,7 @@ impl Strategy {
             Self::Plain => "no protection",
             Self::SetNx => "SET NX, poll every 50 ms",
             Self::RedisPyLock => "redis-py's Lock",
+            Self::RedissonLock => "Redisson's RLock",
             Self::PubSub => "Lua script, pub/sub",
             Self::Memcached => "memcached W/Z, poll every 50 ms",
             Self::XFetch => "XFetch in the client",
@@ -83,6 +88,7 @@ impl Strategy {
             Self::Plain => "GET; on a miss build and SET",
             Self::SetNx => "GET; on a miss SET NX a lock: its owner builds, the others poll",
             Self::RedisPyLock => "GET; on a miss with redis.lock(): GET, build; it tries for the lock every 100 ms",
+            Self::RedissonLock => "the same with getLock(); processes of 50 threads, an unlocking wakes one of each",
             Self::PubSub => "a script gets or locks; its owner builds and publishes, the others have subscribed",
             Self::Memcached => "mg N10; one is told that it has won and builds, the others poll",
             Self::XFetch => "GET; whoever draws a number that is high enough builds early",
@@ -107,11 +113,17 @@ impl Strategy {
         }
         let scripts: Rc<[String]> = scripts.into();
         let mut clients = Vec::with_capacity(count);
+        let mut process = None;
         for number in 0..count {
             interrupt::check()?;
+            if self == Self::RedissonLock && number % redisson::THREADS == 0 {
+                process = Some(Rc::new(Process::start(server.connect().await?)));
+            }
             clients.push(Client {
                 connection: server.connect().await?,
                 events: if self == Self::PubSub { Some(server.connect().await?) } else { None },
+                process: process.clone(),
+                orders: 0,
                 scripts: Rc::clone(&scripts),
                 ledger: Rc::clone(&herd.ledger),
                 source: herd.source.clone(),
@@ -126,7 +138,9 @@ impl Strategy {
     /// Puts the first value into the cache, before the herd comes.
     pub(crate) async fn warm(self, client: &mut Client, key: &str, value: &[u8]) -> Result<()> {
         match self {
-            Self::Plain | Self::SetNx | Self::RedisPyLock | Self::PubSub => redis::store(client, key, value).await,
+            Self::Plain | Self::SetNx | Self::RedisPyLock | Self::RedissonLock | Self::PubSub => {
+                redis::store(client, key, value).await
+            }
             Self::XFetch => redis::xfetch_store(client, key, value, 0).await,
             Self::Memcached => memcached::store(client, key, value).await,
             Self::Corral(_) => corral::warm(client, key, value).await,
@@ -139,6 +153,7 @@ impl Strategy {
             Self::Plain => redis::plain(client, key).await,
             Self::SetNx => redis::set_nx(client, key).await,
             Self::RedisPyLock => redis::redis_py_lock(client, key).await,
+            Self::RedissonLock => redisson::ask(client, key).await,
             Self::PubSub => redis::pub_sub(client, key).await,
             Self::XFetch => redis::xfetch(client, key).await,
             Self::Memcached => memcached::ask(client, key).await,
@@ -152,7 +167,9 @@ impl Strategy {
             Self::Corral(mode) => corral::rebuild(client, key, token, mode).await.map(drop),
             Self::XFetch => redis::xfetch_rebuild(client, key).await.map(drop),
             // They know no such answer.
-            Self::Plain | Self::SetNx | Self::RedisPyLock | Self::PubSub | Self::Memcached => Ok(()),
+            Self::Plain | Self::SetNx | Self::RedisPyLock | Self::RedissonLock | Self::PubSub | Self::Memcached => {
+                Ok(())
+            }
         }
     }
 
@@ -175,6 +192,7 @@ impl ValueEnum for Strategy {
             Self::Plain => "none",
             Self::SetNx => "set-nx",
             Self::RedisPyLock => "redis-py-lock",
+            Self::RedissonLock => "redisson-lock",
             Self::PubSub => "pub-sub",
             Self::Memcached => "memcached",
             Self::XFetch => "xfetch",

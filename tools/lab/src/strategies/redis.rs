@@ -37,8 +37,8 @@ pub(super) async fn set_nx(client: &mut Client, key: &str) -> Result<Answer> {
     }
 }
 
-/// redis-py's `Lock` around a look and a build, as its users write it. It tries for the lock every 100 ms, whether the value
-/// has come or not; so whoever waited holds it once more to find the value there.
+/// The `Lock` of redis-py 8.1.0 around a look and a build, as its users write it. It tries for the lock every 100 ms,
+/// whether the value has come or not; so whoever waited holds it once more to find the value there.
 pub(super) async fn redis_py_lock(client: &mut Client, key: &str) -> Result<Answer> {
     if let Reply::Bytes(value) = client.call(&["GET", key]).await? {
         return Ok(value.into());
@@ -48,7 +48,7 @@ pub(super) async fn redis_py_lock(client: &mut Client, key: &str) -> Result<Answ
         tokio::time::sleep(REDIS_PY_SLEEP).await;
     }
     let answer = plain(client, key).await;
-    client.script(COMPARE_AND_DELETE, &[b"1", lock.as_bytes(), owner.as_bytes()]).await?;
+    client.script(REDIS_PY_RELEASE, &[b"1", lock.as_bytes(), owner.as_bytes()]).await?;
     answer
 }
 
@@ -139,13 +139,27 @@ const EVENT_LIMIT: Duration = Duration::from_secs(1);
 const COMPARE_AND_DELETE: usize = 0;
 const LOOK_OR_LOCK: usize = 1;
 const STORE_AND_PUBLISH: usize = 2;
-pub(super) const SCRIPTS: [&str; 3] = [
+const REDIS_PY_RELEASE: usize = 3;
+pub(super) const REDISSON_LOCK: usize = 4;
+pub(super) const REDISSON_UNLOCK: usize = 5;
+pub(super) const SCRIPTS: [&str; 6] = [
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end",
     super::LOCK_SCRIPT,
     "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
      redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
      redis.call('DEL', KEYS[2])
      return redis.call('PUBLISH', ARGV[4], 'filled')",
+    // `Lock.LUA_RELEASE_SCRIPT` of redis-py 8.1.0.
+    "
+        local token = redis.call('get', KEYS[1])
+        if not token or token ~= ARGV[1] then
+            return 0
+        end
+        redis.call('del', KEYS[1])
+        return 1
+    ",
+    super::redisson::LOCK,
+    super::redisson::UNLOCK,
 ];
 
 /// `redis.lock.Lock`'s default.
