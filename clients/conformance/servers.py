@@ -251,12 +251,15 @@ class Servers:
             if number:
                 first = self.nodes[0]
                 node.call("CLUSTER", "MEET", "127.0.0.1", first.port, first.bus)  # type: ignore[attr-defined]
-        until("the cluster is whole", lambda: all(self._is_whole(node) for node in self.nodes))
+        names = {node.call("CLUSTER", "MYID") for node in self.nodes}
+        until("the cluster is whole", lambda: all(self._is_whole(node, names) for node in self.nodes))
 
-    def _is_whole(self, node: Server) -> bool:
+    def _is_whole(self, node: Server, names: set[str]) -> bool:
+        """Every node, the one without slots too, is known by its name: SETSLOT takes no other."""
         state = node.call("CLUSTER", "INFO")
         masters = {tuple(row[2][:2]) for row in node.call("CLUSTER", "SLOTS")}
-        return "cluster_state:ok" in state and len(masters) == 3
+        known = {line.split()[0] for line in node.call("CLUSTER", "NODES").splitlines() if "handshake" not in line}
+        return "cluster_state:ok" in state and len(masters) == 3 and names <= known
 
     # --- Before the first step ---
 

@@ -70,6 +70,18 @@ function linkOf(redis: any, { hears }: Messages): Link {
   let failed: unknown
   redis.on('error', (error: unknown) => (failed = error)) // commands report what went wrong, but for the handshake
   if (hears) redis.on('smessage', (channel: string, message: string) => hears(message, channel))
+  let corked = false
+  // ioredis writes each command by itself; those of one turn go out together.
+  const cork = () => {
+    const { stream } = redis
+    if (corked || !stream) return
+    corked = true
+    stream.cork()
+    process.nextTick(() => {
+      corked = false
+      stream.uncork()
+    })
+  }
   return {
     ready: redis.connect().then(() => {}, (error: unknown) => {
       redis.disconnect()
@@ -78,7 +90,10 @@ function linkOf(redis: any, { hears }: Messages): Link {
     get open() {
       return redis.status === 'ready' && redis.stream?.writable
     },
-    send: ([command, ...args]) => redis.callBuffer(command, ...args),
+    send([command, ...args]) {
+      cork()
+      return redis.callBuffer(command, ...args)
+    },
     errorOf: lost,
     close() {
       redis.disconnect()

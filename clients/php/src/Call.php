@@ -21,6 +21,9 @@ final class Call
     public ?float $backoff = null;    // after a failed build; null is the server's default
     public string $onTimeout = 'raise'; // or 'build': for oneself, not stored
 
+    /** @var ?list<string> */
+    private ?array $asking = null;
+
     /** @param array<string, mixed> $changes */
     public function but(array $changes): self
     {
@@ -28,6 +31,7 @@ final class Call
             return $this;
         }
         $made = clone $this;
+        $made->asking = null;
         foreach ($changes as $name => $value) {
             $made->take((string) $name, $value);
         }
@@ -69,6 +73,18 @@ final class Call
     public static function milliseconds(float $seconds): int
     {
         return max(1, (int) round($seconds * 1000));
+    }
+
+    /**
+     * What GETORLOCK is told beside the key, made once: a hit has little else to do. BLOCK is last, and never left out: a
+     * group may have a longer time to block of its own than there is patience here.
+     *
+     * @return list<string>
+     */
+    public function asking(): array
+    {
+        return $this->asking ??= ['LEASE', (string) self::milliseconds($this->lease), 'TIED', ...($this->group === null ? [] : ['GROUP', $this->group]),
+            'BLOCK', (string) self::milliseconds(min(Link::SLICE, $this->wait))];
     }
 
     /**

@@ -41,13 +41,13 @@ final class Corral
      */
     public function getOrBuild(string $key, callable $build, mixed ...$options): mixed
     {
-        return $this->ask($key, $build(...), $this->defaults->but($options), false);
+        return $this->ask($key, $build, $options === [] ? $this->defaults : $this->defaults->but($options), false);
     }
 
     /** Builds although the value is fresh; while somebody else does, waits for theirs. */
     public function refresh(string $key, callable $build, mixed ...$options): mixed
     {
-        return $this->ask($key, $build(...), $this->defaults->but($options), true);
+        return $this->ask($key, $build, $this->defaults->but($options), true);
     }
 
     /**
@@ -117,7 +117,7 @@ final class Corral
     {
         $o = $this->defaults->but($options);
         try {
-            $answer = $this->leases->ask($key, $o, microtime(true) + $o->wait, $force);
+            [$state, $value, $number, $lease] = $this->leases->ask($key, $o, microtime(true) + $o->wait, $force);
         } catch (Unavailable $outage) {
             if ($this->settings->degrade === 'raise') {
                 throw $outage;
@@ -125,14 +125,14 @@ final class Corral
             $this->sayOut($key, $outage);
             return null;
         }
-        if ($answer->state === 'FAIL') {
-            throw new BuildFailed($key, (string) $answer->value, max(0, $answer->number) / 1000);
+        if ($state === 'FAIL') {
+            throw new BuildFailed($key, (string) $value, max(0, $number) / 1000);
         }
-        if ($answer->state === 'WAIT' && $o->onTimeout === 'raise') {
+        if ($state === 'WAIT' && $o->onTimeout === 'raise') {
             throw $this->impatience($key, $o);
         }
-        $this->settings->tell(match ($answer->state) { 'HIT' => 'hit', 'STALE' => 'stale', 'REFRESH' => 'refresh', default => 'waited' }, $key);
-        return new Claim($this->leases, $answer->lease, $answer->value, $answer->state === 'PASS' || $answer->state === 'WAIT');
+        $this->settings->tell(match ($state) { 'HIT' => 'hit', 'STALE' => 'stale', 'REFRESH' => 'refresh', default => 'waited' }, $key);
+        return new Claim($this->leases, $lease, is_string($value) ? $value : null, $state === 'PASS' || $state === 'WAIT');
     }
 
     /** @internal */
@@ -147,43 +147,61 @@ final class Corral
         return $this->settings;
     }
 
-    private function ask(string $key, \Closure $build, Call $o, bool $force): mixed
+    private function ask(string $key, callable $build, Call $o, bool $force): mixed
     {
         if (isset($this->building[$key])) {
             throw new RecursiveBuild("the build of $key asks for $key, and would wait for itself");
         }
-        $deadline = microtime(true) + $o->wait;
+        $force = $force ? ['FORCE', 'NOSTALE'] : [];
+        $link = $met = null;
         try {
-            $answer = $this->leases->ask($key, $o, $deadline, $force ? ['FORCE', 'NOSTALE'] : []);
+            $link = $this->server->topology->node($key)->idle();
+            if ($link !== null) { // nearly always, and nearly always it is a hit, which needs nothing of what comes after
+                try {
+                    $reply = $link->call(['CACHE.GETORLOCK', $key, ...$force, ...$o->asking()]);
+                    if (is_array($reply) && $reply[0] === 'HIT' && microtime(true) - $link->asked < Leases::WAIT_WORTH_TELLING) {
+                        $link->node->give($link);
+                        if ($this->settings->hears) {
+                            $this->settings->tell('hit', $key);
+                        }
+                        return $this->settings->serializer->decode($reply[1]);
+                    }
+                    $met = [$reply, $link];
+                } catch (Failure $failure) {
+                    $met = [$failure, $link];
+                }
+            }
+            $deadline = ($link?->asked ?? microtime(true)) + $o->wait;
+            [$state, $value, $number, $lease] = $this->leases->ask($key, $o, $deadline, $force, $met);
         } catch (Unavailable $outage) {
             if ($this->settings->degrade === 'raise') {
                 throw $outage;
             }
             $this->sayOut($key, $outage);
-            return $this->buildWithoutServer($key, $build, $o, $deadline);
+            return $this->buildWithoutServer($key, $build, $o, $deadline ?? microtime(true) + $o->wait);
         }
         if ($this->out) {
             $this->out = false;
             $this->settings->log('warning', 'the server is back');
         }
-        if ($answer->lease !== null) {
-            return $answer->state === 'LOCK' || $force ? $this->build($answer->lease, $build, $o) : $this->buildBehind($answer->lease, (string) $answer->value, $build, $o);
+        if ($lease !== null) {
+            return $state === 'LOCK' || $force !== [] ? $this->build($lease, $build, $o) : $this->buildBehind($lease, (string) $value, $build, $o);
         }
-        switch ($answer->state) {
+        switch ($state) {
             case 'HIT':
             case 'STALE':
-                $this->settings->tell($answer->state === 'HIT' ? 'hit' : 'stale', $key);
-                return $this->settings->serializer->decode((string) $answer->value);
+                $this->settings->tell($state === 'HIT' ? 'hit' : 'stale', $key);
+                return $this->settings->serializer->decode((string) $value);
             case 'PASS':
                 return $this->alone($key, $build);
             case 'FAIL':
-                throw new BuildFailed($key, (string) $answer->value, max(0, $answer->number) / 1000);
+                throw new BuildFailed($key, (string) $value, max(0, $number) / 1000);
             default: // WAIT: the patience is over
                 return $o->onTimeout === 'build' ? $this->alone($key, $build) : throw $this->impatience($key, $o);
         }
     }
 
-    private function build(Lease $lease, \Closure $build, Call $o): mixed
+    private function build(Lease $lease, callable $build, Call $o): mixed
     {
         $began = microtime(true);
         $concluded = false;
@@ -221,7 +239,7 @@ final class Corral
         throw $error;
     }
 
-    private function buildBehind(Lease $lease, string $old, \Closure $build, Call $o): mixed
+    private function buildBehind(Lease $lease, string $old, callable $build, Call $o): mixed
     {
         $this->settings->tell('refresh', $lease->key);
         $job = function () use ($lease, $build, $o, $old): mixed {
@@ -249,7 +267,7 @@ final class Corral
         return $this->settings->serializer->decode($old);
     }
 
-    private function buildWithoutServer(string $key, \Closure $build, Call $o, float $deadline): mixed
+    private function buildWithoutServer(string $key, callable $build, Call $o, float $deadline): mixed
     {
         $nested = $this->degraded;
         if (!$nested && !$this->places->enter($deadline - microtime(true))) {
@@ -270,13 +288,13 @@ final class Corral
     }
 
     /** Not stored, but decoded from a copy as everybody's is. */
-    private function alone(string $key, \Closure $build): mixed
+    private function alone(string $key, callable $build): mixed
     {
         $made = $this->call($key, $build);
         return $this->settings->serializer->decode($this->settings->serializer->encode($made instanceof NotShared ? $made->value : $made));
     }
 
-    private function call(string $key, \Closure $build): mixed
+    private function call(string $key, callable $build): mixed
     {
         $this->building[$key] = true;
         try {

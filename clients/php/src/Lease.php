@@ -7,7 +7,7 @@ namespace Corral;
 /** The right to build a key: tied to its connection, and so gone with the process, however that ends. */
 final class Lease
 {
-    public function __construct(public readonly string $key, public readonly int $token, public readonly Node $node, public readonly Link $link)
+    public function __construct(public readonly string $key, public readonly int $token, public readonly Link $link)
     {
     }
 }

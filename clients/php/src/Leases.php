@@ -8,7 +8,7 @@ namespace Corral;
 final class Leases
 {
     private const MESSAGE_BYTES = 1024; // what FAIL takes
-    private const WAIT_WORTH_TELLING = 0.01; // the same in every package: what is shorter may be a busy machine's
+    public const WAIT_WORTH_TELLING = 0.01; // the same in every package: what is shorter may be a busy machine's
 
     public function __construct(private readonly Server $server, private readonly Settings $settings)
     {
@@ -17,48 +17,60 @@ final class Leases
     /**
      * One GETORLOCK for a hit. The connection that asks is the one that is parked, and the one that holds the lease.
      *
-     * @param list<string> $force words for who wants it built although it is fresh
+     * @param list<string>        $force words for who wants it built although it is fresh
+     * @param ?array{mixed, Link} $met   the reply, or the Failure, that the first attempt has met already
+     *
+     * @return array{string, mixed, int, ?Lease} state, value, number, and with LOCK and REFRESH the lease
      */
-    public function ask(string $key, Call $o, float $deadline, array $force = []): Answer
+    public function ask(string $key, Call $o, float $deadline, array $force = [], ?array $met = null): array
     {
-        $began = microtime(true);
-        $words = ['CACHE.GETORLOCK', $key, 'LEASE', Call::milliseconds($o->lease), 'TIED', ...$force, ...($o->group === null ? [] : ['GROUP', $o->group])];
-        $asked = $began;
-        $arguments = static function () use ($words, $deadline, &$asked): array {
-            $asked = microtime(true);
-            // Never left out: a group may have a longer time to block of its own than there is patience here.
-            return [...$words, 'BLOCK', Call::milliseconds(min(Link::SLICE, $deadline - $asked))];
-        };
+        $began = $asked = $deadline - $o->wait;
+        $words = ['CACHE.GETORLOCK', $key, ...$force, ...$o->asking()];
         while (true) {
             try {
-                $reached = $this->server->reach($key, $arguments, $deadline);
+                [$reply, $link] = $this->server->reach($key, $words, $deadline, $met);
             } catch (CorralError $error) {
                 throw $this->tooOld($error, $key, $o->group === null ? [] : ['cache.getorlock group']) ?? $error;
             }
-            [$state, $value, $number] = is_array($reached->reply) && count($reached->reply) === 3 ? $reached->reply : [null, null, null];
-            if ($state === 'HIT' && microtime(true) - $began < self::WAIT_WORTH_TELLING) { // nearly all of them
-                $reached->node->give($reached->link);
-                return new Answer($state, $value, $number, null);
-            }
+            $state = is_array($reply) && count($reply) === 3 ? $reply[0] : null;
             if ($state === 'LOCK' || $state === 'REFRESH') {
-                return new Answer($state, $value, $number, new Lease($key, $number, $reached->node, $reached->link));
+                return [...$reply, new Lease($key, $reply[2], $link)];
             }
-            if (!in_array($state, ['HIT', 'STALE', 'WAIT', 'PASS', 'FAIL'], true)) {
-                $reached->link->close(); // should it be a grant, the tie ends it
-                throw new UnknownAnswer('CACHE.GETORLOCK answered ' . var_export($reached->reply, true) . ', which this version does not know');
+            if ($state !== 'HIT' && !in_array($state, ['STALE', 'WAIT', 'PASS', 'FAIL'], true)) {
+                $link->close(); // should it be a grant, the tie ends it
+                throw new UnknownAnswer('CACHE.GETORLOCK answered ' . var_export($reply, true) . ', which this version does not know');
             }
-            $reached->node->give($reached->link);
+            $link->node->give($link);
             $now = microtime(true);
             if ($state !== 'WAIT' || $now >= $deadline) {
                 if ($now - $began > self::WAIT_WORTH_TELLING) {
                     $this->settings->tell('waited', $key, $now - $began);
                 }
-                return new Answer($state, $value, $number, null);
+                $reply[] = null;
+                return $reply;
             }
             if ($now - $asked < 0.02) { // nobody is parked there just now
                 Server::pause(0.02, min(0.1, max(0.02, $deadline - $now)));
             }
+            $asked = microtime(true);
+            $met = null;
+            $words = self::within($deadline, $words);
         }
+    }
+
+    /**
+     * What is asked again, parked no longer than there is patience left.
+     *
+     * @param list<string|int> $words
+     *
+     * @return list<string|int>
+     */
+    public static function within(float $deadline, array $words): array
+    {
+        if ($words[0] === 'CACHE.GETORLOCK') {
+            $words[array_key_last($words)] = Call::milliseconds(min(Link::SLICE, $deadline - microtime(true)));
+        }
+        return $words;
     }
 
     /**
@@ -82,7 +94,7 @@ final class Leases
             if ($lease->link->usable) {
                 try {
                     $reply = $lease->link->call([$command, $lease->key, $lease->token, ...$arguments]);
-                    $lease->node->give($lease->link);
+                    $lease->link->node->give($lease->link);
                     return $reply;
                 } catch (Failure $failure) {
                     $this->afterRefusal($lease, $command, $failure);
@@ -121,7 +133,7 @@ final class Leases
         }
         $link->close(); // should the lease still be live, the tie ends it
         if ($failure->kind === Kind::Denied) {
-            throw new NoPermission("{$lease->node->name}: {$failure->getMessage()}", 0, $failure);
+            throw new NoPermission("{$link->node->name}: {$failure->getMessage()}", 0, $failure);
         }
         if ($answered && !in_array($failure->kind, [Kind::Moved, Kind::Again], true)) {
             throw $failure;

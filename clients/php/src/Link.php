@@ -12,29 +12,33 @@ abstract class Link
     public const CONNECT_TIMEOUT = 4.0;
 
     public bool $usable = true;
+    protected float $readTimeout = self::READ_TIMEOUT;
+    public float $asked = 0.0; // the moment of the last call
+    public Node $node; // whose it is; nobody's while a sentinel is asked
 
     /**
-     * The reply: text, whole number, null or an array of these.
+     * The reply: text, whole number, null or an array of these, in which phpredis says false for null.
      *
      * @param list<string|int> $arguments
      *
      * @throws Failure an error reply, or, having closed itself, what became of the connection
      */
-    public function call(array $arguments): mixed
+    abstract public function call(array $arguments): mixed;
+
+    protected function refused(string $said): Failure
     {
-        $began = microtime(true);
-        try {
-            return $this->exchange($arguments);
-        } catch (Failure $failure) {
-            if (!$failure->reply || $failure->kind === Kind::Outage && str_starts_with($failure->getMessage(), 'ERR max')) {
-                $this->close(); // the server closes it, too, when it is full
-            }
-            throw $failure;
-        } catch (\Throwable $error) {
-            // The reply to come must not meet the next command.
-            $this->close();
-            throw Failure::broken($error, microtime(true) - $began >= $this->timeout() - 0.05);
+        $failure = Failure::said($said);
+        if ($failure->kind === Kind::Outage && str_starts_with($said, 'ERR max')) {
+            $this->close(); // the server closes it, too, when it is full
         }
+        return $failure;
+    }
+
+    /** The reply to come must not meet the next command. */
+    protected function broken(\Throwable $error): Failure
+    {
+        $this->close();
+        return Failure::broken($error, microtime(true) - $this->asked >= $this->readTimeout - 0.05);
     }
 
     /** The server is to be known or not by then: for one that was out. */
@@ -48,10 +52,5 @@ abstract class Link
         }
     }
 
-    /** @param list<string|int> $arguments */
-    abstract protected function exchange(array $arguments): mixed;
-
     abstract protected function disconnect(): void;
-
-    abstract protected function timeout(): float;
 }

@@ -35,7 +35,15 @@ final class Node
     /** @throws Failure */
     public function take(): Link
     {
-        return $this->idle() ?? $this->servers->open($this->host, $this->port);
+        return $this->idle() ?? $this->opened();
+    }
+
+    /** @throws Failure */
+    private function opened(float $timeout = Link::CONNECT_TIMEOUT): Link
+    {
+        $link = $this->servers->open($this->host, $this->port, $timeout);
+        $link->node = $this;
+        return $link;
     }
 
     public function give(Link $link): void
@@ -59,7 +67,7 @@ final class Node
     public function answers(): bool
     {
         try {
-            $link = $this->servers->open($this->host, $this->port, 0.5);
+            $link = $this->opened(0.5);
             $link->call(['PING']);
             $link->hurry(Link::READ_TIMEOUT);
             $this->give($link);

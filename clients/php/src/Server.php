@@ -22,23 +22,36 @@ final class Server
     }
 
     /**
-     * Sends it to the key's master. Raises Unavailable for an outage; NoPermission and ModuleMissing always.
+     * Sends it to the key's master: the reply, and the connection, to be kept or given back. Raises Unavailable for an
+     * outage; NoPermission and ModuleMissing always.
      *
-     * @param \Closure(): list<string|int> $arguments
+     * @param list<string|int>   $words
+     * @param ?array{mixed, Link} $met  a reply, or a Failure, that the first attempt has met already
+     *
+     * @return array{mixed, Link}
      */
-    public function reach(string $key, \Closure $arguments, float $deadline): Reached
+    public function reach(string $key, array $words, float $deadline, ?array $met = null): array
     {
         $lost = false;
         $asking = $made = null;
         while (true) {
-            $node = $asking ?? $this->topology->node($key);
-            // Who has a connection does not ask whether the server is out: the connection says it.
-            $link = $node->idle() ?? $made = $this->take($node);
+            if ($met !== null) {
+                [$reply, $link] = $met;
+                $node = $link->node;
+            } else {
+                $node = $asking ?? $this->topology->node($key);
+                // Who has a connection does not ask whether the server is out: the connection says it.
+                $link = $node->idle() ?? $made = $this->take($node);
+            }
             try {
+                if ($met !== null) {
+                    $met = null;
+                    return $reply instanceof Failure ? throw $reply : [$reply, $link];
+                }
                 if ($asking !== null) {
                     $link->call(['ASKING']);
                 }
-                $reply = $link->call($arguments());
+                $reply = $link->call($words);
             } catch (Failure $failure) {
                 $asking = null;
                 if ($failure->kind === Kind::Lost && !$lost) {
@@ -64,21 +77,22 @@ final class Server
                 if ($asking === null) {
                     self::pause(0.02, 0.1);
                 }
+                $words = Leases::within($deadline, $words);
                 continue;
             }
             if ($made !== null) {
                 $node->outage->end();
             }
-            return new Reached($reply, $node, $link);
+            return [$reply, $link];
         }
     }
 
     /** @param string|int ...$arguments */
     public function command(string $name, string $key, string|int ...$arguments): mixed
     {
-        $reached = $this->reach($key, fn () => [$name, $key, ...array_values($arguments)], microtime(true) + 5.0);
-        $reached->node->give($reached->link);
-        return $reached->reply;
+        [$reply, $link] = $this->reach($key, [$name, $key, ...array_values($arguments)], microtime(true) + 5.0);
+        $link->node->give($link);
+        return $reply;
     }
 
     /**

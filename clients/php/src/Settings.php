@@ -10,6 +10,7 @@ final class Settings
     private const NAMES = ['serializer', 'degrade', 'degradeLimit', 'background', 'onEvent', 'errorText', 'logger'];
 
     public readonly Serializer $serializer;
+    public readonly bool $hears; // whether there is anybody to be told of a hit
 
     /**
      * @param bool|string $degrade      true: build here while the server is gone; or 'raise'
@@ -28,6 +29,7 @@ final class Settings
         public readonly bool $errorText = true,
         private readonly ?object $logger = null,
     ) {
+        $this->hears = $onEvent !== null;
         $this->serializer = match (true) {
             $serializer instanceof Serializer => $serializer,
             $serializer === 'json' => new Serializers\Json(),

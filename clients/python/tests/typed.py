@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     cache, later = Corral("redis://localhost"), AsyncCorral("redis://localhost")
 
-    @cache.cached("report:{day}", ttl=60, tags=["reports"])
+    @cache.cached("report:{day}", ignore=["full"], ttl=60, tags=["reports"])
     def report(day: str, *, full: bool = False) -> dict[str, int]:
         return {day: int(full)}
 

@@ -16,7 +16,6 @@ use Corral\Servers;
 final class PhpRedisLink extends Link
 {
     private \Redis $redis;
-    private float $readTimeout = self::READ_TIMEOUT;
 
     public function __construct(Servers $servers, string $host, int $port, float $timeout)
     {
@@ -43,18 +42,19 @@ final class PhpRedisLink extends Link
         $this->redis->setOption(\Redis::OPT_READ_TIMEOUT, $readTimeout);
     }
 
-    protected function exchange(array $arguments): mixed
+    public function call(array $arguments): mixed
     {
+        $this->asked = microtime(true);
         try {
             $reply = $this->redis->rawCommand(...$arguments);
-        } catch (\RedisException $error) {
-            throw $this->said() ?? $error; // it raises some error replies and returns false for others
+        } catch (\Throwable $error) {
+            throw $this->said() ?? $this->broken($error); // it raises some error replies and returns false for others
         }
         if ($reply === false) {
             $said = $this->said();
             return $said === null ? null : throw $said;
         }
-        return is_array($reply) ? self::withNulls($reply) : $reply;
+        return $reply;
     }
 
     private function said(): ?Failure
@@ -64,20 +64,7 @@ final class PhpRedisLink extends Link
             return null;
         }
         $this->redis->clearLastError(); // or it is that of the next nil, too
-        return Failure::said($said);
-    }
-
-    /** The extension says false for a nil. No command of ours has a boolean. */
-    private static function withNulls(array $reply): array
-    {
-        foreach ($reply as $index => $element) {
-            if ($element === false) {
-                $reply[$index] = null;
-            } elseif (is_array($element)) {
-                $reply[$index] = self::withNulls($element);
-            }
-        }
-        return $reply;
+        return $this->refused($said);
     }
 
     protected function disconnect(): void
@@ -87,10 +74,5 @@ final class PhpRedisLink extends Link
         } catch (\RedisException) {
             // it is closed already
         }
-    }
-
-    protected function timeout(): float
-    {
-        return $this->readTimeout;
     }
 }

@@ -17,7 +17,6 @@ use Predis\Response\Status;
 final class PredisLink extends Link
 {
     private NodeConnectionInterface $connection;
-    private float $readTimeout = self::READ_TIMEOUT;
 
     public function __construct(Servers $servers, string $host, int $port, float $timeout)
     {
@@ -40,21 +39,18 @@ final class PredisLink extends Link
         stream_set_timeout($this->connection->getResource(), $seconds, (int) (($readTimeout - $seconds) * 1e6));
     }
 
-    protected function exchange(array $arguments): mixed
+    public function call(array $arguments): mixed
     {
-        $arguments = array_map('strval', $arguments);
-        // Of 2.0 and later the command's name is an argument of its own.
-        $command = version_compare(Client::VERSION, '2.0', '<')
-            ? new RawCommand($arguments)
-            : new RawCommand($arguments[0], array_slice($arguments, 1));
-        set_error_handler(static fn () => true); // a write to a closed socket warns, and then raises
+        $this->asked = microtime(true);
         try {
-            $reply = $this->connection->executeCommand($command);
-        } finally {
-            restore_error_handler();
+            // Of 2.0 and later the command's name is an argument of its own. A write to a closed socket warns, and then raises.
+            $reply = @$this->connection->executeCommand(Client::VERSION[0] === '1' ? new RawCommand($arguments)
+                : new RawCommand((string) $arguments[0], array_slice($arguments, 1)));
+        } catch (\Throwable $error) {
+            throw $this->broken($error);
         }
         if ($reply instanceof ErrorInterface) {
-            throw Failure::said($reply->getMessage());
+            throw $this->refused($reply->getMessage());
         }
         return $reply instanceof Status ? (string) $reply : $reply;
     }
@@ -62,10 +58,5 @@ final class PredisLink extends Link
     protected function disconnect(): void
     {
         $this->connection->disconnect();
-    }
-
-    protected function timeout(): float
-    {
-        return $this->readTimeout;
     }
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .clients import client_of
@@ -48,16 +48,17 @@ class AsyncCorral:
         return value
 
     def cached(
-        self, template: str, **options: Unpack[CallOptions]
+        self, template: str, *, ignore: Collection[str] = (), **options: Unpack[CallOptions]
     ) -> Callable[[Callable[P, Awaitable[R]]], Cached[P, Awaitable[R], Awaitable[None]]]:
-        """A decorator: `{name}` in the template is the function's argument of that name."""
+        """A decorator: `{name}` in the template is the function's argument of that name. Those that make no difference
+        to the value are named in `ignore`."""
         call = self._defaults.but(options)
 
         async def get(key: str, build: Callable[[], Any], force: bool) -> Any:
             return await self._engine().get_or_build(key.encode(), build, call, force)
 
         def decorate(function: Callable[P, Awaitable[R]]) -> Cached[P, Awaitable[R], Awaitable[None]]:
-            return Cached(Template(template, function), function, get, self.invalidate)
+            return Cached(Template(template, function, ignore), function, get, self.invalidate)
 
         return decorate
 

@@ -162,7 +162,7 @@ class Engine:
             made = await self._call(lease.key, build)
             shared = not isinstance(made, NotShared)
             data: bytes = self._codec.dumps(made if shared else made.value)
-            options = fill_options(lease.node.features, o, made) if shared else []
+            options = fill_options(lease.held.node.features, o, made) if shared else []
         except Exception as error:
             # Also what the serializer refuses: a released lease would have every waiter build it again.
             return await self._failed(lease, flight, error, o)

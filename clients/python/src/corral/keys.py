@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
@@ -16,35 +16,43 @@ _TEXTUAL = (str, int, float, Decimal, UUID, date, time, Enum, type(None))
 
 
 class Template:
-    def __init__(self, template: str, function: Callable[..., Any]) -> None:
+    def __init__(self, template: str, function: Callable[..., Any], ignore: Collection[str] = ()) -> None:
+        """`ignore` names the parameters that make no difference to the value, and so have no part in the key."""
         self._template = template
         self._signature = inspect.signature(function)
-        self._parts = [(text, field) for text, field, _, _ in Formatter().parse(template)]
-        for _, field in self._parts:
-            if field is not None and _name(field) not in self._signature.parameters:
-                named = ", ".join(self._signature.parameters) or "none"
+        self._parts = list(Formatter().parse(template))
+        named = {_name(field): field for _, field, _, _ in self._parts if field is not None}
+        for name, field in (named | {name: name for name in ignore}).items():
+            if name not in self._signature.parameters:
+                there = ", ".join(self._signature.parameters) or "none"
                 raise ValueError(
-                    f"template {template!r}: {{{field}}} is no parameter of {_title(function)}, which has {named}"
+                    f"template {template!r}: {{{field}}} is no parameter of {_title(function)}, which has {there}"
                 )
+        left_out = [name for name in self._signature.parameters if name not in named and name not in ignore]
+        if left_out:
+            raise ValueError(
+                f"template {template!r} leaves out {', '.join(left_out)} of {_title(function)}: calls that differ only "
+                f"there would share one value. Name it, as {{{left_out[0]}}}, or say ignore={left_out!r}"
+            )
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         made: list[str] = []
-        for text, field in self._parts:
+        for text, field, form, conversion in self._parts:
             made.append(text)
             if field is not None:
                 value, _ = Formatter().get_field(field, (), bound.arguments)
-                made.append(self._text(field, value))
+                made.append(self._text(field, Formatter().convert_field(value, conversion), form or ""))
         return "".join(made)
 
-    def _text(self, field: str, value: Any) -> str:
+    def _text(self, field: str, value: Any, form: str) -> str:
         if not isinstance(value, _TEXTUAL):
             raise TypeError(
                 f"template {self._template!r}: {{{field}}} is a {type(value).__name__}, of which no key can be made; "
                 f"name a part of it, as {{{field}.id}}, or pass a text"
             )
-        text = str(value.value if isinstance(value, Enum) else value)
+        text = format(value.value if isinstance(value, Enum) else value, form)
         # "a:b" and "c" must not meet "a" and "b:c".
         return text.replace("%", "%25").replace(":", "%3A")
 

@@ -20,12 +20,20 @@ from .waiting import Waiting
 WAIT_WORTH_TELLING = 0.01
 
 
+class Held:
+    """The connection that leases are tied to: one lease, or those that one MGETORLOCK granted."""
+
+    def __init__(self, node: Node, link: Link, waiting: Waiting) -> None:
+        self.node, self.link = node, link
+        self.speaking = waiting.slots(1)  # renewals and verdicts share it
+        self.leases = 0
+
+
 class Lease:
-    def __init__(self, key: bytes, token: int, node: Node, link: Link | None, waiting: Waiting) -> None:
-        """Without a link it is not tied: one of many that were granted by one MGETORLOCK."""
-        self.key, self.token, self.node, self.link = key, token, node, link
+    def __init__(self, key: bytes, token: int, held: Held, waiting: Waiting) -> None:
+        self.key, self.token, self.held = key, token, held
         self.ended = waiting.event()
-        self.speaking = waiting.slots(1)  # renewal and verdict share the connection
+        held.leases += 1
 
 
 class Answer(NamedTuple):
@@ -79,7 +87,7 @@ class Leases:
                 raise UnknownAnswer(f"CACHE.GETORLOCK answered {reply!r}") from None
             now = time.monotonic()
             if state in (b"LOCK", b"REFRESH"):
-                return Answer(state, value, number, Lease(key, number, node, link, self._waiting))
+                return Answer(state, value, number, Lease(key, number, Held(node, link, self._waiting), self._waiting))
             if state not in (b"HIT", b"STALE", b"WAIT", b"PASS", b"FAIL"):
                 await link.close()  # should it be a grant, the tie ends it
                 raise UnknownAnswer(f"CACHE.GETORLOCK answered the state {state!r}, which this version does not know")
@@ -93,33 +101,36 @@ class Leases:
 
     async def ask_all(self, keys: Sequence[bytes], o: Call) -> list[Lease]:
         """The leases that one MGETORLOCK grants; the other keys have a value, or somebody builds them."""
-        words = ("CACHE.MGETORLOCK", len(keys), *keys, "LEASE", milliseconds(o.lease))
+        words = ("CACHE.MGETORLOCK", len(keys), *keys, "LEASE", milliseconds(o.lease), "TIED")
         replies, node, link = await self._server.reach(keys[0], lambda _: words, time.monotonic() + o.wait)
-        await node.give(link)
-        return [
-            Lease(key, number, node, None, self._waiting)
+        held = Held(node, link, self._waiting)
+        granted = [
+            Lease(key, number, held, self._waiting)
             for key, (state, _, number) in zip(keys, replies)
             if state in (b"LOCK", b"REFRESH")
         ]
+        if not granted:
+            await node.give(link)
+        return granted
 
     def renew(self, lease: Lease, seconds: float) -> None:
         """Until the verdict, at a third of the lease."""
 
         async def work() -> None:
+            held = lease.held
             while not await self._waiting.wait(lease.ended, seconds / 3):
-                if not await lease.speaking.enter(READ_TIMEOUT):
+                if not await held.speaking.enter(READ_TIMEOUT):
                     return
                 try:
-                    if lease.ended.is_set() or (lease.link is not None and not lease.link.usable):
+                    if lease.ended.is_set() or not held.link.usable:
                         return
-                    speak = self._server.command if lease.link is None else lease.link.call
-                    if await speak("CACHE.RENEW", lease.key, lease.token, milliseconds(seconds)) is None:
+                    if await held.link.call("CACHE.RENEW", lease.key, lease.token, milliseconds(seconds)) is None:
                         return  # taken over or invalidated; who joined still gets what is being built
                 except Exception as error:
                     log.warning("the lease of %s could not be renewed: %s", as_text(lease.key), error)
                     return
                 finally:
-                    lease.speaking.leave()
+                    held.speaking.leave()
 
         self._waiting.beside(work)
 
@@ -130,15 +141,18 @@ class Leases:
 
     async def _conclude(self, lease: Lease, command: str, *arguments: Any) -> Any:
         lease.ended.set()
-        alone = await lease.speaking.enter(READ_TIMEOUT)
+        held = lease.held
+        alone = await held.speaking.enter(READ_TIMEOUT)
         try:
-            if alone and lease.link is not None and lease.link.usable:
+            held.leases -= 1
+            if alone and held.link.usable:
                 try:
-                    reply = await lease.link.call(command, lease.key, lease.token, *arguments)
-                    await lease.node.give(lease.link)
+                    reply = await held.link.call(command, lease.key, lease.token, *arguments)
+                    if held.leases == 0:
+                        await held.node.give(held.link)
                     return self._concluded(lease, command, reply)
                 except Exception as error:
-                    if await self._is_final(lease, lease.link, command, error):
+                    if await self._is_final(lease, command, error):
                         raise
             reply = await self._server.command(command, lease.key, lease.token, *arguments)
             return self._concluded(lease, command, reply)
@@ -150,23 +164,23 @@ class Leases:
             return None
         finally:
             if alone:
-                lease.speaking.leave()
+                held.speaking.leave()
 
     def _concluded(self, lease: Lease, command: str, reply: Any) -> Any:
         if reply is None and command == "CACHE.FILL":  # invalidated or taken over meanwhile
             self._tell("not_stored", lease.key)
         return reply
 
-    async def _is_final(self, lease: Lease, link: Link, command: str, error: Exception) -> bool:
+    async def _is_final(self, lease: Lease, command: str, error: Exception) -> bool:
         """Whether another connection would hear the same."""
-        kind = kind_of(error)
+        kind, link = kind_of(error), lease.held.link
         if kind is Kind.OTHER and command == "CACHE.FILL" and link.usable:
             # Refused as it stands, and so would be what every next builder brings.
             await link.call("CACHE.FAIL", lease.key, lease.token, text_of(error).encode())
         answered = link.usable
         await link.close()  # should the lease still be live, the tie ends it
         if kind is Kind.DENIED:
-            raise NoPermission(f"{lease.node.name}: {error}") from error
+            raise NoPermission(f"{lease.held.node.name}: {error}") from error
         return answered and kind not in (Kind.MOVED, Kind.AGAIN)
 
 

@@ -126,19 +126,27 @@ class Server:
         return node.features  # type: ignore[no-any-return]
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
+        if not keys:
+            return
         # In a cluster one by one: keys of one command must be of one slot.
-        for group in [[key] for key in keys] if self.topology.is_cluster else [list(keys)][: len(keys)]:
+        for group in [[key] for key in keys] if self.topology.is_cluster else [keys]:
             for attempt in range(_ATTEMPTS_TO_INVALIDATE):
                 try:
                     await self.command("CACHE.INVALIDATE", *group)
                     break
                 except Unavailable as error:
+                    node = await self._master(group[0])
                     if attempt + 1 == _ATTEMPTS_TO_INVALIDATE:
-                        raise NotAllAnswered({await self._name(group[0]): error}) from error
+                        where = node.name if node else f"the master of {as_text(group[0])}"
+                        raise NotAllAnswered({where: error}) from error
                     await self._waiting.sleep(random.uniform(0.1, 0.2))
                     await self._refreshed()
+                    if node is not None:
+                        await self._try_again(node)  # it may be back before its pause is over
 
     async def invalidate_tags(self, tags: Sequence[bytes], swr_ms: int | None) -> None:
+        if not tags:
+            return
         options = () if swr_ms is None else ("SWR", swr_ms)
         done: set[str] = set()
         failed: dict[str, Exception] = {}
@@ -258,11 +266,11 @@ class Server:
         except Unavailable:
             pass  # what is known stays; the caller has an error of its own
 
-    async def _name(self, key: bytes) -> str:
+    async def _master(self, key: bytes) -> Node | None:
         try:
-            return (await self.topology.node(key)).name
+            return await self.topology.node(key)
         except Unavailable:
-            return f"the master of {as_text(key)}"
+            return None
 
 
 def _text(word: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .clients import client_of
@@ -44,15 +44,18 @@ class Corral:
         value: R = run(self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options), force=True))
         return value
 
-    def cached(self, template: str, **options: Unpack[CallOptions]) -> Callable[[Callable[P, R]], Cached[P, R, None]]:
-        """A decorator: `{name}` in the template is the function's argument of that name."""
+    def cached(
+        self, template: str, *, ignore: Collection[str] = (), **options: Unpack[CallOptions]
+    ) -> Callable[[Callable[P, R]], Cached[P, R, None]]:
+        """A decorator: `{name}` in the template is the function's argument of that name. Those that make no difference
+        to the value are named in `ignore`."""
         call = self._defaults.but(options)
 
         def get(key: str, build: Callable[[], Any], force: bool) -> Any:
             return run(self._engine().get_or_build(key.encode(), build, call, force))
 
         def decorate(function: Callable[P, R]) -> Cached[P, R, None]:
-            return Cached(Template(template, function), function, get, self.invalidate)
+            return Cached(Template(template, function, ignore), function, get, self.invalidate)
 
         return decorate
 

@@ -100,12 +100,18 @@ def test_many_keys_take_their_leases_by_one_command(raw):
     assert ours.get_multi(wanted) == ["A", "B", "C", "D"]
 
 
-def test_a_killed_process_is_succeeded_at_once(raw):
+@pytest.mark.parametrize(
+    "call",
+    ["get_or_create('k', build)", "get_or_create_multi(['k', 'l', 'm'], build)"],
+    ids=["one key", "many keys"],
+)
+def test_a_killed_process_is_succeeded_at_once(raw, call):
     program = f"""
 import sys, time
 from dogpile.cache import make_region
 region = make_region().configure("corral", expiration_time=60, arguments={{"url": {URL!r}, "corral": {{"lease": 120}}}})
-region.get_or_create("k", lambda: (print("building", flush=True), time.sleep(60)))
+build = lambda *keys: (print("building", flush=True), time.sleep(60))
+region.{call}
 """
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"building\n"

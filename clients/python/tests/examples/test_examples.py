@@ -35,7 +35,11 @@ def shop(tmp_path):
         return running[-1]
 
     start.log = lambda: (tmp_path / "log").read_text()
-    start.built = lambda: sqlite3.connect(tmp_path / "shop.db").execute("SELECT count(*) FROM built").fetchone()[0]
+    start.built = lambda day="%": (
+        sqlite3.connect(tmp_path / "shop.db")
+        .execute("SELECT count(*) FROM built WHERE day LIKE ?", (day,))
+        .fetchone()[0]
+    )
     yield start
     for process in running:
         process.terminate()
@@ -76,11 +80,13 @@ def test_a_hundred_visitors_of_four_processes_cost_one_query(shop, command):
     shop(*(word.format(port=port) for word in command))
     # Which of the four answers is the kernel's choice; a page of its own says only that one is up.
     becomes(lambda: page(port, "/report/tuesday"), shop.log)
-    before = shop.built()
+    began = time.monotonic()
     with ThreadPoolExecutor(100) as visitors:
         pages = set(visitors.map(lambda _: page(port), range(100)))
+    took = time.monotonic() - began
     assert len(pages) == 1 and b"10000" in pages.pop()
-    assert shop.built() - before == 1
+    # The page is fresh for 5 s. On a machine so busy that the hundred take longer, it is due for one query more.
+    assert 1 <= shop.built("monday") <= 1 + took // 5, f"after {took:.1f} s\n{shop.log()}"
 
 
 def test_celery_beat_keeps_a_report_warm(shop):

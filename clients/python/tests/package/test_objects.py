@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import threading
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 import redis
@@ -139,6 +139,47 @@ def test_methods_and_attributes_make_keys(url, raw):
     assert Shop(3).report() == [3, "monday"]
     assert Shop.report.key(Shop(3)) == "shop:3:monday" == Shop(3).report.key(day="monday")
     Shop(3).report.invalidate("monday")
+
+
+def test_a_template_that_leaves_out_an_argument_is_refused_unless_that_is_said(url, raw):
+    cache = Corral(url, ttl=60)
+
+    def report(day, full=False, user=None):
+        return [day, full]
+
+    with pytest.raises(ValueError, match="leaves out day, full, user"):
+        cache.cached("report")(report)
+    with pytest.raises(ValueError, match="leaves out full of .*report: .*ignore="):
+        cache.cached("report:{day}", ignore=["user"])(report)
+    with pytest.raises(ValueError, match="{users} is no parameter"):
+        cache.cached("report:{day}:{full}", ignore=["users"])(report)
+    with pytest.raises(ValueError, match="leaves out day"):
+        AsyncCorral("redis://127.0.0.1:1").cached("report")(report)
+    cached = cache.cached("report:{day}:{full}", ignore=["user"])(report)
+    assert [cached(1, user=2), cached(1, True), cached(1, user=3)] == [[1, False], [1, True], [1, False]]
+
+
+def test_a_template_may_say_how_an_argument_is_written():
+    cached = Corral("redis://127.0.0.1:1").cached("report:{day:%Y-%m}:{name!r}:{number:04}")(
+        lambda day, name, number: None
+    )
+    assert cached.key(date(2026, 11, 26), "a", 7) == "report:2026-11:'a':0007"
+
+
+def test_an_invalidation_does_not_wait_for_the_pause_after_an_outage(url, raw):
+    cache = Corral(url, ttl=60, swr=60)
+    cache.get_or_build("k", lambda: 1)
+    outage = cache._engine().server.topology.at(None).outage
+    outage._pause = 60.0  # as if it had been tried in vain for long
+    outage.begin(ConnectionError("refused"))
+    cache.invalidate("k")
+    assert raw.execute_command("CACHE.GET", "k")[0] == b"STALE"
+
+
+def test_an_invalidation_of_nothing_is_no_error():
+    cache = Corral("redis://127.0.0.1:1")
+    cache.invalidate()
+    cache.invalidate_tags()
 
 
 def test_an_asynchronous_object_serves_two_event_loops(url, raw):

@@ -46,7 +46,8 @@ final class AsyncCall<T> extends CompletableFuture<T> {
             if (!work(() -> engine.lead(own, codec, options, deadline, build))) engine.land(own);
             return;
         }
-        flight.landed.copy().orTimeout(Math.max(0, deadline - System.nanoTime()), TimeUnit.NANOSECONDS).whenComplete((outcome, late) -> {
+        // Not in the thread of the one who asked: it has its own caller.
+        flight.landed.copy().orTimeout(Math.max(0, deadline - System.nanoTime()), TimeUnit.NANOSECONDS).whenCompleteAsync((outcome, late) -> {
             if (isDone()) return;
             if (late instanceof TimeoutException) work(() -> engine.impatient(key, codec, options, build));
             else if (outcome == null) board();

@@ -34,15 +34,19 @@ public final class Corral implements AutoCloseable {
 
     /** As above, for a type that is itself generic. */
     public <T, E extends Exception> T getOrBuild(String key, Type<T> type, Build<? extends T, E> build) throws E {
-        return call(Key.of(key), new Codec<>(engine.serializer, type.named), engine.defaults, false, build);
+        return call(Key.of(key), codec(type), engine.defaults, false, build);
     }
 
     public <T, E extends Exception> T getOrBuild(String key, Type<T> type, Options options, Build<? extends T, E> build) throws E {
-        return call(Key.of(key), new Codec<>(engine.serializer, type.named), options.over(engine.defaults), false, build);
+        return call(Key.of(key), codec(type), options.over(engine.defaults), false, build);
     }
 
     /** Builds although the value is fresh. */
     public <T, E extends Exception> T refresh(String key, Class<T> type, Options options, Build<? extends T, E> build) throws E {
+        return call(Key.of(key), codec(type), options.over(engine.defaults), true, build);
+    }
+
+    public <T, E extends Exception> T refresh(String key, Type<T> type, Options options, Build<? extends T, E> build) throws E {
         return call(Key.of(key), codec(type), options.over(engine.defaults), true, build);
     }
 
@@ -55,6 +59,11 @@ public final class Corral implements AutoCloseable {
         return new AsyncCall<>(engine, Key.of(key), codec(type), options.over(engine.defaults), build).begin();
     }
 
+    public <T> CompletableFuture<T> getOrBuildAsync(
+        String key, Type<T> type, Options options, Supplier<? extends CompletionStage<? extends T>> build) {
+        return new AsyncCall<>(engine, Key.of(key), codec(type), options.over(engine.defaults), build).begin();
+    }
+
     /** A function of one argument: {@code {name}} in the template is a component of it if it is a record, else it itself. */
     public <A, V> Cached<A, V> cached(String template, Class<A> arguments, Class<V> type, Function<? super A, ? extends V> function) {
         return cached(template, arguments, type, new Options(), function);
@@ -62,10 +71,18 @@ public final class Corral implements AutoCloseable {
 
     public <A, V> Cached<A, V> cached(
         String template, Class<A> arguments, Class<V> type, Options options, Function<? super A, ? extends V> function) {
-        Options all = options.over(engine.defaults);
-        Codec<V> codec = codec(type);
+        return cached(new Template<>(template, arguments), codec(type), options.over(engine.defaults), function);
+    }
+
+    public <A, V> Cached<A, V> cached(
+        String template, Class<A> arguments, Type<V> type, Options options, Function<? super A, ? extends V> function) {
+        return cached(new Template<>(template, arguments), codec(type), options.over(engine.defaults), function);
+    }
+
+    private <A, V> Cached<A, V> cached(
+        Template<A> template, Codec<V> codec, Options all, Function<? super A, ? extends V> function) {
         return new Cached<>(
-            this, new Template<>(template, arguments),
+            this, template,
             (key, given) -> call(Key.of(key), codec, all, false, () -> function.apply(given)),
             (key, given) -> call(Key.of(key), codec, all, true, () -> function.apply(given)));
     }
@@ -130,6 +147,10 @@ public final class Corral implements AutoCloseable {
 
     private <T> Codec<T> codec(Class<T> type) {
         return new Codec<>(engine.serializer, type);
+    }
+
+    private <T> Codec<T> codec(Type<T> type) {
+        return new Codec<>(engine.serializer, type.named);
     }
 
     private <T, E extends Exception> T call(Key key, Codec<T> codec, Options options, boolean force, Build<? extends T, E> build) throws E {

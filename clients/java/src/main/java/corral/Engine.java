@@ -8,7 +8,6 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -28,7 +27,6 @@ final class Engine {
     private final NearCache near;
     private final Map<Flight.Id, Flight> flights = new ConcurrentHashMap<>();
     private final Semaphore degrading;
-    private volatile boolean out;
 
     Engine(Library library, Settings settings) {
         this.settings = settings;
@@ -49,12 +47,12 @@ final class Engine {
         if (copy != null) return codec.decode(copy);
         long deadline = System.nanoTime() + nanos(o.wait);
         while (true) {
-            Flight flight = new Flight(new Flight.Id(key, force));
-            Flight other = flights.putIfAbsent(flight.id, flight);
-            if (other == null) return lead(flight, codec, o, deadline, build);
+            Flight own = new Flight(new Flight.Id(key, force));
+            Flight flight = board(own);
+            if (flight == own) return lead(own, codec, o, deadline, build);
             Outcome outcome;
             try {
-                outcome = other.landed.get(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+                outcome = flight.landed.get(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
             } catch (TimeoutException error) {
                 return impatient(key, codec, o, build);
             }
@@ -155,12 +153,8 @@ final class Engine {
             answer = leases.ask(key, o, flight.id.force(), deadline);
         } catch (Unavailable outage) {
             if (raises()) throw outage;
-            sayOut(key, outage);
+            teller.tell("degraded", key, -1, outage);
             return buildWithoutServer(flight, codec, o, deadline, build);
-        }
-        if (out) {
-            out = false;
-            LOG.log(Level.WARNING, "the server is back");
         }
         switch (answer.state()) {
             case "HIT":
@@ -224,9 +218,9 @@ final class Engine {
                 leases.conclude(lease, "CACHE.RELEASE");
                 throw error;
             }
-            return failed(lease, flight, codec, o, error);
+            return failed(lease, flight, codec, o, error, System.nanoTime() - began);
         } catch (Throwable error) { // a StackOverflowError, an assertion: nothing else will end the lease
-            teller.tell("failed", lease.key, -1, error);
+            teller.tell("failed", lease.key, System.nanoTime() - began, error);
             leases.conclude(lease, "CACHE.FAIL", failing(o, message(error)));
             throw error;
         }
@@ -245,8 +239,8 @@ final class Engine {
         return codec.decode(data);
     }
 
-    private <T> T failed(Lease lease, Flight flight, Codec<T> codec, Options o, Exception error) throws Exception {
-        teller.tell("failed", lease.key, -1, error);
+    private <T> T failed(Lease lease, Flight flight, Codec<T> codec, Options o, Exception error, long took) throws Exception {
+        teller.tell("failed", lease.key, took, error);
         byte[] message = message(error);
         Object said = leases.conclude(lease, "CACHE.FAIL", failing(o, message));
         List<?> reply = said instanceof List<?> list ? list : List.of("", "", 0L);
@@ -268,6 +262,10 @@ final class Engine {
 
     private void refresh(Lease lease, Codec<?> codec, Options o, Build<?, ?> build) {
         Runnable work = () -> {
+            if (lease.isOver()) { // its turn came too late: another caller has been told to build, or will be
+                leases.conclude(lease, "CACHE.RELEASE");
+                return;
+            }
             NearCache.Ticket ticket = near == null ? null : near.ask(lease.key);
             try {
                 build(lease, new Flight(new Flight.Id(lease.key, false)), ticket, codec, o, build);
@@ -368,14 +366,6 @@ final class Engine {
     private void changed(byte[] key) {
         if (key == null) near.dropAll();
         else near.drop(List.of(Key.of(key)));
-    }
-
-    private void sayOut(Key key, Unavailable outage) {
-        if (!out) {
-            out = true;
-            LOG.log(Level.ERROR, () -> "the server is out, values are built here, " + settings.degradeLimit + " at once: " + outage.getMessage());
-        }
-        teller.tell("degraded", key, -1, outage);
     }
 
     static long nanos(Duration duration) {

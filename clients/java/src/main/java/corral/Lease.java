@@ -10,6 +10,7 @@ final class Lease {
     final long token;
     final Node node;
     final Duration length;
+    private final long granted = System.nanoTime();
     /** The connection that it is tied to; null while it is not. */
     volatile Link link;
     volatile boolean ended;
@@ -23,6 +24,11 @@ final class Lease {
         this.node = node;
         this.link = link;
         this.length = length;
+    }
+
+    /** For one that was not renewed yet. */
+    boolean isOver() {
+        return System.nanoTime() - granted > Engine.nanos(length);
     }
 
     Words words(String command) {

@@ -14,12 +14,15 @@ final class Outage {
         return error;
     }
 
-    synchronized void begin(Exception why) {
-        if (error != null && !trying) return; // of a call that was under way when it began
+    /** True if it has served somebody since the last one. */
+    synchronized boolean begin(Exception why) {
+        if (error != null && !trying) return false; // of a call that was under way when it began
+        boolean first = pauseMs == 0;
         pauseMs = Math.min(Math.max(SHORTEST_MS, pauseMs * 2), LONGEST_MS);
         againAt = System.nanoTime() + pauseMs * 1_000_000;
         error = why;
         trying = false;
+        return first;
     }
 
     /** True for one who asks, who is to try it. */
@@ -35,11 +38,14 @@ final class Outage {
         trying = false;
     }
 
-    void end() {
-        if (error == null && pauseMs == 0) return;
+    /** It has served somebody. True if it was out before. */
+    boolean end() {
+        if (error == null && pauseMs == 0) return false;
         synchronized (this) {
+            boolean was = pauseMs != 0;
             error = null;
             pauseMs = 0;
+            return was;
         }
     }
 }

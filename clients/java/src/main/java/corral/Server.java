@@ -1,6 +1,7 @@
 package corral;
 
-import java.util.ArrayList;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -45,6 +46,7 @@ final class Server {
         default void unheard(Node node, Object reply) {}
     }
 
+    private static final Logger LOG = System.getLogger("corral");
     // What every user needs, with arguments that are refused after the ACL was asked and before anything is done.
     private static final Map<String, List<String>> NEEDED = new TreeMap<>(Map.of(
         "cache.getorlock", List.of("CORRAL"), "cache.fill", List.of("x", ""), "cache.fail", List.of("x", ""),
@@ -80,7 +82,7 @@ final class Server {
                 link = alone ? node.take() : node.shared();
                 if (asks) Replies.of(link, Words.of("ASKING"));
                 Object reply = answer(node, link, alone, words, request);
-                node.outage.end();
+                if (node.outage.end()) LOG.log(Level.WARNING, () -> node.name() + " is back");
                 return new Reached(reply, node, link, alone);
             } catch (Lost error) {
                 if (link != null) link.close();
@@ -139,21 +141,27 @@ final class Server {
     }
 
     void invalidate(Collection<Key> keys) throws ServerError, InterruptedException {
+        if (keys.isEmpty()) return;
+        Map<String, Exception> failed = new LinkedHashMap<>();
         // In a cluster one by one: keys of one command must be of one slot.
-        List<List<Key>> groups = new ArrayList<>();
-        if (topology.library.isCluster()) keys.forEach(key -> groups.add(List.of(key)));
-        else if (!keys.isEmpty()) groups.add(List.copyOf(keys));
-        for (List<Key> group : groups) {
-            Words words = Words.of("CACHE.INVALIDATE", group.toArray(Key[]::new));
-            for (int attempt = 1; ; attempt++) {
-                try {
-                    command(group.get(0), words);
-                    break;
-                } catch (Unavailable error) {
-                    if (attempt == ATTEMPTS_TO_INVALIDATE) throw new NotAllAnswered(Map.of(nameOf(group.get(0)), error));
-                    Thread.sleep(100 + ThreadLocalRandom.current().nextInt(100));
-                    refreshed();
+        if (topology.library.isCluster()) for (Key key : keys) invalidate(key, Words.of("CACHE.INVALIDATE", key), failed);
+        else invalidate(keys.iterator().next(), Words.of("CACHE.INVALIDATE", keys.toArray(Key[]::new)), failed);
+        if (!failed.isEmpty()) throw new NotAllAnswered(failed);
+    }
+
+    /** A node that did not take one key is not asked again and again for the next: the others' keys are to be heard of, too. */
+    private void invalidate(Key key, Words words, Map<String, Exception> failed) throws ServerError, InterruptedException {
+        for (int attempt = 1; ; attempt++) {
+            try {
+                command(key, words);
+                return;
+            } catch (Unavailable error) {
+                if (attempt == ATTEMPTS_TO_INVALIDATE || failed.containsKey(nameOf(key))) {
+                    failed.put(nameOf(key), error);
+                    return;
                 }
+                Thread.sleep(100 + ThreadLocalRandom.current().nextInt(100));
+                refreshed();
             }
         }
     }
@@ -218,17 +226,23 @@ final class Server {
             }
             node.outage.answers();
         } catch (ServerError error) {
-            if (error.kind == ServerError.Kind.OUTAGE) node.outage.begin(error);
+            if (error.kind == ServerError.Kind.OUTAGE) stillOut(node, error);
             else node.outage.answers(); // what it refuses is for callers to see
         } catch (Lost | InterruptedException | RuntimeException error) {
-            node.outage.begin(error);
+            stillOut(node, error);
         }
     }
 
-    private Unavailable out(Node node, Exception error) throws InterruptedException {
+    /** In a cluster a replica may have taken its place meanwhile. */
+    private void stillOut(Node node, Exception error) {
         node.outage.begin(error);
-        node.leave();
         refreshed();
+    }
+
+    private Unavailable out(Node node, Exception error) {
+        if (node.outage.begin(error)) LOG.log(Level.ERROR, () -> node.name() + " is out: " + error.getMessage());
+        node.leave();
+        threads.aside.execute(this::refreshed); // the caller need not wait for nodes that may hang as well
         return new Unavailable(node.name() + ": " + error.getMessage(), error);
     }
 
@@ -245,11 +259,13 @@ final class Server {
         }
     }
 
-    private void refreshed() throws InterruptedException {
+    private void refreshed() {
         try {
             topology.refresh();
-        } catch (Unavailable gone) {
+        } catch (Unavailable | NoPermission gone) {
             // What is known stays; the caller has an error of its own.
+        } catch (InterruptedException error) {
+            Thread.currentThread().interrupt();
         }
     }
 

@@ -38,8 +38,7 @@ final class Threads {
     void close() {
         clock.shutdownNow();
         ownBackground.shutdown();
-        async.shutdown();
-        aside.shutdown();
+        async.shutdown(); // not what is done aside: builds that are under way have their verdicts to say
     }
 
     private static ExecutorService virtual() {

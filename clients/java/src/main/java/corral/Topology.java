@@ -47,7 +47,7 @@ final class Topology {
         return masters;
     }
 
-    /** Asks whoever answers, those known to be well first. */
+    /** Asks whoever answers, those known to be well first; those that are out not before they are due. */
     void refresh() throws InterruptedException {
         if (only != null) return;
         Set<Node> asked = new LinkedHashSet<>();
@@ -57,17 +57,29 @@ final class Topology {
         inOrder.sort(Comparator.comparing(node -> node.outage.error() != null));
         Exception why = null;
         for (Node node : inOrder) {
+            Exception out = node.outage.error();
+            if (out != null && !node.outage.isDue()) {
+                why = out;
+                continue;
+            }
             try {
                 Link link = node.take();
                 List<?> rows = (List<?>) Replies.of(link, Words.of("CLUSTER").add("SLOTS"));
                 node.give(link);
+                node.outage.answers();
                 ranges = read(rows, node);
                 return;
             } catch (ServerError error) {
+                node.outage.answers();
                 if (error.kind == ServerError.Kind.DENIED) throw new NoPermission(node.name() + ": " + error.getMessage(), error);
                 why = error;
             } catch (Lost error) {
+                node.outage.begin(error);
                 why = error;
+                if (error.silent) break; // one time-out is enough for one caller
+            } catch (InterruptedException error) {
+                if (out != null) node.outage.begin(out); // it was this caller's to try
+                throw error;
             }
         }
         throw new Unavailable("no node of the cluster answers: " + (why == null ? "none is known" : why.getMessage()), why);
