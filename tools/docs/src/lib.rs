@@ -33,13 +33,14 @@ use commands::Commands;
 use figures::Figures;
 
 /// The files with markers.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "README.md",
     "redis.conf",
     "docs/commands.md",
     "docs/errors.md",
     "docs/operations.md",
     "docs/performance.md",
+    "docs/scale.md",
     "docs/settings.md",
 ];
 

@@ -124,6 +124,7 @@ pub(crate) enum Part {
     Cold,
     Tags,
     ColdStart,
+    Site,
     Stampede,
 }
 

@@ -9,6 +9,7 @@ mod handover; // how soon the next holder has the lease
 mod instructions; // counted by callgrind
 mod memory; // what an entry takes
 mod scale; // how much of everything
+mod site; // what a whole site asks of a node
 mod stalls; // what everybody else waits
 mod stampede; // strategies against an expiry
 mod tags; // many entries, invalidated at once
@@ -71,6 +72,9 @@ pub(crate) async fn measure(options: &Bench) -> Result<()> {
     }
     if options.runs(Part::ColdStart) {
         cold_start::measure(options, &scale, &mut findings).await?;
+    }
+    if options.runs(Part::Site) {
+        site::measure(options, &scale, &mut findings).await?;
     }
     if options.runs(Part::Stampede) {
         stampede::measure(options, &scale, &mut findings).await?;

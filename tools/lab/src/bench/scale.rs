@@ -21,6 +21,8 @@ pub(crate) struct Scale {
     pub(crate) crowds: Vec<usize>,
     /// Entries with tags, a hundredth as many as which there are tags.
     pub(crate) tagged: usize,
+    /// How much of a large site's life is simulated.
+    pub(crate) site: Duration,
     /// Unless the command line says otherwise.
     pub(crate) cold_start: Size,
 }
@@ -38,6 +40,7 @@ impl Scale {
             keyspaces: vec![100, 10_000],
             crowds: vec![0, 1_000],
             tagged: 100_000,
+            site: Duration::from_secs(10),
             cold_start: Size { keys: 2_000, callers: 1_000, limit: Duration::from_secs(20) },
         }
     }
@@ -54,6 +57,7 @@ impl Scale {
             keyspaces: vec![100, 10_000, 1_000_000],
             crowds: vec![0, 1_000, 10_000],
             tagged: 1_000_000,
+            site: Duration::from_secs(60),
             cold_start: Size { keys: 100_000, callers: 2_000, limit: Duration::from_secs(480) },
         }
     }
