@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -203,6 +204,8 @@ class Server:
         except Exception as error:
             if kind_of(error) in (Kind.LOST, Kind.OUTAGE):
                 node.outage.begin(error)
+                with suppress(NoPermission):  # for callers to see
+                    await self._refreshed()  # in a cluster a replica may have taken its place meanwhile
                 return
         node.outage.answers()
 
