@@ -254,11 +254,12 @@ impl Server {
     fn refuse_if_out(self: &Arc<Self>, node: &Arc<Node>) -> Result<(), Attempt> {
         let Some(why) = node.is_out() else { return Ok(()) };
         if node.is_due() {
-            let node = node.clone();
+            let (server, node) = (self.clone(), node.clone());
             tokio::spawn(async move {
                 match tell(&node, &cmd("PING")).await {
                     Err(error) if matches!(kind_of(&error), Kind::Lost | Kind::Silent | Kind::Outage) => {
-                        node.out(&error)
+                        node.out(&error);
+                        server.refreshed().await; // in a cluster a replica may have taken its place meanwhile
                     }
                     _ => node.answers(), // what it refuses is for callers to see
                 }
