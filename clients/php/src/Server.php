@@ -234,7 +234,7 @@ final class Server
     private function take(Node $node): Link
     {
         $out = $node->outage->error();
-        if ($out !== null && !($node->outage->isDue() && $node->answers())) {
+        if ($out !== null && !$this->answersAgain($node)) {
             throw new Unavailable("{$node->name} is out: $out");
         }
         try {
@@ -245,6 +245,18 @@ final class Server
             $this->refreshed();
             throw $this->out($node, $failure);
         }
+    }
+
+    private function answersAgain(Node $node): bool
+    {
+        if (!$node->outage->isDue()) {
+            return false;
+        }
+        if ($node->answers()) {
+            return true;
+        }
+        $this->refreshed(); // a replica may have taken its place meanwhile
+        return false;
     }
 
     private function out(Node $node, Failure $failure): Unavailable
