@@ -174,7 +174,14 @@ class Corral
       node.give(link)
       node.outage.answers
     rescue Failure => failure
-      %i[lost outage].include?(failure.kind) ? node.outage.begin(failure.message) : node.outage.answers
+      return node.outage.answers unless %i[lost outage].include?(failure.kind)
+
+      node.outage.begin(failure.message)
+      begin
+        refreshed # in a cluster a replica may have taken its place meanwhile
+      rescue NoPermission
+        nil # for callers to see
+      end
     end
 
     def ask_features(node, link, key)
