@@ -303,6 +303,7 @@ impl Engine {
             Ok(value) => value,
             Err(error) => {
                 let text = self.text_of(&error);
+                self.teller.build_failed(key, began.elapsed(), &text);
                 return self.failed(lease, flight, key, o, text, Error::Build(error)).await;
             }
         };
@@ -315,6 +316,7 @@ impl Engine {
             // A lease that were released would have every waiter build it again.
             Err(error) => {
                 let text = message_of("Serialization", Some(error.to_string()));
+                self.teller.build_failed(key, began.elapsed(), &text);
                 return self.failed(lease, flight, key, o, text, error.of_a_build()).await;
             }
         };
@@ -351,7 +353,6 @@ impl Engine {
         message: Arc<str>,
         error: Error<E>,
     ) -> Result<T, Error<E>> {
-        self.teller.failed("failed", key, message.to_string());
         let mut rest = Cmd::new();
         rest.arg(&*message);
         if let Some(backoff) = o.backoff {
@@ -429,6 +430,7 @@ impl Engine {
                 }
             }
         };
+        let began = Instant::now();
         let (made, shared) = building::run(self.id(), key, true, async { build().await }).await;
         drop(place);
         match made {
@@ -439,7 +441,7 @@ impl Engine {
             }
             Err(error) => {
                 let message = self.text_of(&error);
-                self.teller.failed("failed", key, message.to_string());
+                self.teller.build_failed(key, began.elapsed(), &message);
                 flight.outcome = Some(Outcome::failed(&message, Duration::ZERO));
                 Err(Error::Build(error))
             }

@@ -15,6 +15,8 @@ mod node;
 mod options;
 mod server;
 mod target;
+#[cfg(feature = "opentelemetry")]
+mod telemetry;
 mod teller;
 mod template;
 mod topology;
@@ -27,4 +29,6 @@ pub use error::{BuildFailed, Error};
 pub use node::Features;
 pub use options::{Degrade, Event, OnTimeout, Options, Refresh, Settings};
 pub use target::Target;
+#[cfg(feature = "opentelemetry")]
+pub use telemetry::telemetry;
 pub use value::{Bytes, Cacheable};

@@ -19,6 +19,10 @@ impl Teller {
         self.say(name, key, None, Some(error));
     }
 
+    pub(crate) fn build_failed(&self, key: &[u8], took: Duration, error: &str) {
+        self.say("failed", key, Some(took), Some(error.to_owned()));
+    }
+
     fn say(&self, name: &'static str, key: &[u8], took: Option<Duration>, error: Option<String>) {
         if let Some(hook) = &self.0 {
             hook(Event { name, key: String::from_utf8_lossy(key).into_owned(), took, error });

@@ -9,6 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use corral::{Corral, Error, Options, Settings};
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry::trace::{FutureExt, Status, TraceContextExt, Tracer, TracerProvider};
+use opentelemetry::Context;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData};
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use redis::{Cmd, FromRedisValue, Value};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -287,4 +293,49 @@ async fn a_herd_of_a_thousand_tasks_builds_once() {
         assert_eq!(one.await.unwrap().unwrap(), 0);
     }
     assert_eq!(builds.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn opentelemetry_hears_of_a_build_a_hit_and_a_failure_under_the_callers_span() {
+    let (spans, metrics) = (InMemorySpanExporter::default(), InMemoryMetricExporter::default());
+    let tracing = SdkTracerProvider::builder().with_simple_exporter(spans.clone()).build();
+    let metering = SdkMeterProvider::builder().with_reader(PeriodicReader::builder(metrics.clone()).build()).build();
+    let hook = corral::telemetry(tracing.tracer("test"), &metering.meter("test"));
+    let cache = Corral::with(client(), Settings::new().on_event(hook));
+    let (built, failing) = (key(), key());
+
+    let request = Context::current_with_span(tracing.tracer("test").start("request"));
+    let calls = async {
+        for _ in 0..2 {
+            cache.get_or_build(&built, || async { Ok::<_, String>(1) }).await.unwrap();
+        }
+        cache.get_or_build(&failing, || async { Err::<i32, _>("no database".to_owned()) }).await.unwrap_err();
+    };
+    calls.with_context(request.clone()).await;
+    let caller = request.span().span_context().span_id();
+    metering.force_flush().unwrap();
+
+    let spans = spans.get_finished_spans().unwrap();
+    let told: Vec<_> =
+        spans.iter().map(|span| (&*span.name, span.parent_span_id == caller, span.status.clone())).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], ("corral build", true, Status::Unset));
+    assert!(
+        matches!(&told[1], ("corral build", true, Status::Error { description }) if description.contains("no database")),
+        "{told:?}"
+    );
+
+    let mut events = HashMap::new();
+    for resource in metrics.get_finished_metrics().unwrap() {
+        for metric in resource.scope_metrics().flat_map(|scope| scope.metrics()) {
+            if let ("corral.events", AggregatedMetrics::U64(MetricData::Sum(sum))) = (metric.name(), metric.data()) {
+                for point in sum.data_points() {
+                    let name = point.attributes().next().unwrap().value.to_string();
+                    events.insert(name, point.value());
+                }
+            }
+        }
+    }
+    let wanted = [("built", 1), ("failed", 1), ("hit", 1)].map(|(name, count)| (name.to_owned(), count));
+    assert_eq!(events, HashMap::from(wanted));
 }
