@@ -67,15 +67,22 @@ class CorralTest {
 
     @ParameterizedTest
     @EnumSource
-    void a_record_comes_back_as_a_record_and_a_list_as_a_list_of_its_type(Client client) {
+    void a_record_comes_back_as_a_record_and_a_list_as_a_list_of_its_type(Client client) throws Exception {
         try (Corral cache = client.corral()) {
             String key = TestServer.key();
             Report built = cache.getOrBuild(key, Report.class, () -> new Report(MONDAY, List.of(1, 2)));
             Report read = cache.getOrBuild(key, Report.class, () -> null);
             assertEquals(new Report(MONDAY, List.of(1, 2)), built);
             assertEquals(built, read);
-            List<Report> list = cache.getOrBuild(TestServer.key(), new Type<List<Report>>() {}, () -> List.of(built));
+            var reports = new Type<List<Report>>() {};
+            List<Report> list = cache.getOrBuild(TestServer.key(), reports, () -> List.of(built));
             assertEquals(built, list.get(0));
+
+            Cached<String, List<Report>> ofDay = cache.cached(TestServer.key() + ":{day}", String.class, reports, new Options(), day -> List.of(built));
+            assertEquals(List.of(built, built), List.of(ofDay.apply("monday").get(0), ofDay.refresh("monday").get(0)));
+            assertEquals(built, cache.refresh(TestServer.key(), reports, new Options(), () -> List.of(built)).get(0));
+            var later = cache.getOrBuildAsync(TestServer.key(), reports, new Options(), () -> CompletableFuture.completedFuture(List.of(built)));
+            assertEquals(built, later.get().get(0));
         }
     }
 
