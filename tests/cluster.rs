@@ -233,6 +233,9 @@ fn an_atomic_slot_migration_takes_leases_along_and_sends_waiters_on() {
     let forced = source.ask(&format!("CACHE.GETORLOCK {} FORCE LEASE 290000", key("forced"))).token();
     let failed = lease(&mut source, &key("failed"));
     source.run(&format!("CACHE.FAIL {} {failed} down BACKOFF 290000", key("failed")));
+    let mut tied = cluster.client(0);
+    tied.ask(&format!("CACHE.GETORLOCK {} TIED LEASE 290000", key("tied")));
+    tied.ask(&format!("CACHE.GETORLOCK {} TIED LEASE 290000 ONCE 0", key("once")));
     let mut waiters = cluster.nodes[0].clients(PARKED);
     cluster.nodes[0].park_all(&mut waiters, &format!("CACHE.GETORLOCK {} BLOCK 0", key("held")));
     // Leases that keep running out: handovers all through the migration, and while the slot changes hands.
@@ -271,6 +274,10 @@ fn an_atomic_slot_migration_takes_leases_along_and_sends_waiters_on() {
     let mut target = cluster.client(1);
     assert!(target.run(&format!("CACHE.FILL {} {forced} html", key("forced"))).is_ok());
     assert!(target.ask(&format!("CACHE.GETORLOCK {}", key("failed"))).is("FAIL", Some("down")));
+    // A tie ends with the server that knew its connection.
+    target.until(&format!("CACHE.GETORLOCK {}", key("tied")), "LOCK");
+    let unknown = target.until(&format!("CACHE.GETORLOCK {}", key("once")), "FAIL");
+    assert!(unknown.is("FAIL", Some("outcome unknown")), "{unknown:?}");
     let next = target.until(&format!("CACHE.GETORLOCK {}", key("chain")), "LOCK").token();
     assert!(next > last.max(failed), "{next} after {last}");
     eventually("nothing is left at the old node", || source.run("CACHE.LEASES").list().is_empty());

@@ -37,6 +37,21 @@ fn assert_counted(client: &mut Client, what: &str, expected: &[(&str, i64)], act
 }
 
 #[test]
+fn every_reset_is_seen_however_soon_it_comes() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.run("CACHE.SET page html");
+    for _ in 0..5 {
+        for _ in 0..4 {
+            client.ask("CACHE.GETORLOCK page");
+        }
+        assert_eq!(numbers(&mut client)["hits"], 4);
+        client.run("CONFIG RESETSTAT");
+        assert_eq!(numbers(&mut client)["hits"], 0);
+    }
+}
+
+#[test]
 fn every_outcome_is_counted_once_and_under_its_own_name() {
     let server = Server::start();
     let mut client = server.client();

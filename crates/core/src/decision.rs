@@ -132,7 +132,7 @@ impl Entry {
         }
         let is_servable = serves_old && self.is_servable(now);
         let gate = gate();
-        if let Some(refusal) = refused_by(refusal, &gate) {
+        if let Some(refusal) = self.refused_by(refusal, &gate) {
             return match is_servable {
                 true => Decision::Stale { lease_left_ms: 0 },
                 false => Decision::Fail(refusal),
@@ -158,6 +158,18 @@ impl Entry {
         match (unknown, failure) {
             (Some(unknown), Some(failure)) => Some(Refusal { until: unknown.until.max(failure.until), ..unknown }),
             (one, other) => one.or(other),
+        }
+    }
+
+    /// The key's own refusal, or its group's; of both the later end, and the key's last message if it has one.
+    fn refused_by(&self, key: Option<Refusal>, gate: &Gate) -> Option<Refusal> {
+        match (key, gate) {
+            (Some(key), Gate::Refused(group)) => Some(Refusal { until: key.until.max(group.until), ..key }),
+            (None, Gate::Refused(group)) => {
+                let own = self.failure().map(|failure| failure.message.clone());
+                Some(Refusal { message: own.unwrap_or_else(|| group.message.clone()), until: group.until })
+            }
+            (key, _) => key,
         }
     }
 
@@ -223,15 +235,6 @@ impl Entry {
 impl Refusal {
     pub fn answer(&self, now: UnixMs) -> Answer {
         Answer::Fail { message: self.message.clone(), retry_in_ms: until(now, self.until) }
-    }
-}
-
-/// The key's own refusal, or its group's; of both the key's message, and the later end.
-fn refused_by(key: Option<Refusal>, gate: &Gate) -> Option<Refusal> {
-    match (key, gate) {
-        (Some(key), Gate::Refused(group)) => Some(Refusal { until: key.until.max(group.until), ..key }),
-        (None, Gate::Refused(group)) => Some(group.clone()),
-        (key, _) => key,
     }
 }
 

@@ -17,6 +17,9 @@ pub struct Context {
     not_send: PhantomData<*mut ()>,
 }
 
+/// A context where the server gives a callback none, as when it asks for a section of INFO. Freed on drop.
+pub struct OwnContext(Context);
+
 /// A string of the server's, made for a name that does not come from arguments. Freed on drop.
 pub struct OwnedString {
     pub(crate) raw: *mut raw::RedisModuleString,
@@ -110,6 +113,29 @@ impl Context {
     /// ends a pause whose time has passed.
     pub fn avoids_replica_traffic(&self) -> bool {
         call!(RedisModule_AvoidReplicaTraffic()) == 1
+    }
+}
+
+impl OwnContext {
+    /// On the main thread, in a callback.
+    pub fn new() -> Option<Self> {
+        let raw = call!(RedisModule_GetThreadSafeContext(std::ptr::null_mut()));
+        // SAFETY: a context of our own, which lives as long as what owns it.
+        (!raw.is_null()).then(|| Self(unsafe { Context::new(raw) }))
+    }
+}
+
+impl std::ops::Deref for OwnContext {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.0
+    }
+}
+
+impl Drop for OwnContext {
+    fn drop(&mut self) {
+        call!(RedisModule_FreeThreadSafeContext(self.0.raw));
     }
 }
 

@@ -196,7 +196,8 @@ fn a_listener_alone_is_told_to_ask_and_the_next_caller_is_the_trial() {
 fn the_keys_own_message_comes_first_and_the_later_end_counts() {
     let mut w = opened();
     w.pass(1);
-    assert_eq!(w.ask(1, "x", "GROUP g"), "FAIL circuit open: db down 999");
+    assert_eq!(w.ask(1, "another", "GROUP g"), "FAIL circuit open: db down 999");
+    assert_eq!(w.ask(1, "x", "GROUP g"), "FAIL db down 999", "its back-off is over, its message is not");
     let mut w = World::grouped("g fails 1 cool-ms 1000");
     w.ask(1, "a", "GROUP g");
     w.fail(1, "a", "down", Some(5000));

@@ -56,7 +56,7 @@ pub(super) async fn rebuild(client: &mut Client, key: &str, token: i64, mode: Mo
 
 pub(super) async fn warm(client: &mut Client, key: &str, value: &[u8]) -> Result<()> {
     let ttl = client.ttl_ms();
-    client.store(&[b"CACHE.SET", key.as_bytes(), value, b"PX", ttl.as_bytes()]).await
+    client.store(&[b"CACHE.SET".as_slice(), key.as_bytes(), value, b"PX", ttl.as_bytes()]).await
 }
 
 /// Tells the waiters that there will be no value. If an old one may still be served, it comes back.

@@ -122,12 +122,12 @@ pub(super) async fn xfetch_store(client: &mut Client, key: &str, value: &[u8], c
     let deadline = now_ms() + client.ttl.as_millis();
     let mut stored = format!("{deadline}|{cost_ms}|").into_bytes();
     stored.extend(value);
-    client.store(&[b"SET", key.as_bytes(), &stored, b"PXAT", deadline.to_string().as_bytes()]).await
+    client.store(&[b"SET".as_slice(), key.as_bytes(), &stored, b"PXAT", deadline.to_string().as_bytes()]).await
 }
 
 pub(super) async fn store(client: &mut Client, key: &str, value: &[u8]) -> Result<()> {
     let ttl = client.ttl_ms();
-    client.store(&[b"SET", key.as_bytes(), value, b"PX", ttl.as_bytes()]).await
+    client.store(&[b"SET".as_slice(), key.as_bytes(), value, b"PX", ttl.as_bytes()]).await
 }
 
 fn now_ms() -> u128 {
