@@ -18,6 +18,31 @@ fn a_mark_makes_every_entry_of_its_tag_stale_since_its_moment() {
 }
 
 #[test]
+fn marks_that_follow_lengthen_no_window_nor_does_the_floor_when_they_are_forgotten() {
+    let mut w = World::new();
+    w.set("k", "v", "PX 10000 SWR 100 TAGS 1 a");
+    w.mark(&["a"], None);
+    w.pass(60);
+    w.set("later", "v", "PX 10000 SWR 100 TAGS 1 a");
+    w.mark(&["a"], None);
+    assert_eq!(w.get("k"), "STALE v 0");
+    w.pass(60);
+    assert_eq!((w.get("k"), w.get("later")), ("MISS 0".to_string(), "STALE v 0".to_string()));
+
+    let mut w = World::new();
+    w.node.settings.max_tags = 1;
+    w.set("k", "v", "PX 10000 SWR 100 TAGS 1 a");
+    w.mark(&["a"], None);
+    for other in ["b", "c", "d"] {
+        w.pass(30);
+        w.mark(&[other], None);
+    }
+    assert_eq!(w.get("k"), "STALE v 0");
+    w.pass(30);
+    assert_eq!(w.get("k"), "MISS 0", "the floor rose again and again");
+}
+
+#[test]
 fn swr_caps_how_long_old_values_serve_and_0_is_the_hard_purge() {
     let mut w = World::new();
     w.set("k", "v", "PX 10000 SWR 5000 SIE 5000 TAGS 1 a");

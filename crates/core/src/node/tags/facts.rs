@@ -1,6 +1,7 @@
 //! For the model checker: a copy that shares no mark, and what can make a difference later.
 
 use super::mark::Mark;
+use super::since::Since;
 use super::Tags;
 use crate::node::facts::Facts;
 use crate::tag::ByName;
@@ -23,6 +24,7 @@ impl Clone for Tags {
             by_token: tokens_of(&self.by_token),
             floor: self.floor.duplicate(),
             floor_at: self.floor_at,
+            floor_since: self.floor_since.clone(),
             floor_cap: self.floor_cap,
             floor_is_news: self.floor_is_news,
             has_caps: self.has_caps,
@@ -41,6 +43,7 @@ impl Tags {
             facts.token(mark.token.get());
             facts.token(tag.0.mark().map_or(0, Token::get));
             facts.wall(mark.at);
+            stale_since(&mark.since, facts);
             facts.list(&mark.caps, |facts, (token, until)| {
                 facts.token(token.get());
                 facts.wall(*until);
@@ -50,6 +53,7 @@ impl Tags {
             facts.token(token);
         }
         facts.wall(self.floor_at);
+        stale_since(&self.floor_since, facts);
         facts.list(self.floor_cap, |facts, (token, until)| {
             facts.token(token.get());
             facts.wall(until);
@@ -57,4 +61,11 @@ impl Tags {
         facts.flags(&[self.floor_is_news, self.has_caps]);
         facts.number(self.forgotten.len() as u64);
     }
+}
+
+fn stale_since(since: &Since, facts: &mut Facts) {
+    facts.list(since.iter(), |facts, (token, at)| {
+        facts.token(token.get());
+        facts.wall(*at);
+    });
 }

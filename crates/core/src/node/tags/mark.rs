@@ -1,5 +1,6 @@
 //! The mark of one tag: when it was invalidated, and how long old values may still serve.
 
+use super::since::Since;
 use crate::time::UnixMs;
 use crate::token::Token;
 use alloc::vec::Vec;
@@ -8,6 +9,8 @@ use alloc::vec::Vec;
 pub(super) struct Mark {
     pub(super) token: Token,
     pub(super) at: UnixMs,
+    /// Of the marks before it.
+    pub(super) since: Since,
     /// How long entries serve at most: those born up to a token, until a moment. Older births first, which never serve
     /// longer. All that have passed are one.
     pub(super) caps: Vec<(Token, UnixMs)>,
@@ -37,6 +40,10 @@ impl Mark {
     /// Its caps as one, that holds for them all.
     pub(super) fn whole_cap(&self) -> Option<(Token, UnixMs)> {
         Some((self.caps.last()?.0, self.caps.first()?.1))
+    }
+
+    pub(super) fn stale_since(&self, birth: Token) -> UnixMs {
+        self.since.of(birth).unwrap_or(self.at)
     }
 
     pub(super) fn served_until(&self, birth: Token) -> UnixMs {

@@ -16,10 +16,12 @@ use crate::token::Token;
 #[cfg(feature = "model")]
 mod facts;
 mod mark;
+mod since;
 #[cfg(test)]
 mod tests;
 
 use mark::Mark;
+use since::Since;
 
 #[derive(Debug)]
 pub struct Tags {
@@ -32,6 +34,8 @@ pub struct Tags {
     by_token: BTreeSet<(Token, ByName)>,
     floor: TagFloor,
     floor_at: UnixMs,
+    /// Of what the floor was before, and of marks that were forgotten.
+    floor_since: Since,
     /// Of the marks that were forgotten: entries born up to a token serve until a moment at most.
     floor_cap: Option<(Token, UnixMs)>,
     /// The floor rose here, and replicas are yet to be told: they do not forget by themselves.
@@ -65,6 +69,7 @@ impl Default for Tags {
             by_token: BTreeSet::new(),
             floor: TagFloor::default(),
             floor_at: UnixMs::EPOCH,
+            floor_since: Since::default(),
             floor_cap: None,
             floor_is_news: false,
             has_caps: false,
@@ -123,7 +128,11 @@ impl Tags {
                 }
                 self.by_token.remove(&(before.token, tag.clone()));
             }
-            let mut mark = Mark { token, at, caps: before.map(|before| before.caps).unwrap_or_default() };
+            let mut mark = Mark { token, at, since: Since::default(), caps: Vec::new() };
+            if let Some(before) = before {
+                (mark.since, mark.caps) = (before.since, before.caps);
+                mark.since.note(before.token, before.at);
+            }
             if let Some(ms) = swr_ms {
                 self.has_caps = true;
                 mark.cap(token, at.plus(ms), at);
@@ -141,23 +150,30 @@ impl Tags {
             if !self.is_beyond(kept) {
                 return false;
             }
-            let Some((token, tag)) = self.by_token.pop_first() else { return false };
+            let Some((_, tag)) = self.by_token.pop_first() else { return false };
             let mark = self.marks.remove(&tag);
             // The floor first: in between, the entry must not look fresh.
-            let at = mark.as_ref().map_or(UnixMs::EPOCH, |mark| mark.at);
-            self.raise_floor(token, at, mark.as_ref().and_then(Mark::whole_cap));
+            if let Some(mark) = mark {
+                self.cover_mark(&mark);
+                self.floor_is_news = true;
+            }
             tag.0.set_mark(None);
         }
         self.is_beyond(kept)
     }
 
     /// What was not served any more is not served again because its mark is forgotten.
-    fn raise_floor(&mut self, token: Token, at: UnixMs, cap: Option<(Token, UnixMs)>) {
-        self.cover(token, at, cap);
-        self.floor_is_news = true;
+    fn cover_mark(&mut self, mark: &Mark) {
+        self.cover(mark.token, mark.at, mark.whole_cap());
+        mark.since.iter().for_each(|(token, at)| self.floor_since.note(*token, *at));
     }
 
     fn cover(&mut self, token: Token, at: UnixMs, cap: Option<(Token, UnixMs)>) {
+        match Token::new(self.floor.get()) {
+            Some(before) if before < token => self.floor_since.note(before, self.floor_at),
+            Some(before) if token < before => self.floor_since.note(token, at),
+            _ => {}
+        }
         self.floor.raise_to(token.get());
         self.floor_at = self.floor_at.max(at);
         self.floor_cap = match (self.floor_cap, cap) {
@@ -204,10 +220,10 @@ impl Tags {
             if !self.has_covered() {
                 return;
             }
-            let Some((token, tag)) = self.by_token.pop_first() else { return };
+            let Some((_, tag)) = self.by_token.pop_first() else { return };
             if let Some(mark) = self.marks.remove(&tag) {
                 let before = self.floor_cap;
-                self.cover(token, mark.at, mark.whole_cap());
+                self.cover_mark(&mark);
                 self.floor_is_news |= self.floor_cap != before;
             }
             tag.0.set_mark(None);
@@ -227,6 +243,7 @@ impl Tags {
         while self.free_slice() {}
         self.floor.reset();
         self.floor_at = UnixMs::EPOCH;
+        self.floor_since = Since::default();
         self.floor_cap = None;
         self.floor_is_news = false;
         self.has_caps = false;
@@ -235,7 +252,8 @@ impl Tags {
     /// FLUSHALL: every mark is forgotten, in slices by [`Tags::free_slice`], and the floor raised to its moment.
     pub fn flush(&mut self, token: Token, at: UnixMs) {
         let cap = core::mem::take(&mut self.has_caps).then_some((token, at));
-        self.raise_floor(token, at, cap);
+        self.cover(token, at, cap);
+        self.floor_is_news = true;
         self.forgotten.push((core::mem::take(&mut self.marks), core::mem::take(&mut self.by_token)));
     }
 
@@ -281,11 +299,12 @@ impl Tags {
         };
         if let Some(floor) = Token::new(self.floor.get()).filter(|floor| *floor >= tagged.birth) {
             let cap = self.floor_cap.filter(|(token, _)| tagged.birth <= *token);
-            add(floor, self.floor_at, cap.map_or(UnixMs::NEVER, |(_, until)| until));
+            let since = self.floor_since.of(tagged.birth).unwrap_or(self.floor_at);
+            add(floor, since, cap.map_or(UnixMs::NEVER, |(_, until)| until));
         }
         for tag in &tagged.tags {
             if let Some(mark) = self.marks.get(tag.name()).filter(|mark| counts(mark)) {
-                add(mark.token, mark.at, mark.served_until(tagged.birth));
+                add(mark.token, mark.stale_since(tagged.birth), mark.served_until(tagged.birth));
             }
         }
         judgement
