@@ -17,7 +17,7 @@ pub fn report(section: &Section, for_crash_report: bool) {
         }
         return;
     }
-    resets::look_and_mark();
+    resets::look_and_mark(&section.context());
     let now = memory::moment().now();
     let (gauges, counters, groups, times) = memory::with(|memory| {
         let node = &memory.node;

@@ -4,16 +4,16 @@
 //! the command also empties the server's own statistics of commands. So one command of ours is the mark, CACHE.VERSION,
 //! which costs nothing: how often it was run is counted here and by the server, and when the two disagree, the server has
 //! begun anew. This is looked at before INFO and CACHE.TOP answer and, if anything was counted meanwhile, with the
-//! server's housekeeping, some ten times a second. If no command of ours was run since, everything counted before is dropped; if
-//! some were, what was counted up to the look before, so that of a busy server's figures a tenth of a second from before
-//! the reset can remain.
+//! server's housekeeping, some ten times a second. If no command of ours was run since, everything counted before is
+//! dropped; if some were, what was counted up to the look before, so that of a busy server's figures a tenth of a second
+//! from before the reset can remain.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use corral_core::node::stats::Counters;
 use corral_server::figures::CommandCalls;
-use corral_server::{Context, OwnContext};
+use corral_server::Context;
 
 use crate::{commands, memory};
 
@@ -82,19 +82,13 @@ pub fn watch(context: &Context) {
 }
 
 /// Looks, and leaves a mark, so that the next reset is seen however soon it comes.
-pub fn look_and_mark() {
+pub fn look_and_mark(context: &Context) {
     look();
-    if let Some(context) = has_no_mark().then(OwnContext::new).flatten() {
-        set_mark(&context);
-    }
-}
-
-fn has_no_mark() -> bool {
-    MARKS.load(Relaxed) == 0
+    set_mark(context);
 }
 
 fn set_mark(context: &Context) {
-    if has_no_mark() && !context.flags().is_loading() {
+    if MARKS.load(Relaxed) == 0 && !context.flags().is_loading() {
         context.run(commands::version::NAME);
     }
 }

@@ -32,7 +32,7 @@ impl Command for Top {
     fn run(context: &Context, args: Argv) -> Result<(), Error> {
         let wanted = TopWanted::parse(args.from(0))?;
         // As before INFO: where nothing was counted since a CONFIG RESETSTAT, nobody has looked.
-        resets::look_and_mark();
+        resets::look_and_mark(context);
         let dearest: Vec<Costs> = memory::with(|memory| memory.node.top(wanted).into_iter().cloned().collect());
         context.reply_array(dearest.len());
         for costs in &dearest {

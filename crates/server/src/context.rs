@@ -117,11 +117,11 @@ impl Context {
 }
 
 impl OwnContext {
-    /// On the main thread, in a callback.
-    pub fn new() -> Option<Self> {
+    /// In a callback without one.
+    pub(crate) fn new() -> Self {
         let raw = call!(RedisModule_GetThreadSafeContext(std::ptr::null_mut()));
         // SAFETY: a context of our own, which lives as long as what owns it.
-        (!raw.is_null()).then(|| Self(unsafe { Context::new(raw) }))
+        Self(unsafe { Context::new(raw) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::ffi::{c_int, CStr};
 use redis_module::raw;
 
 use crate::api::OK;
-use crate::{Context, Module};
+use crate::{Context, Module, OwnContext};
 
 /// Where fields are written. The server puts the module's name before each.
 pub struct Section(*mut raw::RedisModuleInfoCtx);
@@ -17,6 +17,11 @@ impl Section {
 
     pub fn text(&self, field: &CStr, value: &CStr) {
         call!(RedisModule_InfoAddFieldCString(self.0, field.as_ptr(), value.as_ptr()));
+    }
+
+    /// The server gives none with a section. Not in a crash report.
+    pub fn context(&self) -> OwnContext {
+        OwnContext::new()
     }
 
     /// A line of several fields, `field:name=value,name=value`: what `fill` writes to the section it is given.

@@ -40,8 +40,8 @@
 //! 1. **One thread.** The server calls its modules on the main thread, with its lock held, and nothing here starts
 //!    another. The one exception, `free` of the data type, touches only the entry it is given. (A fork child is the
 //!    main thread of its own copy.)
-//! 2. **Contexts do not outlive their callback.** [`Context`] is made from the pointer a callback was given, or is an
-//!    [`OwnContext`]'s; it has no public constructor, and is handed out by reference.
+//! 2. **Contexts do not outlive their callback.** [`Context`] is made from the pointer a callback was given, or is the
+//!    [`OwnContext`] of one that was given none; neither has a public constructor, and it is handed out by reference.
 //! 3. **Function pointers are filled in once**, by the server, before any of this runs. A missing one is a missing
 //!    feature: `has!` asks, and `call!` panics into the guard rather than jumping to null.
 //! 4. **Pointers given to the server are valid for the call.** Each is one that the server gave to the running callback,
