@@ -86,7 +86,7 @@ class Player:
 
     def _check_driver(self) -> None:
         for word in [*self._scenario.get("driver_needs", []), *(["resp3"] if self._resp == 3 else [])]:
-            if word not in self._has:
+            if not set(word.split("|")) & set(self._has):
                 raise Skipped(f"the driver has no {word}")
 
     def _start(self, name: str) -> None:
@@ -260,10 +260,11 @@ class Player:
             if count() > step["at_most"]:
                 raise Mismatch(f"wanted at most {step['at_most']} waiters, got {count()}")
             return
+        wanted = step.get("workers", step["count"]) if "workers" in self._has else step["count"]
         try:
-            until("", lambda: count() == step["count"], ANSWER_DEADLINE)
+            until("", lambda: count() == wanted, ANSWER_DEADLINE)
         except TimeoutError as error:
-            raise Mismatch(f"wanted {step['count']} waiters, got {count()}") from error
+            raise Mismatch(f"wanted {wanted} waiters, got {count()}") from error
 
     def _do_kill(self, step: dict[str, Any]) -> None:
         self._drivers[step["driver"]].kill()
