@@ -31,7 +31,7 @@ class Corral
   def get_or_build(key, **options, &build)
     raise Usage, "get_or_build takes a block that builds the value" unless build
 
-    engine.get_or_build(bytes_of(key), @defaults.but(options), build)
+    engine.get_or_build(bytes_of(key), options.empty? ? @defaults : @defaults.but(options), build)
   end
 
   # Builds although the value is fresh; while somebody else does, waits for theirs.

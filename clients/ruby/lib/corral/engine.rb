@@ -8,6 +8,7 @@ class Corral
 
     WHEN_WAITING = { Object => :on_blocking }.freeze
     AT_ONCE = { Object => :immediate }.freeze
+    NEVER = { Object => :never }.freeze
 
     attr_reader :server, :leases, :settings
 
@@ -36,12 +37,18 @@ class Corral
       end
       deadline = Corral.now + o.wait
       while true # not loop, which takes a build's StopIteration for its own
-        flight, leads = board(key, force)
-        return in_turn(flight, key, force) { lead(flight, key, o, build, deadline, force, unless_) } if leads
-        return impatient(key, o, build) unless flight.wait(deadline - Corral.now)
+        flight = Flight.new(key, @flights[force], @rooms, @lock)
+        begin
+          ahead = flight.take_off
+          return lead(flight, key, o, build, deadline, force, unless_) unless ahead
+        ensure
+          # However it ended. A hit has landed by itself, and pays for no mask.
+          Thread.handle_interrupt(NEVER) { flight.land } unless ahead || flight.landed?
+        end
+        return impatient(key, o, build) unless ahead.wait(deadline - Corral.now)
 
-        case (outcome = flight.outcome)
-        when Value then return @codec.load(outcome.bytes)
+        case (outcome = ahead.outcome)
+        when String then return @codec.load(outcome)
         when Failed then outcome.raise_for(key)
         when PRIVATE then return alone(key, build)
         end
@@ -58,25 +65,6 @@ class Corral
 
     private
 
-    # --- One flight for each key ---
-
-    def board(key, force)
-      @lock.synchronize do
-        flight = @flights[force][key]
-        flight ? [flight, false] : [@flights[force][key] = Flight.new(@lock, @rooms), true]
-      end
-    end
-
-    # Interrupts wait for a place where something waits, so that no grant is lost between its arrival and its lease.
-    def in_turn(flight, key, force, &lead)
-      Thread.handle_interrupt(WHEN_WAITING, &lead)
-    ensure
-      @lock.synchronize do
-        @flights[force].delete(key) if @flights[force][key].equal?(flight)
-        flight.land
-      end
-    end
-
     def forget(keys)
       @near&.drop(keys)
       @lock.synchronize { @flights.each_value { |flights| keys ? keys.each { |key| flights.delete(key) } : flights.clear } }
@@ -86,12 +74,28 @@ class Corral
 
     def lead(flight, key, o, build, deadline, force, unless_)
       asked_at = @near&.moment
-      begin
-        if !force && flight.parks? && (link = @server.idle(key)) # nearly always, and nearly always it is a hit
-          reply = first(link, key, o)
-          return hit(flight, key, link, reply, asked_at) if reply.is_a?(Array) && reply[0] == "HIT" && Corral.now - deadline + o.wait < Leases::WAIT_WORTH_TELLING
+      if !force && flight.parks? && (link = @server.idle(key)) # nearly always, and nearly always it is a hit
+        reply = first(link, key, o)
+        if reply.is_a?(Array) && reply[0] == "HIT" && Corral.now - deadline + o.wait < Leases::WAIT_WORTH_TELLING
+          taken = true
+          link.node.give(link)
+          return fresh(flight, key, reply[1], reply[2], asked_at)
         end
-        answer = @leases.ask(key, o, deadline, flight, force: force ? %w[FORCE NOSTALE] : [], met: link && [reply, link])
+      end
+      # From here on interrupts wait for a place where something waits, so that no grant is lost between its arrival and
+      # its lease.
+      Thread.handle_interrupt(WHEN_WAITING) do
+        taken = true
+        lead_on(flight, key, o, build, deadline, force, unless_, asked_at, link && [reply, link])
+      end
+    ensure
+      link.close if link && !taken # interrupted: should it be a grant, the tie ends it
+    end
+
+    # met: what the first attempt has met already.
+    def lead_on(flight, key, o, build, deadline, force, unless_, asked_at, met)
+      begin
+        answer = @leases.ask(key, o, deadline, flight, force: force ? %w[FORCE NOSTALE] : [], met: met)
         flight.answered
       rescue Unavailable => outage
         raise if @settings.degrade == :raise
@@ -109,7 +113,7 @@ class Corral
       when "HIT" then fresh(flight, key, answer.value, answer.number, asked_at)
       when "STALE"
         @settings.tell(:stale, key)
-        flight.outcome = Value.new(answer.value)
+        flight.outcome = answer.value
         @codec.load(answer.value)
       when "PASS"
         flight.outcome = PRIVATE
@@ -124,19 +128,15 @@ class Corral
 
     # The reply, or the Failure, for `met`.
     def first(link, key, o)
-      link.call("CACHE.GETORLOCK", key, *o.asking)
+      link.ask(["CACHE.GETORLOCK", key, *o.asking])
     rescue Failure => failure
       failure
     end
 
-    def hit(flight, key, link, reply, asked_at)
-      link.node.give(link)
-      fresh(flight, key, reply[1], reply[2], asked_at)
-    end
-
     def fresh(flight, key, bytes, left, asked_at)
-      @settings.tell(:hit, key)
-      flight.outcome = Value.new(bytes)
+      @settings.tell(:hit, key) if @settings.on_event
+      flight.outcome = bytes
+      flight.land
       @near&.put(key, bytes, left.negative? ? Float::INFINITY : left / 1000.0, asked_at)
       @codec.load(bytes)
     end
@@ -161,7 +161,7 @@ class Corral
       @settings.tell(:built, lease.key, Corral.now - began)
       concluded = true
       if shared
-        flight.outcome = Value.new(bytes)
+        flight.outcome = bytes
         stored = @leases.conclude(lease, "CACHE.FILL", bytes.b, *options)
         fresh = o.ttl.nil? ? Float::INFINITY : o.ttl * (1 - o.jitter / 100.0) unless o.ttl.respond_to?(:call)
         @near&.put(lease.key, bytes, fresh, asked_at) if stored && fresh
@@ -186,7 +186,7 @@ class Corral
       reply = @leases.conclude(lease, "CACHE.FAIL", message.b, *(o.backoff ? ["BACKOFF", Call.milliseconds(o.backoff)] : []))
       if reply.is_a?(Array) && reply.first == "STALE"
         @settings.log(:error, "the build of #{Corral.as_text(lease.key)} failed, and its old value is served", error)
-        flight.outcome = Value.new(reply[1])
+        flight.outcome = reply[1]
         return @codec.load(reply[1])
       end
       flight.outcome = Failed.by(message, reply.is_a?(Array) ? reply[2] : 0, error)
@@ -195,7 +195,7 @@ class Corral
 
     def build_behind(answer, flight, o, build, asked_at, force)
       lease = answer.lease
-      flight.outcome = Value.new(answer.value)
+      flight.outcome = answer.value
       if force # somebody has just built it
         @leases.conclude(lease, "CACHE.RELEASE")
       else
@@ -208,7 +208,7 @@ class Corral
     def refresh(lease, o, build, asked_at)
       job = lambda do
         before, self.building = building, [] # whoever began it does not wait for it
-        build(lease, Flight.new(@lock, Rooms.new(0)), o, build, asked_at)
+        build(lease, Flight.new(lease.key, {}, @rooms, @lock), o, build, asked_at)
       rescue *FAILURES => error
         @settings.log(:error, "refreshing #{Corral.as_text(lease.key)} failed", error)
       ensure
@@ -236,7 +236,7 @@ class Corral
     def degraded(flight, key, build)
       made = call(key, build)
       bytes = @codec.dump(made.is_a?(NotShared) ? made.value : made)
-      flight.outcome = made.is_a?(NotShared) ? PRIVATE : Value.new(bytes)
+      flight.outcome = made.is_a?(NotShared) ? PRIVATE : bytes
       @codec.load(bytes)
     rescue *FAILURES => error
       @settings.tell(:failed, key, nil, error)

@@ -36,6 +36,10 @@ class Corral
     # The reply: text, whole number, nil, an array or a hash of these; raises Failure. Words are ASCII or binary, for
     # redis-rb 4 joins them.
     def call(*words)
+      ask(words)
+    end
+
+    def ask(words)
       answered = false
       reply = exchange(words)
       answered = true

@@ -92,6 +92,7 @@ class Corral
   class Topology # :nodoc:
     def initialize(servers)
       @servers = servers
+      @cluster = servers.cluster?
       @lock = Mutex.new
       @nodes = {}
       @ranges = []
@@ -99,7 +100,7 @@ class Corral
     end
 
     def cluster?
-      @servers.cluster?
+      @cluster
     end
 
     def at(host, port)
@@ -107,7 +108,7 @@ class Corral
     end
 
     def node(key)
-      return @master ||= at(*(@servers.service ? @servers.master : @servers.addresses.first)) unless cluster?
+      return @master ||= at(*(@servers.service ? @servers.master : @servers.addresses.first)) unless @cluster
 
       slot = Topology.slot(key)
       2.times do |attempt|

@@ -2,78 +2,87 @@
 
 class Corral
   # The callers of one key in this process: one asks, the others wait for what it gets. No outcome: ask anew.
+  # An interrupt may come between any two of these lines, so that all of `land` may be done again, and undoes whatever
+  # `take_off` had come to.
   class Flight # :nodoc:
     attr_accessor :outcome
 
-    # lock: the engine's, which is held now. rooms: those to be parked in. What others wait with is made when there are
-    # others: nearly never.
-    def initialize(lock, rooms)
-      @lock = lock
+    # flights: those under way, by key; rooms: those to be parked in; both guarded by the engine's lock.
+    def initialize(key, flights, rooms, lock)
+      @key = key
+      @flights = flights
       @rooms = rooms
-      @parks = rooms.take
-      @landed = nil
-      @done = false
+      @lock = lock
+      @parks = @landed = false
+    end
+
+    # The flight that is under way already; nil: this one is it now.
+    def take_off
+      @lock.synchronize do
+        ahead = @flights[@key]
+        next ahead if ahead
+
+        @parks = @rooms.take(self)
+        @flights[@key] = self
+        nil
+      end
     end
 
     # Whether it may be parked now.
     def parks?
-      @parks ||= @lock.synchronize { @rooms.take }
+      @parks ||= @lock.synchronize { @rooms.take(self) }
     end
 
     # There is an answer: the room is for others.
     def answered
-      @lock.synchronize { leave } if @parks
+      @lock.synchronize { @rooms.give(self) }
     end
 
-    # With the lock held.
     def land
-      leave if @parks
-      @done = true
-      @landed&.broadcast
+      @lock.synchronize do
+        @flights.delete(@key) if @flights[@key].equal?(self) # not if it was forgotten, and another is under way
+        @rooms.give(self)
+        @landed = true
+        @waiting&.broadcast
+      end
+    end
+
+    def landed?
+      @landed
     end
 
     # False: not within so many seconds.
     def wait(seconds)
       deadline = Corral.now + seconds
       @lock.synchronize do
-        until @done
+        until @landed
           left = deadline - Corral.now
           return false if left <= 0
 
-          (@landed ||= ConditionVariable.new).wait(@lock, left)
+          (@waiting ||= ConditionVariable.new).wait(@lock, left) # made when there are others: nearly never
         end
       end
       true
     end
-
-    private
-
-    def leave
-      @parks = false
-      @rooms.give
-    end
   end
 
-  # Connections that may be parked at once, guarded by the engine's lock.
+  # The flights that may have a connection parked, so many at once.
   class Rooms # :nodoc:
     def initialize(count)
-      @free = count
+      @count = count
+      @taken = {}.compare_by_identity
     end
 
-    def take
-      return false unless @free.positive?
-
-      @free -= 1
-      true
+    def take(flight)
+      @taken.size < @count && @taken[flight] = true
     end
 
-    def give
-      @free += 1
+    def give(flight)
+      @taken.delete(flight)
     end
   end
 
   # What comes of a flight: bytes, a failed build, or that each caller builds for itself.
-  Value = Struct.new(:bytes) # :nodoc:
   Failed = Struct.new(:reason, :again_at, :cause) do # :nodoc:
     def self.by(reason, milliseconds_left, cause = nil)
       new(reason, Corral.now + [0, milliseconds_left].max / 1000.0, cause)

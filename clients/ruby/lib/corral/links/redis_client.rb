@@ -6,6 +6,8 @@ class Corral
   module Links # :nodoc:
     # Over redis-client, and redis-rb 5, which is made of it. RESP2 and RESP3.
     class RedisClientLink < Link
+      ERRORS = [::RedisClient::CommandError, ::RedisClient::ConnectionError, ::RedisClient::ProtocolError, SystemCallError, IOError].freeze
+
       def initialize(servers, host, port, timeout)
         where = host.start_with?("/") ? { path: host } : { host: host, port: port }
         config = ::RedisClient.config(
@@ -13,27 +15,28 @@ class Corral
           connect_timeout: [timeout, CONNECT_TIMEOUT].min, read_timeout: [timeout, READ_TIMEOUT].min, write_timeout: READ_TIMEOUT
         )
         @client = ::RedisClient.new(config)
-        translated { @client.call("PING") } # it connects at the first call: now, when a failure is one of connecting
+        @client.call("PING") # it connects at the first call: now, when a failure is one of connecting
         @client.read_timeout = READ_TIMEOUT
         super()
+      rescue *ERRORS => error
+        raise failure(error)
       end
 
       private
 
       def exchange(words)
-        translated { @client.call_v(words) }
+        @client.call_v(words)
+      rescue *ERRORS => error
+        raise failure(error)
       end
 
-      def translated
-        yield
-      rescue ::RedisClient::CommandError, ::RedisClient::ReadOnlyError, ::RedisClient::MasterDownError => error
-        raise Failure.said(said(error))
-      rescue ::RedisClient::CannotConnectError => error
-        raise Failure.new(:outage, error.message)
-      rescue ::RedisClient::TimeoutError => error
-        raise Failure.new(:outage, "no answer in time (#{error.message})")
-      rescue ::RedisClient::ConnectionError, ::RedisClient::ProtocolError, SystemCallError, IOError => error
-        raise Failure.new(:lost, error.message)
+      def failure(error)
+        case error
+        when ::RedisClient::CommandError, ::RedisClient::ReadOnlyError, ::RedisClient::MasterDownError then Failure.said(said(error))
+        when ::RedisClient::CannotConnectError then Failure.new(:outage, error.message)
+        when ::RedisClient::TimeoutError then Failure.new(:outage, "no answer in time (#{error.message})")
+        else Failure.new(:lost, error.message)
+        end
       end
 
       # The message names the server at its end.

@@ -6,33 +6,36 @@ class Corral
   module Links # :nodoc:
     # Over the client inside redis-rb 4, which speaks RESP2.
     class RedisRb4Link < Link
+      ERRORS = [::Redis::CommandError, ::Redis::BaseConnectionError, ::Redis::ProtocolError, SystemCallError, IOError].freeze
+
       def initialize(servers, host, port, timeout)
         where = host.start_with?("/") ? { path: host } : { host: host, port: port }
         @client = ::Redis::Client.new(
           { **where, **servers.connecting, url: nil, sentinels: nil, reconnect_attempts: 0, timeout: READ_TIMEOUT,
             connect_timeout: [timeout, CONNECT_TIMEOUT].min, read_timeout: [timeout, READ_TIMEOUT].min }.compact
         )
-        translated { @client.connect }
+        @client.connect
         @client.connection.timeout = READ_TIMEOUT
         super()
+      rescue *ERRORS => error
+        raise failure(error)
       end
 
       private
 
       def exchange(words)
-        translated { @client.call(words) }
+        @client.call(words)
+      rescue *ERRORS => error
+        raise failure(error)
       end
 
-      def translated
-        yield
-      rescue ::Redis::CommandError => error
-        raise Failure.said(error.message)
-      rescue ::Redis::CannotConnectError => error
-        raise Failure.new(:outage, error.message)
-      rescue ::Redis::TimeoutError => error
-        raise Failure.new(:outage, "no answer in time (#{error.message})")
-      rescue ::Redis::BaseConnectionError, ::Redis::ProtocolError, SystemCallError, IOError => error
-        raise Failure.new(:lost, error.message)
+      def failure(error)
+        case error
+        when ::Redis::CommandError then Failure.said(error.message)
+        when ::Redis::CannotConnectError then Failure.new(:outage, error.message)
+        when ::Redis::TimeoutError then Failure.new(:outage, "no answer in time (#{error.message})")
+        else Failure.new(:lost, error.message)
+        end
       end
 
       def disconnect
