@@ -88,6 +88,16 @@ final class Call
     }
 
     /**
+     * What FAIL is told beside the message.
+     *
+     * @return list<string|int>
+     */
+    public function failOptions(): array
+    {
+        return $this->backoff === null ? [] : ['BACKOFF', self::milliseconds($this->backoff)];
+    }
+
+    /**
      * What FILL is told, as far as it depends on the value. What is wrong in it is raised to the build's caller.
      *
      * @return list<string|int>

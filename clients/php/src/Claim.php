@@ -11,12 +11,17 @@ namespace Corral;
  */
 final class Claim
 {
+    private readonly float $began;
+
     public function __construct(
         private readonly Leases $leases,
+        private readonly Settings $settings,
+        private readonly Call $asked,
         private readonly ?Lease $lease,
         public readonly ?string $bytes,
         public readonly bool $private = false,
     ) {
+        $this->began = microtime(true);
     }
 
     public function isMine(): bool
@@ -27,13 +32,18 @@ final class Claim
     /** False: the server did not keep it. */
     public function fill(string $bytes, Call $options): bool
     {
+        $this->tell('built');
         return $this->lease !== null && $this->leases->conclude($this->lease, 'CACHE.FILL', $bytes, ...$options->fillOptions($bytes)) !== null;
     }
 
     /** The old value, if there is one that serves while builds fail. */
     public function fail(\Throwable $error): ?string
     {
-        $reply = $this->lease === null ? null : $this->leases->conclude($this->lease, 'CACHE.FAIL', $this->leases->message($error));
+        if ($this->lease === null) {
+            return null;
+        }
+        $this->tell('failed', $error);
+        $reply = $this->leases->conclude($this->lease, 'CACHE.FAIL', $this->leases->message($error), ...$this->asked->failOptions());
         return is_array($reply) && $reply[0] === 'STALE' ? $reply[1] : null;
     }
 
@@ -41,6 +51,7 @@ final class Claim
     public function pass(): void
     {
         if ($this->lease !== null) {
+            $this->tell('built');
             $this->leases->conclude($this->lease, 'CACHE.PASS', 'PX', 1);
             usleep(2000); // so that this process does not meet its own mark
         }
@@ -51,6 +62,13 @@ final class Claim
     {
         if ($this->lease !== null) {
             $this->leases->conclude($this->lease, 'CACHE.RELEASE');
+        }
+    }
+
+    private function tell(string $name, ?\Throwable $error = null): void
+    {
+        if ($this->lease !== null) {
+            $this->settings->tell($name, $this->lease->key, microtime(true) - $this->began, $error);
         }
     }
 }

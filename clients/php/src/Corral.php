@@ -131,8 +131,11 @@ final class Corral
         if ($state === 'WAIT' && $o->onTimeout === 'raise') {
             throw $this->impatience($key, $o);
         }
-        $this->settings->tell(match ($state) { 'HIT' => 'hit', 'STALE' => 'stale', 'REFRESH' => 'refresh', default => 'waited' }, $key);
-        return new Claim($this->leases, $lease, is_string($value) ? $value : null, $state === 'PASS' || $state === 'WAIT');
+        $event = ['HIT' => 'hit', 'STALE' => 'stale', 'REFRESH' => 'refresh'][$state] ?? null;
+        if ($event !== null) {
+            $this->settings->tell($event, $key);
+        }
+        return new Claim($this->leases, $this->settings, $o, $lease, is_string($value) ? $value : null, $state === 'PASS' || $state === 'WAIT');
     }
 
     /** @internal */
@@ -214,7 +217,7 @@ final class Corral
             } catch (\Throwable $error) {
                 // Also what the serializer refuses: a released lease would have every waiter build it again.
                 $concluded = true;
-                return $this->failed($lease, $error, $o);
+                return $this->failed($lease, $error, $o, microtime(true) - $began);
             }
             $this->settings->tell('built', $lease->key, microtime(true) - $began);
             $concluded = true;
@@ -227,11 +230,10 @@ final class Corral
         }
     }
 
-    private function failed(Lease $lease, \Throwable $error, Call $o): mixed
+    private function failed(Lease $lease, \Throwable $error, Call $o, float $seconds): mixed
     {
-        $this->settings->tell('failed', $lease->key, null, $error);
-        $backoff = $o->backoff === null ? [] : ['BACKOFF', Call::milliseconds($o->backoff)];
-        $reply = $this->leases->conclude($lease, 'CACHE.FAIL', $this->leases->message($error), ...$backoff);
+        $this->settings->tell('failed', $lease->key, $seconds, $error);
+        $reply = $this->leases->conclude($lease, 'CACHE.FAIL', $this->leases->message($error), ...$o->failOptions());
         if (is_array($reply) && $reply[0] === 'STALE') {
             $this->settings->log('error', "the build of {$lease->key} failed, and its old value is served", $error);
             return $this->settings->serializer->decode($reply[1]);
@@ -274,10 +276,11 @@ final class Corral
             return $o->onTimeout === 'build' ? $this->alone($key, $build) : throw $this->impatience($key, $o);
         }
         $this->degraded = true;
+        $began = microtime(true);
         try {
             return $this->alone($key, $build);
         } catch (\Throwable $error) {
-            $this->settings->tell('failed', $key, null, $error);
+            $this->settings->tell('failed', $key, microtime(true) - $began, $error);
             throw $error;
         } finally {
             if (!$nested) {

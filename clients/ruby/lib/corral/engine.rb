@@ -156,7 +156,7 @@ class Corral
       rescue *FAILURES => error
         # Also what the serializer refuses: a released lease would have every waiter build it again.
         concluded = true
-        return failed(lease, flight, error, o)
+        return failed(lease, flight, error, o, Corral.now - began)
       end
       @settings.tell(:built, lease.key, Corral.now - began)
       concluded = true
@@ -180,8 +180,8 @@ class Corral
       @server.features(key).need("cache.fill version") if options.include?("VERSION")
     end
 
-    def failed(lease, flight, error, o)
-      @settings.tell(:failed, lease.key, nil, error)
+    def failed(lease, flight, error, o, seconds)
+      @settings.tell(:failed, lease.key, seconds, error)
       message = Corral.text_of(error, with_text: @settings.error_text)
       reply = @leases.conclude(lease, "CACHE.FAIL", message.b, *(o.backoff ? ["BACKOFF", Call.milliseconds(o.backoff)] : []))
       if reply.is_a?(Array) && reply.first == "STALE"
@@ -234,12 +234,13 @@ class Corral
     end
 
     def degraded(flight, key, build)
+      began = Corral.now
       made = call(key, build)
       bytes = @codec.dump(made.is_a?(NotShared) ? made.value : made)
       flight.outcome = made.is_a?(NotShared) ? PRIVATE : bytes
       @codec.load(bytes)
     rescue *FAILURES => error
-      @settings.tell(:failed, key, nil, error)
+      @settings.tell(:failed, key, Corral.now - began, error)
       flight.outcome = Failed.by(Corral.text_of(error, with_text: @settings.error_text), 0, error)
       raise
     end
