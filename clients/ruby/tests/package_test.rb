@@ -7,6 +7,7 @@ require "connection_pool"
 require "timeout"
 require ENV.fetch("LIBRARY", "redis").tr("-", "_")
 require "corral"
+require "corral/telemetry"
 
 URL = ENV.fetch("REDIS_URL")
 QUIET = Class.new { def method_missing(*); end; def respond_to_missing?(*) = true }.new
@@ -163,6 +164,54 @@ class InterruptionsTest < Minitest::Test
     assert_equal 7, cache.get_or_build("k") { 1 }
   end
 
+  class Stopped < Exception # rubocop:disable Lint/InheritException
+  end
+
+  # From the first line of a call to its last: in a hit, a build, a wait for another's build, and after each.
+  def test_callers_that_are_interrupted_at_any_moment_leave_nothing_behind
+    reported, Thread.report_on_exception = Thread.report_on_exception, false
+    cache = Corral.new(URL, wait: 60, lease: 120, logger: QUIET)
+    cache.get_or_build("hit") { 1 }
+    callers = Array.new(300) do |number|
+      Thread.new do
+        Timeout.timeout(rand(0.001..0.02)) do
+          20.times { cache.get_or_build("hit") { 1 } }
+          cache.get_or_build("k#{number % 3}", ttl: 0) { sleep(0.001) } while true
+        end
+      rescue Timeout::Error
+        :timed_out
+      end.tap do |thread|
+        sleep(rand(0.003))
+        [-> { thread.kill }, -> { thread.raise(Stopped) }, -> {}][number % 3].call
+      end
+    end
+    endings = callers.map do |thread|
+      assert thread.join(60), "a caller hangs"
+      thread.value || :killed
+    rescue Stopped
+      :stopped
+    end
+    assert_equal %i[killed stopped timed_out], endings.uniq.sort
+    flights, rooms = %i[@flights @rooms].map { |name| cache.engine.instance_variable_get(name) }
+    assert_equal({ false => {}, true => {} }, flights)
+    assert_empty rooms.instance_variable_get(:@taken)
+    wait_until("no lease is left") { server("CACHE.LEASES").empty? }
+    assert_equal [1, 7], [cache.get_or_build("hit") { 2 }, cache.get_or_build("after") { 7 }]
+  ensure
+    Thread.report_on_exception = reported
+  end
+
+  def test_callers_of_one_key_share_one_request_also_for_a_hit
+    cache = Corral.new(URL)
+    cache.get_or_build("k") { { "n" => 1 } }
+    server("CONFIG", "RESETSTAT")
+    server("CLIENT", "PAUSE", "500", "ALL")
+    values = Array.new(20) { Thread.new { cache.get_or_build("k") { "own" } } }.map(&:value)
+    assert_equal [{ "n" => 1 }] * 20, values
+    assert_equal 20, values.map(&:object_id).uniq.size
+    assert_match(/calls=1,/, server("INFO", "commandstats")[/cache\.getorlock:\S+/i])
+  end
+
   def test_a_build_that_forks_and_a_child_that_uses_the_object
     cache = Corral.new(URL)
     value = cache.get_or_build("k") do
@@ -217,5 +266,91 @@ class RefreshesTest < Minitest::Test
     assert_equal :wrapped, wrapped.pop
   ensure
     Object.send(:remove_const, :Rails)
+  end
+end
+
+# OpenTelemetry's gems are no packages of Debian's: this records what the methods of their interfaces are told that are called.
+module OpenTelemetry
+  module Trace
+    Status = Struct.new(:word) { def self.error(_description = "") = new("error") } unless const_defined?(:Status)
+  end
+end
+
+class Recorded
+  def initialize(said, of = "")
+    @said = said
+    @of = of
+  end
+
+  def create_counter(name, unit: nil, description: nil) # rubocop:disable Lint/UnusedMethodArgument
+    Recorded.new(@said, name)
+  end
+
+  def create_histogram(name, unit: nil, description: nil) # rubocop:disable Lint/UnusedMethodArgument
+    Recorded.new(@said, "#{name} in #{unit}")
+  end
+
+  def add(increment, attributes: nil)
+    @said << "#{@of} +#{increment} #{attributes}"
+  end
+
+  def record(amount, attributes: nil) # rubocop:disable Lint/UnusedMethodArgument
+    @said << "#{@of} took #{amount.between?(0.01, 60) ? "its time" : amount}"
+  end
+
+  def start_span(name, with_parent: nil, attributes: nil, links: nil, start_timestamp: nil, kind: nil) # rubocop:disable Lint/UnusedMethodArgument
+    ago = Time.now - start_timestamp
+    Recorded.new(@said, "#{name}#{" begun #{ago} s ago" unless ago.between?(0.01, 60)} #{attributes}")
+  end
+
+  def record_exception(exception, attributes: nil) # rubocop:disable Lint/UnusedMethodArgument
+    @of += " #{exception.message}"
+  end
+
+  def status=(status)
+    @of += " #{status.word}"
+  end
+
+  def finish(end_timestamp: nil) # rubocop:disable Lint/UnusedMethodArgument
+    @said << @of
+  end
+end
+
+class TelemetryTest < Minitest::Test
+  include Server
+
+  def setup
+    super
+    @said = []
+    recorded = Recorded.new(@said)
+    @cache = Corral.new(URL, ttl: 60, backoff: 60, on_event: Corral::Telemetry.new(recorded, recorded))
+  end
+
+  def test_calls_are_counted_and_a_build_is_a_span
+    2.times { @cache.get_or_build("k") { sleep(0.02) } }
+    assert_equal [
+      'corral.events +1 {"name"=>"built"}', "corral.build in s took its time", 'corral build {"corral.key"=>"k"}',
+      'corral.events +1 {"name"=>"hit"}'
+    ], @said
+  end
+
+  def test_a_failed_build_is_a_span_with_its_error
+    assert_raises(KeyError) { @cache.get_or_build("k") { sleep(0.02) && raise(KeyError, "no such row") } }
+    assert_equal [
+      'corral.events +1 {"name"=>"failed"}', "corral.build in s took its time", 'corral build {"corral.key"=>"k"} no such row error'
+    ], @said
+  end
+
+  def test_a_wait_for_anothers_build_is_a_span
+    _, _, token = server("CACHE.GETORLOCK", "k", "LEASE", "60000")
+    waiter = Thread.new { @cache.get_or_build("k", wait: 60) { "own" } }
+    wait_until("it waits") { server("INFO", "corral").include?("corral_waiters:1") }
+    sleep(0.02)
+    server("CACHE.FILL", "k", token.to_s, '"theirs"')
+    assert_equal "theirs", waiter.value
+    assert_equal [
+      'corral.events +1 {"name"=>"waited"}', "corral.wait in s took its time", 'corral wait {"corral.key"=>"k"}',
+      'corral.events +1 {"name"=>"hit"}'
+    ], @said
   end
 end
