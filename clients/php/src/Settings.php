@@ -10,13 +10,15 @@ final class Settings
     private const NAMES = ['serializer', 'degrade', 'degradeLimit', 'background', 'onEvent', 'errorText', 'logger'];
 
     public readonly Serializer $serializer;
+    public readonly ?\Closure $background;
+    private readonly ?\Closure $onEvent;
     public readonly bool $hears; // whether there is anybody to be told of a hit
 
     /**
      * @param bool|string $degrade      true: build here while the server is gone; or 'raise'
      * @param int         $degradeLimit builds at once meanwhile, on this machine
-     * @param ?\Closure   $background   takes a function without arguments and has it run elsewhere
-     * @param ?\Closure   $onEvent      takes an Event
+     * @param ?callable   $background   takes a function without arguments and has it run elsewhere
+     * @param ?callable   $onEvent      takes an Event
      * @param bool        $errorText    false: other processes are told a failed build's class only
      * @param ?object     $logger       PSR-3; default error_log()
      */
@@ -24,11 +26,13 @@ final class Settings
         string|Serializer $serializer = 'json',
         public readonly bool|string $degrade = true,
         public readonly int $degradeLimit = 8,
-        public readonly ?\Closure $background = null,
-        private readonly ?\Closure $onEvent = null,
+        ?callable $background = null,
+        ?callable $onEvent = null,
         public readonly bool $errorText = true,
         private readonly ?object $logger = null,
     ) {
+        $this->background = $background === null ? null : $background(...);
+        $this->onEvent = $onEvent === null ? null : $onEvent(...);
         $this->hears = $onEvent !== null;
         $this->serializer = match (true) {
             $serializer instanceof Serializer => $serializer,

@@ -147,7 +147,7 @@ class Corral
     end
   end
 
-  # For `on_event`. Names: hit stale refresh built waited failed degraded not_stored.
+  # For `on_event`. Names: hit stale refresh built waited failed degraded not_stored. seconds: of a build or a wait.
   Event = Struct.new(:name, :key, :seconds, :error)
 
   # `NotShared.new(value)` from a build: this value is for its caller only, and for a while everybody builds.

@@ -154,11 +154,11 @@ class Corral
     # Rails' executor gives database connections back after the build, and lets code be reloaded.
     def self.surroundings
       locale = defined?(I18n) && I18n.respond_to?(:locale) ? I18n.locale : nil
-      trace = defined?(OpenTelemetry::Context) ? OpenTelemetry::Context.current : nil
+      trace = defined?(::OpenTelemetry::Context) ? ::OpenTelemetry::Context.current : nil
       executor = defined?(Rails) && Rails.respond_to?(:application) && Rails.application.respond_to?(:executor) ? Rails.application&.executor : nil
       lambda do |&job|
         inner = locale ? -> { I18n.with_locale(locale, &job) } : job
-        traced = trace ? -> { OpenTelemetry::Context.with_current(trace) { inner.call } } : inner
+        traced = trace ? -> { ::OpenTelemetry::Context.with_current(trace) { inner.call } } : inner
         executor ? executor.wrap { traced.call } : traced.call
       end
     end
