@@ -106,7 +106,7 @@ final class Corral
     }
 
     /**
-     * For frameworks that build by themselves. Null: nobody can say, so build and store as without Corral.
+     * For frameworks that build by themselves. Null: nobody can say, so `withoutServer`.
      *
      * @internal
      *
@@ -136,6 +136,19 @@ final class Corral
             $this->settings->tell($event, $key);
         }
         return new Claim($this->leases, $this->settings, $o, $lease, is_string($value) ? $value : null, $state === 'PASS' || $state === 'WAIT');
+    }
+
+    /**
+     * For frameworks whose `claim` found no server: one of the builds that may run at once then. It is not stored.
+     *
+     * @internal
+     *
+     * @param array<string, mixed> $options
+     */
+    public function withoutServer(string $key, callable $build, array $options = []): mixed
+    {
+        $o = $this->defaults->but($options);
+        return $this->placed($key, fn () => $this->call($key, $build), $o, microtime(true) + $o->wait);
     }
 
     /** @internal */
@@ -181,7 +194,7 @@ final class Corral
                 throw $outage;
             }
             $this->sayOut($key, $outage);
-            return $this->buildWithoutServer($key, $build, $o, $deadline ?? microtime(true) + $o->wait);
+            return $this->placed($key, fn () => $this->alone($key, $build), $o, $deadline ?? microtime(true) + $o->wait);
         }
         if ($this->out) {
             $this->out = false;
@@ -269,16 +282,17 @@ final class Corral
         return $this->settings->serializer->decode($old);
     }
 
-    private function buildWithoutServer(string $key, callable $build, Call $o, float $deadline): mixed
+    /** A build without the server, in one of the places for it. */
+    private function placed(string $key, callable $build, Call $o, float $deadline): mixed
     {
         $nested = $this->degraded;
         if (!$nested && !$this->places->enter($deadline - microtime(true))) {
-            return $o->onTimeout === 'build' ? $this->alone($key, $build) : throw $this->impatience($key, $o);
+            return $o->onTimeout === 'build' ? $build() : throw $this->impatience($key, $o);
         }
         $this->degraded = true;
         $began = microtime(true);
         try {
-            return $this->alone($key, $build);
+            return $build();
         } catch (\Throwable $error) {
             $this->settings->tell('failed', $key, microtime(true) - $began, $error);
             throw $error;

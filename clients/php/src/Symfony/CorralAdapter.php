@@ -74,7 +74,10 @@ final class CorralAdapter extends AbstractAdapter
         if ($claim?->isMine()) {
             return $this->build($id, $claim, $callback, $item, $pool, $save);
         }
-        $value = $callback($item, $save); // the server is out, or it is not to be shared
+        $build = function () use ($callback, $item, &$save): mixed {
+            return $callback($item, $save);
+        };
+        $value = $claim === null ? $this->corral->withoutServer($id, $build, $this->options) : $build(); // or it is not to be shared
         $save = false;
         return $value;
     }

@@ -196,6 +196,21 @@ final class CallsTest extends TestCase
         $this->assertSame([], server('CACHE.LEASES'));
     }
 
+    public function testWithoutTheServerSymfonysBuildsAreLimitedToo(): void
+    {
+        require_once 'Symfony/Component/Cache/autoload.php';
+        $gone = new Corral('redis://127.0.0.1:1', degradeLimit: 1, wait: 60, logger: new class { public function __call($name, $args) {} });
+        $this->assertSame('own', (new \Corral\Symfony\CorralAdapter($gone, 'shop'))->get('k', fn () => 'own'));
+        $place = fopen(sprintf('%s/corral-%d-0.lock', sys_get_temp_dir(), posix_geteuid()), 'c');
+        flock($place, LOCK_EX);
+        try {
+            $this->expectException(\Corral\WaitTimeout::class);
+            (new \Corral\Symfony\CorralAdapter($gone, 'shop', options: ['wait' => 0.1]))->get('k', fn () => $this->fail('there is no place'));
+        } finally {
+            fclose($place);
+        }
+    }
+
     public function testAFailedBuildOfSymfonysIsAnsweredWithTheOldValue(): void
     {
         require_once 'Symfony/Component/Cache/autoload.php';
