@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# A hit by the package, decoded, beside the same GETORLOCK by the bare client, not decoded, in turns: the middle of the ratios.
+# A hit by the package, decoded, beside the same GETORLOCK by the bare client, not decoded, in turns, each order half: the
+# middle of the ratios.
 
 library = ENV.fetch("LIBRARY")
 require library.tr("-", "_")
@@ -15,17 +16,16 @@ near = Corral.new(url, ttl: 600, local: 100, local_ttl: 60)
 
 calls = {
   corral: -> { cache.get_or_build("figures") { "never" } },
-  bare: -> { client.call("CACHE.GETORLOCK", "figures", "LEASE", "10000", "TIED", "BLOCK", "2000") },
-  near: -> { near.get_or_build("figures") { "never" } }
+  bare: -> { client.call("CACHE.GETORLOCK", "figures", "LEASE", "10000", "TIED", "BLOCK", "2000") }
 }
-times = calls.transform_values { [] }
-CALLS.times do
-  calls.each do |name, call|
-    began = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_microsecond)
-    call.call
-    times[name] << Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_microsecond) - began
-  end
+times = Hash.new { |all, name| all[name] = [] }
+timed = lambda do |name, call|
+  began = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_microsecond)
+  call.call
+  times[name] << Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_microsecond) - began
 end
+CALLS.times { |number| (number.odd? ? calls : calls.to_a.reverse).each { |name, call| timed.call(name, call) } }
+CALLS.times { timed.call(:near, -> { near.get_or_build("figures") { "never" } }) }
 times[:ratio] = times[:corral].zip(times[:bare]).map { |mine, bare| mine / bare }
 middle = times.transform_values { |of| of.sort[CALLS / 2] }
 lines = Dir[File.join(File.dirname($LOADED_FEATURES.grep(%r{/corral\.rb$}).first), "**/*.rb")].sum { |file| File.readlines(file).size }

@@ -181,7 +181,7 @@ class InterruptionsTest < Minitest::Test
       rescue Timeout::Error
         :timed_out
       end.tap do |thread|
-        sleep(rand(0.003))
+        sleep(rand(0.0..0.003))
         [-> { thread.kill }, -> { thread.raise(Stopped) }, -> {}][number % 3].call
       end
     end

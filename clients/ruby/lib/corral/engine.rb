@@ -75,7 +75,11 @@ class Corral
     def lead(flight, key, o, build, deadline, force, unless_)
       asked_at = @near&.moment
       if !force && flight.parks? && (link = @server.idle(key)) # nearly always, and nearly always it is a hit
-        reply = first(link, key, o)
+        begin
+          reply = link.ask(["CACHE.GETORLOCK", key, *o.asking])
+        rescue Failure => failure
+          reply = failure
+        end
         if reply.is_a?(Array) && reply[0] == "HIT" && Corral.now - deadline + o.wait < Leases::WAIT_WORTH_TELLING
           taken = true
           link.node.give(link)
@@ -124,13 +128,6 @@ class Corral
       else # WAIT: the patience is over. No outcome: the next one asks anew
         impatient(key, o, build)
       end
-    end
-
-    # The reply, or the Failure, for `met`.
-    def first(link, key, o)
-      link.ask(["CACHE.GETORLOCK", key, *o.asking])
-    rescue Failure => failure
-      failure
     end
 
     def fresh(flight, key, bytes, left, asked_at)

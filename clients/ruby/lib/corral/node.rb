@@ -53,6 +53,7 @@ class Corral
     KEPT_IDLE = 64
 
     attr_reader :host, :port, :name, :outage
+    attr_accessor :features # nil: it has not been asked
 
     def initialize(servers, host, port)
       @servers = servers

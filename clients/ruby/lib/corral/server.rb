@@ -23,14 +23,12 @@ class Corral
 
     def initialize(servers)
       @topology = Topology.new(servers)
-      @features = {} # by node; an object that is made anew in each process
-      @lock = Mutex.new
     end
 
     # A connection that is idle, to a node that is known: all that a hit needs.
     def idle(key)
       node = @topology.node(key)
-      node.idle if @features.key?(node)
+      node.idle if node.features
     end
 
     # Sends what the block says to the key's master; answers with the reply and the connection, to be kept or given back.
@@ -85,10 +83,10 @@ class Corral
 
     def features(key, anew: false)
       node = @topology.node(key)
-      @lock.synchronize { @features.delete(node) } if anew
-      @features[node] || begin
+      node.features = nil if anew
+      node.features || begin
         node.give(take(node, key, true))
-        @features.fetch(node)
+        node.features
       end
     end
 
@@ -157,7 +155,7 @@ class Corral
       end
       link = node.take
       # A link that nobody has yet is closed if this fails, or is interrupted.
-      ready = !checked || @features[node] || ask_features(node, link, key)
+      ready = !checked || node.features || ask_features(node, link, key)
       link
     rescue Failure => failure
       refuse(node, failure)
@@ -200,7 +198,7 @@ class Corral
       raise NoPermission, "#{node.name}: the user may not run #{lacking}: add +#{lacking} to its ACL rules" if lacking
 
       told = told_version(node, link)
-      @lock.synchronize { @features[node] = Features.new(told[0], told[1], missing) }
+      node.features = Features.new(told[0], told[1], missing)
     end
 
     def told_version(node, link)
