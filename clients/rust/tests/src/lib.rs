@@ -141,8 +141,7 @@ async fn a_functions_tags_are_made_of_its_argument_as_it_is() {
     let echo = |day: Day| async move { Ok::<_, String>(day.shop) };
     let options = Options::new().tags([format!("{key}day:{{day}}"), format!("{key}days")]);
     let report = cache.cached(&format!("{key}:{{day}}:{{shop}}"), options, echo).unwrap();
-    let (monday, tuesday) =
-        (Day { day: "mon:day".to_owned(), shop: 7 }, Day { day: "tue:day".to_owned(), shop: 8 });
+    let (monday, tuesday) = (Day { day: "mon:day".to_owned(), shop: 7 }, Day { day: "tue:day".to_owned(), shop: 8 });
     assert_eq!((report.call(monday.clone()).await.unwrap(), report.call(tuesday.clone()).await.unwrap()), (7, 8));
     drop_tag("day:mon:day").await;
     assert_eq!(state(report.key(&monday).unwrap()).await, is("MISS"));
