@@ -129,7 +129,7 @@ class CallsTest < Minitest::Test
     cache = Corral.new(URL, backoff: 60, on_event: ->(event) { seen << "#{event.name} #{event.key}" })
     2.times { cache.get_or_build("k") { 1 } }
     assert_raises(KeyError) { cache.get_or_build("bad") { {}.fetch(:x) } }
-    assert_equal ["built k", "hit k", "failed bad"], seen
+    assert_equal ["built k", "hit k", "failed bad"], seen - ["waited k"] # as a hit does on a busy machine
   end
 
   def test_other_processes_are_told_the_class_only_if_the_text_is_a_secret
@@ -351,11 +351,10 @@ class TelemetryTest < Minitest::Test
   end
 
   def test_calls_are_counted_and_a_build_is_a_span
-    2.times { @cache.get_or_build("k") { sleep(0.02) } }
-    assert_equal [
-      'corral.events +1 {"name"=>"built"}', "corral.build in s took its time", 'corral build {"corral.key"=>"k"}',
-      'corral.events +1 {"name"=>"hit"}'
-    ], @said
+    @cache.get_or_build("k") { sleep(0.02) }
+    assert_equal ['corral.events +1 {"name"=>"built"}', "corral.build in s took its time", 'corral build {"corral.key"=>"k"}'], @said
+    @cache.get_or_build("k") { "never" }
+    assert_equal 'corral.events +1 {"name"=>"hit"}', @said.last # on a busy machine it may have waited, too
   end
 
   def test_a_failed_build_is_a_span_with_its_error
