@@ -19,7 +19,7 @@ use crate::lease::{ms, Answer, Lease, Leases};
 use crate::near::Near;
 use crate::node::Features;
 use crate::options::{Background, Degrade, OnTimeout, Options, Refresh, Settings};
-use crate::server::{need, triple, Server};
+use crate::server::{need, triple, Server, Triple};
 use crate::target::Target;
 use crate::teller::Teller;
 use crate::topology::Topology;
@@ -360,14 +360,14 @@ impl Engine {
         }
         let reply = lease.conclude("CACHE.FAIL", rest).await.map_err(Error::of_a_build)?;
         let (outcome, old) = match reply.as_ref().and_then(triple) {
-            Some((b"STALE", Some(old), _)) => {
+            Some(Triple { state: b"STALE", value: Some(old), .. }) => {
                 log::error!(
                     "the build of {} failed, and its old value is served: {message}",
                     String::from_utf8_lossy(key)
                 );
                 (Outcome::Value(old.into()), Some(old))
             }
-            Some((.., left)) => {
+            Some(Triple { number: left, .. }) => {
                 (Outcome::failed(&message, Duration::from_millis(u64::try_from(left).unwrap_or(0))), None)
             }
             None => (Outcome::failed(&message, Duration::ZERO), None),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::error::{kind_of, Error, Kind};
 use crate::node::{Features, Link, Node};
 use crate::options::Options;
-use crate::server::{need, pause, refusal, triple, Reached, Server};
+use crate::server::{need, pause, refusal, triple, Reached, Server, Triple};
 use crate::target::SLICE;
 use crate::teller::Teller;
 
@@ -72,7 +72,7 @@ impl Leases {
 
     fn read(&self, reached: Reached, key: &[u8], o: &Options) -> Result<Answer, Error> {
         let Reached { reply, node, link } = reached;
-        let Some((state, value, number)) = triple(&reply) else {
+        let Some(Triple { state, value, number }) = triple(&reply) else {
             return Err(Error::UnknownAnswer(format!("CACHE.GETORLOCK answered {reply:?}")));
         };
         let bytes = || value.unwrap_or_default().to_vec();

@@ -363,7 +363,7 @@ struct Heard {
 impl Drop for Heard {
     fn drop(&mut self) {
         let Some(Ok(unheard)) = self.reply.take() else { return };
-        let Some((b"LOCK" | b"REFRESH", _, token)) = triple(&unheard) else { return };
+        let Some(Triple { state: b"LOCK" | b"REFRESH", number: token, .. }) = triple(&unheard) else { return };
         let Ok(runtime) = Handle::try_current() else { return }; // it ends by itself
         let (key, mut connection) = (std::mem::take(&mut self.key), self.connection.clone());
         runtime.spawn(async move {
@@ -388,20 +388,23 @@ async fn tell(node: &Node, command: &Cmd) -> RedisResult<()> {
     }
 }
 
-/// State, value and number.
-pub(crate) fn triple(reply: &Value) -> Option<(&[u8], Option<&[u8]>, i64)> {
+/// What GETORLOCK and FAIL answer.
+pub(crate) struct Triple<'a> {
+    pub state: &'a [u8],
+    pub value: Option<&'a [u8]>,
+    pub number: i64,
+}
+
+pub(crate) fn triple(reply: &Value) -> Option<Triple<'_>> {
     let Value::Array(elements) = reply else { return None };
-    match elements.as_slice() {
-        [Value::BulkString(state), value, Value::Int(number)] => {
-            let value = if let Value::BulkString(bytes) = value { Some(bytes.as_slice()) } else { None };
-            Some((state, value, *number))
-        }
-        [Value::SimpleString(state), value, Value::Int(number)] => {
-            let value = if let Value::BulkString(bytes) = value { Some(bytes.as_slice()) } else { None };
-            Some((state.as_bytes(), value, *number))
-        }
-        _ => None,
-    }
+    let [state, value, Value::Int(number)] = elements.as_slice() else { return None };
+    let state = match state {
+        Value::BulkString(state) => state.as_slice(),
+        Value::SimpleString(state) => state.as_bytes(),
+        _ => return None,
+    };
+    let value = if let Value::BulkString(bytes) = value { Some(bytes.as_slice()) } else { None };
+    Some(Triple { state, value, number: *number })
 }
 
 /// In step with others one would ask in vain.
