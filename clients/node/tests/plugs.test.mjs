@@ -55,8 +55,10 @@ test('events become spans and counters of OpenTelemetry', async () => {
   await traced.close()
   await reader.forceFlush()
   assert.deepEqual(spans.getFinishedSpans().map(({ name, attributes, status }) => [name, attributes['corral.key'], status.code]), [['corral build', 'o', 0], ['corral build', 'bad', 2]])
-  const counted = numbers.getMetrics().at(-1).scopeMetrics[0].metrics.find(({ descriptor }) => descriptor.name === 'corral.events')
-  assert.deepEqual(Object.fromEntries(counted.dataPoints.map(({ attributes, value }) => [attributes.type, value])), { built: 1, hit: 1, failed: 1 })
+  const told = (name) => numbers.getMetrics().at(-1).scopeMetrics[0].metrics.find(({ descriptor }) => descriptor.name === name)
+  const counted = told('corral.events')
+  assert.deepEqual(Object.fromEntries(counted.dataPoints.map(({ attributes, value }) => [attributes.name, value])), { built: 1, hit: 1, failed: 1 })
+  assert.equal(told('corral.build').descriptor.unit, 's')
   await reader.shutdown()
 })
 
