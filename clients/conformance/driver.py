@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
 from typing import Any
 
@@ -35,7 +34,7 @@ class Builds:
         begins = event["event"] == "begun"
         with self._lock:
             (self.begun if begins else self.ended)[event["key"]] += 1
-            self._moments.append((event.get("at", time.monotonic()), 1 if begins else -1))
+            self._moments.append((event["at"], 1 if begins else -1))
 
     @property
     def most_at_once(self) -> int:

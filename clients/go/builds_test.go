@@ -250,3 +250,44 @@ func TestOptionsCanBeReadOffTheValue(t *testing.T) {
 		}
 	})
 }
+
+func TestTagsAreMadeOfTheArgumentAsItIs(t *testing.T) {
+	eachLibrary(t, func(t *testing.T, s *server, open opener) {
+		ctx := context.Background()
+		cache := open(corral.Tags("{all}"))
+		build := func(_ context.Context, name string) (string, error) { return name, nil }
+		state := func(key string) any { return s.command(t, "CACHE.GET", key).([]any)[0] }
+		user := corral.Cached(cache, "user:{name}", build, corral.Tags("user:{name}", "users"))
+		for _, key := range []string{"a:b", "c"} {
+			if value, err := user.Get(ctx, key); value != key || err != nil {
+				t.Fatalf("%q, %v", value, err)
+			}
+		}
+		if err := cache.InvalidateTagsSWR(ctx, 0, "user:a:b"); err != nil {
+			t.Fatal(err)
+		}
+		if state("user:a%3Ab") != "MISS" || state("user:c") != "HIT" {
+			t.Errorf("the server has %v and %v", state("user:a%3Ab"), state("user:c"))
+		}
+		if _, err := user.Refresh(ctx, "c"); err != nil {
+			t.Fatal(err)
+		}
+		if err := cache.InvalidateTagsSWR(ctx, 0, "users"); err != nil || state("user:c") != "MISS" {
+			t.Errorf("%v: the server has %v", err, state("user:c"))
+		}
+		// Those of all calls, of one call and of a key that a function makes are nobody's template.
+		byDefault := corral.Cached(cache, "default:{name}", build)
+		by := corral.CachedBy(cache, func(name string) (string, error) { return "by:" + name, nil }, build, corral.Tags("{all}"))
+		_, first := byDefault.Get(ctx, "c")
+		_, second := by.Get(ctx, "c")
+		_, third := corral.GetOrBuild(ctx, cache, "one", give("v"), corral.Tags("{all}"))
+		if err := errors.Join(first, second, third, cache.InvalidateTagsSWR(ctx, 0, "{all}")); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"default:c", "by:c", "one"} {
+			if state(key) != "MISS" {
+				t.Errorf("the server has %s: %v", key, state(key))
+			}
+		}
+	})
+}

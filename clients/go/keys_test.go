@@ -80,10 +80,14 @@ func TestWrongTemplatesPanicAtOnce(t *testing.T) {
 		"a field that is not named": {define("r:{day}"), "Kind"},
 		"an empty name":             {define("r:{}"), "missing"},
 		"a name that does not end":  {define("r:{day"), "missing"},
+		"a tag's name of no field":  {define("r:{day}:{kind}", corral.Tags("days", "week:{week}")), "week"},
 		"an option that cannot be":  {define("r:{day}:{kind}", corral.TTL(-time.Second)), "TTL"},
 		"a text without its one name": {func() {
 			corral.Cached(cache, "user", func(context.Context, int) (int, error) { return 0, nil })
 		}, "names nothing"},
+		"a tag's name that the key does not know": {func() {
+			corral.Cached(cache, "user:{id}", func(context.Context, int) (int, error) { return 0, nil }, corral.Tags("user:{name}"))
+		}, "{name}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -45,7 +45,7 @@ func Jitter(percent int) Option {
 	}
 }
 
-// Tags are labels for InvalidateTags.
+// Tags are labels for InvalidateTags. Cached makes them of its argument: Tags("day:{day}").
 func Tags(tags ...string) Option { return func(p *plan) { p.tags, p.tagsOf = tags, nil } }
 
 // TagsOf reads the tags off the built value.
@@ -226,6 +226,13 @@ func (p *plan) with(force bool, options []Option) *plan {
 		made.words = append(made.words, "NOSTALE")
 		made.flightsOf = noStale
 	}
+	return &made
+}
+
+// tagged is the same with the tags of one call.
+func (p *plan) tagged(tags []string) *plan {
+	made := *p
+	made.tags = tags
 	return &made
 }
 

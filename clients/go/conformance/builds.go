@@ -19,8 +19,8 @@ type build = func(context.Context) (any, error)
 // scripted makes a build of a list of actions.
 func (d *driver) scripted(script any, cache *corral.Cache, key string, call any) build {
 	return func(ctx context.Context) (any, error) {
-		say(object{"event": "begun", "key": key, "call": call})
-		defer say(object{"event": "ended", "key": key, "call": call})
+		say(object{"event": "begun", "key": key, "call": call, "at": now()})
+		defer func() { say(object{"event": "ended", "key": key, "call": call, "at": now()}) }()
 		for _, action := range script.([]any) {
 			if value, done, err := d.act(ctx, action.(object), cache, call); done || err != nil {
 				return value, err
@@ -29,6 +29,9 @@ func (d *driver) scripted(script any, cache *corral.Cache, key string, call any)
 		return nil, nil
 	}
 }
+
+// now is of the machine's clock, in seconds: what two processes say is in order by it.
+func now() float64 { return float64(time.Now().UnixNano()) / 1e9 }
 
 func (d *driver) act(ctx context.Context, action object, cache *corral.Cache, call any) (value any, done bool, err error) {
 	for name, argument := range action {

@@ -85,10 +85,13 @@ function errorOf(error, signal) {
 
 // --- Builds --------------------------------------------------------------------------------------------------------
 
+// Of the machine's clock, in seconds: what two processes say is in order by it.
+const now = () => Number(process.hrtime.bigint()) / 1e9
+
 function scripted(script, corral, keyOf, call) {
   return async function build() {
     const key = keyOf()
-    say({ event: 'begun', key, call })
+    say({ event: 'begun', key, call, at: now() })
     try {
       for (const action of script) {
         if (action.not_shared) return new NotShared(fromJson(action.return))
@@ -105,7 +108,7 @@ function scripted(script, corral, keyOf, call) {
         }
       }
     } finally {
-      say({ event: 'ended', key, call })
+      say({ event: 'ended', key, call, at: now() })
     }
   }
 }

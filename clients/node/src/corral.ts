@@ -55,16 +55,16 @@ export class Corral {
     return this.#get(key, build, options, true)
   }
 
-  /** A function whose results are shared: its key is made of its arguments. */
+  /** A function whose results are shared: its key is made of its arguments, and so are tags that name any. */
   cached<A extends unknown[], T>(
     template: KeyOf<A>, build: (...args: A) => Built<T>, options: Options<T> & { parameters?: readonly string[] } = {},
   ): CachedFunction<A, T> {
     const { parameters, ...rest } = options
     const plan = this.#plan(rest)
     const forced = this.#plan(rest, true)
-    return cachedFunction(template, parameters, build, {
-      get: (key, build) => this.#get(key, build, plan),
-      refresh: (key, build) => this.#get(key, build, forced),
+    return cachedFunction(template, parameters, rest.tags, build, {
+      get: (key, build, tags) => this.#get(key, build, tags ? plan.tagged(tags) : plan),
+      refresh: (key, build, tags) => this.#get(key, build, tags ? forced.tagged(tags) : forced),
       invalidate: (key) => this.invalidate(key),
     })
   }

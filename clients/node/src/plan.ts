@@ -22,6 +22,11 @@ export class Plan<T = any> {
     if (force) this.words.push('FORCE')
   }
 
+  /** The same with the tags of one call. */
+  tagged(tags: string[]): Plan<T> {
+    return new Plan({ ...this.options, tags }, this.force)
+  }
+
   /** Flights are shared by those who would take the same answer. No key begins with a NUL of ours. */
   flightOf(id: string): string {
     return this.force ? FORCED + id : this.options.noStale ? NOSTALE + id : id

@@ -4,9 +4,11 @@ declare(strict_types=1);
 
 namespace Corral;
 
-/** Keys from "report:{day}" and the arguments of a function. {user.id} is a property, a method's answer or an element. */
+/** Keys and tags from "report:{day}" and the arguments of a function. {user.id} is a property, a method's answer or an element. */
 final class Template
 {
+    private const FIELD = '/\{([^{}]*)\}/';
+
     /** @var list<string> texts and fields in turns */
     private array $parts;
     /** @var list<\ReflectionParameter> */
@@ -16,7 +18,7 @@ final class Template
     {
         $this->parameters = (new \ReflectionFunction($function))->getParameters();
         $names = array_map(fn ($parameter) => $parameter->getName(), $this->parameters);
-        $this->parts = preg_split('/\{([^{}]*)\}/', $template, -1, PREG_SPLIT_DELIM_CAPTURE) ?: [''];
+        $this->parts = preg_split(self::FIELD, $template, -1, PREG_SPLIT_DELIM_CAPTURE) ?: [''];
         foreach ($this->parts as $index => $part) {
             if ($index % 2 === 1 && !in_array(explode('.', $part)[0], $names, true)) {
                 throw new Usage("template '$template': {{$part}} is no parameter of the function, which has " . ($names ? implode(', ', $names) : 'none'));
@@ -24,13 +26,37 @@ final class Template
         }
     }
 
+    /**
+     * @param mixed $tags the option
+     *
+     * @return ?list<self> null if they name no arguments
+     */
+    public static function ofTags(mixed $tags, \Closure $function): ?array
+    {
+        $named = is_array($tags) ? preg_grep(self::FIELD, array_filter($tags, 'is_string')) : [];
+        return $named ? array_map(fn ($tag) => new self((string) $tag, $function), array_values($tags)) : null;
+    }
+
     /** @param array<int|string, mixed> $arguments */
     public function key(array $arguments): string
+    {
+        // "a:b" and "c" must not meet "a" and "b:c".
+        return $this->written($arguments, static fn (string $text) => str_replace(['%', ':'], ['%25', '%3A'], $text));
+    }
+
+    /** @param array<int|string, mixed> $arguments */
+    public function tag(array $arguments): string
+    {
+        return $this->written($arguments, static fn (string $text) => $text);
+    }
+
+    /** @param array<int|string, mixed> $arguments */
+    private function written(array $arguments, \Closure $escape): string
     {
         $bound = $this->bound($arguments);
         $made = '';
         foreach ($this->parts as $index => $part) {
-            $made .= $index % 2 === 1 ? $this->text($part, $bound) : $part;
+            $made .= $index % 2 === 1 ? $escape($this->text($part, $bound)) : $part;
         }
         return $made;
     }
@@ -70,7 +96,7 @@ final class Template
                 default => throw new Usage("template '{$this->template}': {{$field}} has no $step"),
             };
         }
-        $text = match (true) {
+        return match (true) {
             $value instanceof \BackedEnum => (string) $value->value,
             $value instanceof \UnitEnum => $value->name,
             $value instanceof \DateTimeInterface => $value->format('Y-m-d\TH:i:s.uP'),
@@ -78,9 +104,7 @@ final class Template
             $value === null => 'null',
             is_scalar($value) || $value instanceof \Stringable => (string) $value,
             default => throw new Usage("template '{$this->template}': {{$field}} is a " . get_debug_type($value)
-                . ", of which no key can be made; name a part of it, as {{$field}.id}, or pass a text"),
+                . ", of which no text can be made; name a part of it, as {{$field}.id}, or pass a text"),
         };
-        // "a:b" and "c" must not meet "a" and "b:c".
-        return str_replace(['%', ':'], ['%25', '%3A'], $text);
     }
 }

@@ -73,6 +73,28 @@ class CallsTest < Minitest::Test
     assert_match(/argument day is missing/, assert_raises(Corral::Usage) { cached.key(user, { x: 1 }) }.message)
   end
 
+  def test_tags_are_made_of_arguments_as_they_are
+    cache = Corral.new(URL, ttl: 60, tags: ["{all}"])
+    built = []
+    page = cache.cached("page:{user.id}:{day}", tags: ["user:{user.id}", :pages]) { |user, day:| built.push(day).last }
+    ada = Struct.new(:id).new("a:b")
+    pages = -> { [page.call(ada, day: 1), page.call(ada, day: 2)] }
+    assert_equal [[1, 2], [1, 2], [1, 2]], [pages.call, pages.call, built]
+    cache.invalidate_tags("user:a:b")
+    assert_equal [[1, 2], [1, 2, 1, 2]], [pages.call, built]
+    page.refresh(ada, day: 2)
+    cache.invalidate_tags("pages")
+    assert_equal [[1, 2], [1, 2, 1, 2, 2, 1, 2]], [pages.call, built]
+    # Those of all calls, and those of a call, are nobody's template.
+    cache.cached("default:{day}") { |day| day }.call(3)
+    cache.get_or_build("one", tags: ["day:{day}"]) { 1 }
+    assert_equal %w[HIT HIT], [server("CACHE.GET", "default:3").first, server("CACHE.GET", "one").first]
+    cache.invalidate_tags("{all}", "day:{day}", swr: 0)
+    assert_equal %w[MISS MISS], [server("CACHE.GET", "default:3").first, server("CACHE.GET", "one").first]
+    refused = assert_raises(Corral::Usage) { cache.cached("all", tags: ["pages", "user:{id}"]) { 1 } }
+    assert_match(/"user:\{id\}": \{id\} is no parameter of the function, which has none/, refused.message)
+  end
+
   def test_slots_are_those_of_the_server
     assert_equal 12_739, Corral::Topology.slot("123456789")
     assert_equal Corral::Topology.slot("user1000"), Corral::Topology.slot("{user1000}.following")

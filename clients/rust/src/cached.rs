@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -16,6 +17,8 @@ pub struct Cached<A, B> {
     corral: Corral,
     template: Template,
     options: Options,
+    /// In place of the options' own, if they name what is in the arguments.
+    tags: Option<Vec<Template>>,
     function: B,
     arguments: PhantomData<fn(A)>,
 }
@@ -31,7 +34,9 @@ impl<A, B> fmt::Debug for Cached<A, B> {
 
 impl<A: Serialize + DeserializeOwned, B> Cached<A, B> {
     pub(crate) fn new(corral: Corral, template: &str, options: Options, function: B) -> Result<Self, Error> {
-        Ok(Cached { corral, template: Template::new::<A>(template)?, options, function, arguments: PhantomData })
+        let template = Template::new::<A>(template)?;
+        let tags = template.tags::<A>(options.tags.as_deref().unwrap_or_default())?;
+        Ok(Cached { corral, template, options, tags, function, arguments: PhantomData })
     }
 
     pub fn key(&self, arguments: &A) -> Result<String, Error> {
@@ -40,6 +45,13 @@ impl<A: Serialize + DeserializeOwned, B> Cached<A, B> {
 
     pub async fn invalidate(&self, arguments: &A) -> Result<(), Error> {
         self.corral.invalidate([self.key(arguments)?]).await
+    }
+
+    fn options_of(&self, arguments: &A) -> Result<Cow<'_, Options>, Error> {
+        Ok(match &self.tags {
+            None => Cow::Borrowed(&self.options),
+            Some(tags) => Cow::Owned(self.options.clone().tags(Template::texts(tags, arguments)?)),
+        })
     }
 }
 
@@ -52,14 +64,16 @@ where
     E: fmt::Display + Send + 'static,
 {
     pub async fn call(&self, arguments: A) -> Result<T, Error<E>> {
+        let options = self.options_of(&arguments).map_err(Error::of_a_build)?;
         let (key, build) = self.build_of(arguments)?;
-        self.corral.get_or_build_with(key, &self.options, build).await
+        self.corral.get_or_build_with(key, &options, build).await
     }
 
     /// Builds although the value is fresh. Everybody else is served what is there meanwhile.
     pub async fn refresh(&self, arguments: A) -> Result<T, Error<E>> {
+        let options = self.options_of(&arguments).map_err(Error::of_a_build)?;
         let (key, build) = self.build_of(arguments)?;
-        self.corral.refresh(key, &self.options, build).await
+        self.corral.refresh(key, &options, build).await
     }
 
     fn build_of(&self, arguments: A) -> Result<(String, impl FnOnce() -> F + Send + 'static), Error<E>> {

@@ -108,8 +108,8 @@ impl Corral {
         self.engine.call(key.as_ref(), options, true, building::boxed(build)).await
     }
 
-    /// A function of one argument that answers from the cache. `{name}` in the template is a field of the argument, if it
-    /// is a struct, else it itself.
+    /// A function of one argument that answers from the cache. `{name}` in the template, and in the options' tags, is a
+    /// field of the argument, if it is a struct, else it itself.
     pub fn cached<A, T, E, B, F>(&self, template: &str, options: Options, function: B) -> Result<Cached<A, B>, Error>
     where
         A: Serialize + DeserializeOwned,

@@ -48,7 +48,7 @@ pub enum Error<E = Infallible> {
     UnknownAnswer(String),
     /// The server refused a command as it stands.
     Server(redis::RedisError),
-    /// A key template, or an argument of which no key can be made.
+    /// A template, or an argument of which no text can be made.
     Usage(String),
 }
 

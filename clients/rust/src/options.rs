@@ -59,7 +59,8 @@ impl Options {
         self
     }
 
-    /// Labels to invalidate by.
+    /// Labels to invalidate by. Given to [`Corral::cached`](crate::Corral::cached), they are made of the arguments:
+    /// `day:{day}`.
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         self.tags = Some(tags.into_iter().map(Into::into).collect());
         self

@@ -1,4 +1,6 @@
-//! A key's pattern, `report:{day}:{kind}`, over the fields of a struct or over one plain argument.
+//! A pattern, `report:{day}:{kind}`, over the fields of a struct or over one plain argument.
+
+use std::borrow::Cow;
 
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::{forward_to_deserialize_any, Serialize};
@@ -16,7 +18,21 @@ pub(crate) struct Template {
 
 impl Template {
     pub(crate) fn new<A: DeserializeOwned>(text: &str) -> Result<Self, Error> {
-        let fields = fields_of::<A>();
+        Self::read(text, fields_of::<A>())
+    }
+
+    /// A call's tags, if they name what is in its arguments; none if no tag does.
+    pub(crate) fn tags<A: DeserializeOwned>(&self, tags: &[String]) -> Result<Option<Vec<Template>>, Error> {
+        if !tags.iter().any(|tag| tag.split_once('{').is_some_and(|(_, from)| from.contains('}'))) {
+            return Ok(None);
+        }
+        let named: Vec<&str> = self.parts.first().map(|(_, first)| first.as_str()).into_iter().collect();
+        // A plain argument has the key's name for it.
+        let known = fields_of::<A>().unwrap_or(&named);
+        tags.iter().map(|tag| Self::read(tag, Some(known))).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn read(text: &str, fields: Option<&[&str]>) -> Result<Self, Error> {
         let mut parts: Vec<(String, String)> = Vec::new();
         let mut rest = text;
         while let Some((before, (field, after))) =
@@ -24,7 +40,7 @@ impl Template {
         {
             match fields {
                 Some(known) if !known.contains(&field) => {
-                    let known = known.join(", ");
+                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                     return Err(Error::Usage(format!(
                         "template \"{text}\": {{{field}}} is no field of the argument, which has {known}"
                     )));
@@ -43,30 +59,42 @@ impl Template {
     }
 
     pub(crate) fn key<A: Serialize>(&self, arguments: &A) -> Result<String, Error> {
-        let whole = serde_json::to_value(arguments).map_err(Error::Serialization)?;
-        let mut key = String::new();
-        for (before, field) in &self.parts {
-            key.push_str(before);
-            let value = whole.as_object().map_or(&whole, |fields| fields.get(field).unwrap_or(&Value::Null));
-            key.push_str(&self.written(field, value)?);
-        }
-        Ok(key + &self.end)
+        // "a:b" and "c" must not meet "a" and "b:c".
+        self.written(&values_of(arguments)?, |text| text.replace('%', "%25").replace(':', "%3A").into())
     }
 
-    fn written(&self, field: &str, value: &Value) -> Result<String, Error> {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Object(_) | Value::Array(_) => {
-                return Err(Error::Usage(format!(
-                    "template \"{}\": {{{field}}} is of several parts, of which no key can be made; pass a text or a number",
-                    self.text
-                )));
-            }
-            other => other.to_string(),
-        };
-        // "a:b" and "c" must not meet "a" and "b:c".
-        Ok(text.replace('%', "%25").replace(':', "%3A"))
+    /// As they are: `invalidate_tags(["day:a:b"])` is to meet them.
+    pub(crate) fn texts<A: Serialize>(templates: &[Self], arguments: &A) -> Result<Vec<String>, Error> {
+        let whole = values_of(arguments)?;
+        templates.iter().map(|template| template.written(&whole, |text| text.into())).collect()
     }
+
+    fn written(&self, whole: &Value, escape: fn(&str) -> Cow<'_, str>) -> Result<String, Error> {
+        let mut made = String::new();
+        for (before, field) in &self.parts {
+            made.push_str(before);
+            let value = whole.as_object().map_or(whole, |fields| fields.get(field).unwrap_or(&Value::Null));
+            made.push_str(&escape(&self.text(field, value)?));
+        }
+        Ok(made + &self.end)
+    }
+
+    fn text<'a>(&self, field: &str, value: &'a Value) -> Result<Cow<'a, str>, Error> {
+        match value {
+            Value::String(text) => Ok(text.into()),
+            Value::Object(_) | Value::Array(_) => {
+                Err(Error::Usage(format!(
+                    "template \"{}\": {{{field}}} is of several parts, of which no text can be made; pass a text or a number",
+                    self.text
+                )))
+            }
+            other => Ok(other.to_string().into()),
+        }
+    }
+}
+
+fn values_of<A: Serialize>(arguments: &A) -> Result<Value, Error> {
+    serde_json::to_value(arguments).map_err(Error::Serialization)
 }
 
 /// The names of a struct's fields, asked of serde: a deserializer is told them before it has to give anything.
@@ -147,5 +175,27 @@ mod tests {
         assert_eq!(template.key(&"monday".to_owned()).unwrap(), "report:monday!");
         assert!(Template::new::<u64>("{a}:{b}").is_err());
         assert!(Template::new::<Vec<u8>>("{a}").unwrap().key(&vec![1u8]).is_err());
+    }
+
+    #[test]
+    fn tags_are_written_as_they_are_and_know_the_names_that_the_key_knows() {
+        let tags_of = |given: &[&str]| given.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+        let key = Template::new::<Day>("report:{day}:{kind}").unwrap();
+        let tags = key.tags::<Day>(&tags_of(&["day:{day}", "reports"])).unwrap().unwrap();
+        let day = Day { day: "a:b%".into(), kind: 7 };
+        assert_eq!(Template::texts(&tags, &day).unwrap(), ["day:a:b%", "reports"]);
+        assert!(key.tags::<Day>(&tags_of(&["reports", "}{"])).unwrap().is_none());
+        let refused = key.tags::<Day>(&tags_of(&["week:{week}"])).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "template \"week:{week}\": {week} is no field of the argument, which has day, kind"
+        );
+
+        let plain = Template::new::<u64>("user:{id}").unwrap();
+        let tags = plain.tags::<u64>(&tags_of(&["u:{id}"])).unwrap().unwrap();
+        assert_eq!(Template::texts(&tags, &7u64).unwrap(), ["u:7"]);
+        assert!(plain.tags::<u64>(&tags_of(&["u:{name}"])).unwrap_err().to_string().contains("which has id"));
+        let all = Template::new::<()>("all").unwrap();
+        assert!(all.tags::<()>(&tags_of(&["u:{id}"])).unwrap_err().to_string().contains("which has none"));
     }
 }

@@ -79,6 +79,33 @@ final class CallsTest extends TestCase
         $this->assertSame('7:a%3Ab:L:1:monday:null', $template->key([$user, 'row' => ['x' => 1], 'size' => 'L', 'day' => 'monday']));
     }
 
+    public function testTagsAreMadeOfArgumentsAsTheyAre(): void
+    {
+        $cache = new Corral($this->url, ttl: 60, tags: ['{all}']);
+        $built = [];
+        $page = $cache->cached('page:{user.id}:{day}', function (\stdClass $user, int $day = 1) use (&$built) {
+            return $built[] = $day;
+        }, tags: ['user:{user.id}', 'pages']);
+        $ada = (object) ['id' => 'a:b'];
+        $pages = fn () => [$page($ada), $page($ada, 2)];
+        $this->assertSame([[1, 2], [1, 2], [1, 2]], [$pages(), $pages(), $built]);
+        $cache->invalidateTags('user:a:b');
+        $this->assertSame([[1, 2], [1, 2, 1, 2]], [$pages(), $built]);
+        $page->refresh($ada, day: 2);
+        $cache->invalidateTags('pages');
+        $this->assertSame([[1, 2], [1, 2, 1, 2, 2, 1, 2]], [$pages(), $built]);
+        // Those of all calls, and those of a call, are nobody's template.
+        $default = $cache->cached('default:{day}', fn ($day) => $built[] = $day);
+        $default(3);
+        $cache->getOrBuild('one', fn () => 1, tags: ['day:{day}']);
+        $this->assertSame(['HIT', 'HIT'], [server('CACHE.GET', 'default:3')[0], server('CACHE.GET', 'one')[0]]);
+        $cache->invalidateTags(['{all}', 'day:{day}'], swr: 0);
+        $this->assertSame(['MISS', 'MISS'], [server('CACHE.GET', 'default:3')[0], server('CACHE.GET', 'one')[0]]);
+        $this->expectException(Usage::class);
+        $this->expectExceptionMessage("template 'user:{id}': {id} is no parameter of the function, which has none");
+        $cache->cached('all', fn () => 1, tags: ['pages', 'user:{id}']);
+    }
+
     public function testAMissingArgumentIsNamed(): void
     {
         $this->expectException(Usage::class);

@@ -12,8 +12,8 @@ from .clients import client_of
 from .connections import Library
 from .engine import Engine
 from .functions import Cached
-from .keys import Template, as_bytes
-from .options import seconds, split
+from .keys import as_bytes
+from .options import Call, seconds, split
 from .server import Features
 from .waiting import Tasks
 
@@ -50,15 +50,15 @@ class AsyncCorral:
     def cached(
         self, template: str, *, ignore: Collection[str] = (), **options: Unpack[CallOptions]
     ) -> Callable[[Callable[P, Awaitable[R]]], Cached[P, Awaitable[R], Awaitable[None]]]:
-        """A decorator: `{name}` in the template is the function's argument of that name. Those that make no difference
-        to the value are named in `ignore`."""
+        """A decorator: `{name}` in the template, and in tags, is the function's argument of that name. Those that make
+        no difference to the value are named in `ignore`."""
         call = self._defaults.but(options)
 
-        async def get(key: str, build: Callable[[], Any], force: bool) -> Any:
+        async def get(key: str, build: Callable[[], Any], call: Call, force: bool) -> Any:
             return await self._engine().get_or_build(key.encode(), build, call, force)
 
         def decorate(function: Callable[P, Awaitable[R]]) -> Cached[P, Awaitable[R], Awaitable[None]]:
-            return Cached(Template(template, function, ignore), function, get, self.invalidate)
+            return Cached(template, ignore, call, function, get, self.invalidate)
 
         return decorate
 

@@ -1,12 +1,13 @@
-"""`@cache.cached("report:{day}")`: functions that answer from the cache."""
+"""`@cache.cached("report:{day}", tags=["day:{day}"])`: functions that answer from the cache."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from .keys import Template
+from .keys import KeyTemplate, Template
+from .options import Call
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,26 +19,37 @@ class Cached(Generic[P, R, N]):
 
     def __init__(
         self,
-        template: Template,
+        template: str,
+        ignore: Collection[str],
+        call: Call,
         function: Callable[P, R],
-        get: Callable[[str, Callable[[], Any], bool], R],
+        get: Callable[[str, Callable[[], Any], Call, bool], R],
         invalidate: Callable[[str], N],
     ) -> None:
-        self._template, self._function, self._get, self._invalidate = template, function, get, invalidate
+        self._template = KeyTemplate(template, function, ignore)
+        self._call, self._function, self._get, self._invalidate = call, function, get, invalidate
+        fixed = () if callable(call.tags) else call.tags
+        self._tags = [Template(tag, function) for tag in fixed] if any("{" in tag for tag in fixed if isinstance(tag, str)) else None
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._get(self.key(*args, **kwargs), functools.partial(self._function, *args, **kwargs), False)
+        return self._ask(args, kwargs, False)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Builds although the value is fresh. Everybody else is served what is there meanwhile."""
-        return self._get(self.key(*args, **kwargs), functools.partial(self._function, *args, **kwargs), True)
+        return self._ask(args, kwargs, True)
+
+    def _ask(self, args: Any, kwargs: Any, force: bool) -> R:
+        call = self._call
+        if self._tags is not None:
+            call = call.tagged([tag.text(args, kwargs) for tag in self._tags])
+        return self._get(self._template.text(args, kwargs), functools.partial(self._function, *args, **kwargs), call, force)
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> N:
         return self._invalidate(self.key(*args, **kwargs))
 
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        return self._template.key(args, kwargs)
+        return self._template.text(args, kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         """In a class: a method, of which `self` is the first argument."""

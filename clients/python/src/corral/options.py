@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class Call:
         needed: tuple[Any, ...] = (self.lease, self.wait)
         if None in needed:
             raise ValueError("lease and wait take seconds, not None")
+
+    def tagged(self, tags: Sequence[str]) -> Call:
+        made = copy.copy(self)
+        object.__setattr__(made, "tags", tags)
+        return made
 
     def but(self, changes: CallOptions) -> Call:
         if not changes:

@@ -10,8 +10,8 @@ from .clients import client_of
 from .connections import Library
 from .engine import Engine
 from .functions import Cached
-from .keys import Template, as_bytes
-from .options import seconds, split
+from .keys import as_bytes
+from .options import Call, seconds, split
 from .server import Features
 from .waiting import Threads, run
 
@@ -47,15 +47,15 @@ class Corral:
     def cached(
         self, template: str, *, ignore: Collection[str] = (), **options: Unpack[CallOptions]
     ) -> Callable[[Callable[P, R]], Cached[P, R, None]]:
-        """A decorator: `{name}` in the template is the function's argument of that name. Those that make no difference
-        to the value are named in `ignore`."""
+        """A decorator: `{name}` in the template, and in tags, is the function's argument of that name. Those that make
+        no difference to the value are named in `ignore`."""
         call = self._defaults.but(options)
 
-        def get(key: str, build: Callable[[], Any], force: bool) -> Any:
+        def get(key: str, build: Callable[[], Any], call: Call, force: bool) -> Any:
             return run(self._engine().get_or_build(key.encode(), build, call, force))
 
         def decorate(function: Callable[P, R]) -> Cached[P, R, None]:
-            return Cached(Template(template, function, ignore), function, get, self.invalidate)
+            return Cached(template, ignore, call, function, get, self.invalidate)
 
         return decorate
 

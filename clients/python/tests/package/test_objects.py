@@ -166,6 +166,33 @@ def test_a_template_may_say_how_an_argument_is_written():
     assert cached.key(date(2026, 11, 26), "a", 7) == "report:2026-11:'a':0007"
 
 
+def test_tags_are_made_of_arguments_as_they_are(url, raw):
+    cache = Corral(url, ttl=60)
+    built = []
+
+    @cache.cached("product:{product.id}:{day}", tags=["product:{product.id}", "products"])
+    def page(product, day):
+        built.append(day)
+        return day
+
+    class Product:
+        id = "a:b"
+
+    def pages():
+        return [page(Product, 1), page(Product, 2)]
+
+    assert pages() == [1, 2] == pages() and built == [1, 2]
+    cache.invalidate_tags("product:a:b")
+    assert pages() == [1, 2] and built == [1, 2, 1, 2]
+    page.refresh(Product, 1)
+    cache.invalidate_tags("products")
+    assert pages() == [1, 2] and built == [1, 2, 1, 2, 1, 1, 2]
+    with pytest.raises(ValueError, match="{id} is no parameter of .*lambda.*, which has none"):
+        cache.cached("all", tags=["product:{id}"])(lambda: 1)
+    with pytest.raises(TypeError, match="{product} is a type, of which no text"):
+        cache.cached("product:{product.id}", tags=["product:{product}"])(lambda product: 1)(Product)
+
+
 def test_an_invalidation_does_not_wait_for_the_pause_after_an_outage(url, raw):
     cache = Corral(url, ttl=60, swr=60)
     cache.get_or_build("k", lambda: 1)

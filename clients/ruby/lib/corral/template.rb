@@ -1,12 +1,21 @@
 # frozen_string_literal: true
 
 class Corral
-  # Keys from "report:{day}" and the arguments of a block or method. {user.id} is an element or what the method says.
+  # Keys and tags from "report:{day}" and the arguments of a block or method. {user.id} is an element or what the method says.
   class Template # :nodoc:
+    FIELD = /\{([^{}]*)\}/.freeze
+
+    # Of the option `tags`; nil if they name no arguments.
+    def self.of_tags(tags, function)
+      return unless tags.is_a?(Array) && tags.any? { |tag| FIELD.match?(tag.to_s) }
+
+      tags.map { |tag| new(tag.to_s, function) }
+    end
+
     def initialize(template, function)
       @template = template
       @parameters = function.parameters.select { |kind, name| name && kind != :block }
-      @parts = template.split(/\{([^{}]*)\}/, -1)
+      @parts = template.split(FIELD, -1)
       names = @parameters.map(&:last)
       fields.each do |field|
         next if names.include?(field[/\A\w+/]&.to_sym)
@@ -16,11 +25,20 @@ class Corral
     end
 
     def key(args, kwargs)
-      bound = bind(args, kwargs)
-      @parts.each_with_index.map { |part, index| index.odd? ? text(part, bound) : part }.join
+      # "a:b" and "c" must not meet "a" and "b:c".
+      written(args, kwargs) { |text| text.gsub("%", "%25").gsub(":", "%3A") }
+    end
+
+    def tag(args, kwargs)
+      written(args, kwargs) { |text| text }
     end
 
     private
+
+    def written(args, kwargs)
+      bound = bind(args, kwargs)
+      @parts.each_with_index.map { |part, index| index.odd? ? yield(text(part, bound)) : part }.join
+    end
 
     def fields
       @parts.each_with_index.filter_map { |part, index| part if index.odd? }
@@ -49,12 +67,11 @@ class Corral
       when Time then value = value.utc.strftime("%FT%T.%NZ")
       else
         unless defined?(Date) && value.is_a?(Date)
-          raise Usage, "template #{@template.inspect}: {#{field}} is a #{value.class}, of which no key can be made; " \
+          raise Usage, "template #{@template.inspect}: {#{field}} is a #{value.class}, of which no text can be made; " \
                        "name a part of it, as {#{field}.id}, or pass a text"
         end
       end
-      # "a:b" and "c" must not meet "a" and "b:c".
-      value.to_s.gsub("%", "%25").gsub(":", "%3A")
+      value.to_s
     end
 
     def part(field, of, step)
@@ -71,12 +88,13 @@ class Corral
     def initialize(corral, template, options, function) # :nodoc:
       @corral = corral
       @template = Template.new(template, function)
+      @tags = Template.of_tags(options[:tags], function)
       @options = options
       @function = function
     end
 
     def call(*args, **kwargs)
-      @corral.get_or_build(key(*args, **kwargs), **@options) { @function.call(*args, **kwargs) }
+      @corral.get_or_build(key(*args, **kwargs), **options(args, kwargs)) { @function.call(*args, **kwargs) }
     end
     alias [] call
     alias yield call
@@ -87,7 +105,7 @@ class Corral
 
     # Builds although the value is fresh; while somebody else does, waits for theirs.
     def refresh(*args, **kwargs)
-      @corral.refresh(key(*args, **kwargs), **@options) { @function.call(*args, **kwargs) }
+      @corral.refresh(key(*args, **kwargs), **options(args, kwargs)) { @function.call(*args, **kwargs) }
     end
 
     def invalidate(*args, **kwargs)
@@ -96,6 +114,12 @@ class Corral
 
     def key(*args, **kwargs)
       @template.key(args, kwargs)
+    end
+
+    private
+
+    def options(args, kwargs)
+      @tags ? @options.merge(tags: @tags.map { |tag| tag.tag(args, kwargs) }) : @options
     end
   end
 end

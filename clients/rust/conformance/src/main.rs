@@ -179,7 +179,7 @@ impl Driver {
 
     pub fn run(self: Arc<Self>, opened: Opened, key: String, script: Value, call: Value) -> Building {
         Box::pin(async move {
-            say(&json!({"event": "begun", "key": key, "call": call}));
+            say(&json!({"event": "begun", "key": key, "call": call, "at": now()}));
             let _ended = Ended { key, call: call.clone() };
             let mut value = Any::Json(Value::Null);
             for action in script.as_array().into_iter().flatten() {
@@ -216,9 +216,14 @@ struct Ended {
     call: Value,
 }
 
+/// Of the machine's clock, in seconds: what two processes say is in order by it.
+fn now() -> f64 {
+    std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_secs_f64()
+}
+
 impl Drop for Ended {
     fn drop(&mut self) {
-        say(&json!({"event": "ended", "key": self.key, "call": self.call}));
+        say(&json!({"event": "ended", "key": self.key, "call": self.call, "at": now()}));
     }
 }
 

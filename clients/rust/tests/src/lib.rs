@@ -130,6 +130,36 @@ async fn a_function_of_a_struct_has_a_key_of_its_fields() {
 }
 
 #[tokio::test]
+async fn a_functions_tags_are_made_of_its_argument_as_it_is() {
+    let key = key();
+    let defaults = Options::new().ttl(Duration::from_secs(60)).tags([format!("{key}{{all}}")]);
+    let cache = Corral::with(client(), Settings::new().defaults(defaults));
+    let state = |of: String| async move { ask::<Vec<Value>>(&format!("CACHE.GET {of}")).await.swap_remove(0) };
+    let is = |word: &str| Value::BulkString(word.into());
+    let drop_tag = |tag: &str| {
+        let (cache, tag) = (cache.clone(), format!("{key}{tag}"));
+        async move { cache.invalidate_tags([tag], Some(Duration::ZERO)).await.unwrap() }
+    };
+    let echo = |day: Day| async move { Ok::<_, String>(day.shop) };
+    let options = Options::new().tags([format!("{key}day:{{day}}"), format!("{key}days")]);
+    let report = cache.cached(&format!("{key}:{{day}}:{{shop}}"), options, echo).unwrap();
+    let (monday, tuesday) = (Day { day: "mon:day".to_owned(), shop: 7 }, Day { day: "tue:day".to_owned(), shop: 8 });
+    assert_eq!((report.call(monday.clone()).await.unwrap(), report.call(tuesday.clone()).await.unwrap()), (7, 8));
+    drop_tag("day:mon:day").await;
+    assert_eq!(state(report.key(&monday).unwrap()).await, is("MISS"));
+    assert_eq!(state(report.key(&tuesday).unwrap()).await, is("HIT"));
+    assert_eq!(report.refresh(tuesday.clone()).await.unwrap(), 8);
+    drop_tag("days").await;
+    assert_eq!(state(report.key(&tuesday).unwrap()).await, is("MISS"));
+
+    // Those of all calls are nobody's template.
+    let plain = cache.cached(&format!("{key}/{{day}}/{{shop}}"), Options::new(), echo).unwrap();
+    plain.call(monday.clone()).await.unwrap();
+    drop_tag("{all}").await;
+    assert_eq!(state(plain.key(&monday).unwrap()).await, is("MISS"));
+}
+
+#[tokio::test]
 async fn a_dropped_builder_releases_its_lease_and_the_next_caller_builds() {
     let (cache, key) = (corral(), key());
     let begun = Arc::new(Notify::new());

@@ -116,12 +116,11 @@ pub fn encode_removal() -> Vec<u8> {
 
 /// The bytes of marks, each with the empty key: in pieces that fit into a header.
 pub fn encode_marks(record: &MarksRecord) -> Vec<u8> {
-    let mut out = Writer { parts: 0, body: Vec::new() };
+    let mut out = Writer::new();
+    out.put(MARKS);
     out.put((Wide::number(record.token.get()), Wide::moment(record.at), record.swr_ms, record.tags.len() as u32));
     record.tags.iter().for_each(|tag| out.put(&**tag));
-    let mut bytes = vec![MARKS];
-    bytes.append(&mut out.body);
-    bytes
+    out.into_bytes()
 }
 
 /// An effect's bytes with the codes of the keyspace events that its server sent of it.

@@ -63,7 +63,7 @@ pub fn encode(entry: &Entry, value: ValuePart, expire_at: Option<UnixMs>) -> Vec
     let pass_until = rare.map(|rare| rare.pass_until).filter(|until| *until > UnixMs::EPOCH);
     let unknown_until = rare.map(|rare| rare.unknown_until).filter(|until| *until > UnixMs::EPOCH);
     let floor = rare.and_then(|rare| rare.floor);
-    let mut out = Writer { parts: 0, body: Vec::new() };
+    let mut out = Writer::new();
     match value {
         ValuePart::Absent => {}
         ValuePart::Carried => out.parts |= part::VALUE_CARRIED,

@@ -1,10 +1,10 @@
 //! Numbers and texts in bincode, and their ranges.
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use bincode::config;
+use bincode::error::EncodeError;
 use serde::{Deserialize, Serialize};
 
 use super::{Malformed, HEADER_LIMIT, VERSION};
@@ -46,12 +46,29 @@ impl Wide {
     }
 }
 
+/// What most headers fit into, so that their bytes are asked for once.
+const USUAL_BYTES: usize = 96;
+
+/// A header's parts as they are added.
 pub(super) struct Writer {
     pub(super) parts: u32,
-    pub(super) body: Vec<u8>,
+    bytes: Bytes,
+}
+
+struct Bytes(Vec<u8>);
+
+impl bincode::enc::write::Writer for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 impl Writer {
+    pub(super) fn new() -> Self {
+        Self { parts: 0, bytes: Bytes(Vec::with_capacity(USUAL_BYTES)) }
+    }
+
     pub(super) fn part(&mut self, part: u32, value: impl Serialize) {
         self.parts |= part;
         self.put(value);
@@ -60,14 +77,18 @@ impl Writer {
     /// Numbers and bounded texts into a growing vector: nothing in it can fail to encode. If it ever did, readers would
     /// refuse the short header rather than misread it.
     pub(super) fn put(&mut self, value: impl Serialize) {
-        self.body.append(&mut bincode::serde::encode_to_vec(value, config::standard()).unwrap_or_default());
+        let _ = bincode::serde::encode_into_writer(value, &mut self.bytes, config::standard());
     }
 
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
-        bytes.append(&mut bincode::serde::encode_to_vec(self.parts, config::standard()).unwrap_or_default());
-        bytes.append(&mut self.body);
-        bytes
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut whole = Self::new();
+        whole.put((VERSION, self.parts));
+        whole.bytes.0.extend(self.bytes.0);
+        whole.into_bytes()
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes.0
     }
 }
 

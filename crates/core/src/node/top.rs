@@ -1,8 +1,9 @@
 //! The keys that cost most: a sketch of bounded size (Metwally, Agrawal, El Abbadi: Efficient Computation of Frequent
 //! and Top-k Elements in Data Streams, ICDT 2005). Updated on grants and wakes only.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use super::name::Name;
 use super::slab::{Id, Slab};
@@ -18,8 +19,8 @@ const NAME_LIMIT: usize = 1024;
 pub struct Top {
     keys: Slab<Costs>,
     by_name: BTreeMap<(u32, Name), Id>,
-    /// The cheapest goes when another key comes.
-    by_weight: BTreeSet<(u64, Id)>,
+    /// The lightest goes when another key comes. Weights only grow, and stand here as they were when last looked at.
+    by_weight: BinaryHeap<Reverse<(u64, Id)>>,
 }
 
 /// What one key has cost since the statistics began, or since it came into the sketch.
@@ -55,37 +56,45 @@ impl Top {
             None => self.enter(db, name),
         };
         let Some(costs) = self.keys.get_mut(id) else { return };
-        self.by_weight.remove(&(costs.weight, id));
         costs.weight = costs.weight.saturating_add(weight);
         costs.wait_ms = costs.wait_ms.saturating_add(added.wait_ms);
         costs.build_ms = costs.build_ms.saturating_add(added.build_ms);
         costs.grants += added.grants;
         costs.saved += added.saved;
-        self.by_weight.insert((costs.weight, id));
     }
 
     fn enter(&mut self, db: u32, name: Name) -> Id {
         let mut weight = 0;
         if self.keys.len() >= KEYS {
             // The newcomer inherits the weight of whom it replaces: what it may have had already.
-            if let Some((lightest, id)) = self.by_weight.pop_first() {
-                weight = lightest;
-                if let Some(costs) = self.keys.remove(id) {
-                    self.by_name.remove(&(costs.db, costs.name));
-                }
+            if let Some(costs) = self.lightest().and_then(|id| self.keys.remove(id)) {
+                weight = costs.weight;
+                self.by_name.remove(&(costs.db, costs.name));
             }
         }
         let costs = Costs { db, name: name.clone(), wait_ms: 0, build_ms: 0, grants: 0, saved: 0, weight };
         let id = self.keys.insert(costs);
         self.by_name.insert((db, name), id);
-        self.by_weight.insert((weight, id));
+        self.by_weight.push(Reverse((weight, id)));
         id
+    }
+
+    /// Takes the lightest out of the queue. Whoever has grown since it was looked at goes back to where it belongs, once.
+    fn lightest(&mut self) -> Option<Id> {
+        while let Some(Reverse((known, id))) = self.by_weight.pop() {
+            let weight = self.keys.get(id)?.weight;
+            if weight == known {
+                return Some(id);
+            }
+            self.by_weight.push(Reverse((weight, id)));
+        }
+        None
     }
 
     /// The dearest, first first.
     pub fn dearest(&self, by: Cost, count: usize) -> Vec<&Costs> {
         let mut all: Vec<&Costs> = self.by_name.values().filter_map(|id| self.keys.get(*id)).collect();
-        all.sort_by_key(|costs| core::cmp::Reverse(costs.of(by)));
+        all.sort_by_key(|costs| Reverse(costs.of(by)));
         all.retain(|costs| costs.of(by) > 0);
         all.truncate(count);
         all

@@ -213,7 +213,7 @@ public final class Driver {
     }
 
     Object run(Corral corral, String key, JsonNode script, int call) throws Exception {
-        say(Map.of("event", "begun", "key", key, "call", call));
+        say(Map.of("event", "begun", "key", key, "call", call, "at", System.nanoTime() / 1e9));
         try {
             Object value = null;
             for (JsonNode action : script) {
@@ -229,7 +229,7 @@ public final class Driver {
             }
             return value;
         } finally {
-            say(Map.of("event", "ended", "key", key, "call", call));
+            say(Map.of("event", "ended", "key", key, "call", call, "at", System.nanoTime() / 1e9));
         }
     }
 

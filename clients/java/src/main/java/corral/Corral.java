@@ -64,27 +64,30 @@ public final class Corral implements AutoCloseable {
         return new AsyncCall<>(engine, Key.of(key), codec(type), options.over(engine.defaults), build).begin();
     }
 
-    /** A function of one argument: {@code {name}} in the template is a component of it if it is a record, else it itself. */
+    /** A function of one argument: {@code {name}} in the template, and in tags, is a component of it if it is a record, else it itself. */
     public <A, V> Cached<A, V> cached(String template, Class<A> arguments, Class<V> type, Function<? super A, ? extends V> function) {
         return cached(template, arguments, type, new Options(), function);
     }
 
     public <A, V> Cached<A, V> cached(
         String template, Class<A> arguments, Class<V> type, Options options, Function<? super A, ? extends V> function) {
-        return cached(new Template<>(template, arguments), codec(type), options.over(engine.defaults), function);
+        return cached(new Template<>(template, arguments), codec(type), options, function);
     }
 
     public <A, V> Cached<A, V> cached(
         String template, Class<A> arguments, Type<V> type, Options options, Function<? super A, ? extends V> function) {
-        return cached(new Template<>(template, arguments), codec(type), options.over(engine.defaults), function);
+        return cached(new Template<>(template, arguments), codec(type), options, function);
     }
 
     private <A, V> Cached<A, V> cached(
-        Template<A> template, Codec<V> codec, Options all, Function<? super A, ? extends V> function) {
+        Template<A> template, Codec<V> codec, Options options, Function<? super A, ? extends V> function) {
+        Options all = options.over(engine.defaults);
+        Function<A, String[]> tags = template.tags(options.fixedTags);
+        Function<A, Options> of = tags == null ? given -> all : given -> all.tags(tags.apply(given));
         return new Cached<>(
             this, template,
-            (key, given) -> call(Key.of(key), codec, all, false, () -> function.apply(given)),
-            (key, given) -> call(Key.of(key), codec, all, true, () -> function.apply(given)));
+            (key, given) -> call(Key.of(key), codec, of.apply(given), false, () -> function.apply(given)),
+            (key, given) -> call(Key.of(key), codec, of.apply(given), true, () -> function.apply(given)));
     }
 
     /** Called within a build: its value is its caller's only, and for a while everybody builds for himself. */

@@ -25,6 +25,8 @@ public final class Options implements Cloneable {
     Duration sie;
     Integer jitter;
     Function<Object, List<String>> tags;
+    /** Those of {@code tags} that no value has a say in; {@link Corral#cached} makes them of its arguments. */
+    List<String> fixedTags;
     Function<Object, Long> version;
     String group;
     Duration wait;
@@ -58,14 +60,20 @@ public final class Options implements Cloneable {
         return with(made -> made.jitter = percent);
     }
 
-    /** Labels to invalidate by. */
+    /** Labels to invalidate by. Given to {@code cached}, they are made of the arguments: {@code "day:{day}"}. */
     public Options tags(String... tags) {
         List<String> all = List.of(tags);
-        return with(made -> made.tags = value -> all);
+        return with(made -> {
+            made.tags = value -> all;
+            made.fixedTags = all;
+        });
     }
 
     public Options tags(Function<Object, List<String>> tagsOfValue) {
-        return with(made -> made.tags = tagsOfValue);
+        return with(made -> {
+            made.tags = tagsOfValue;
+            made.fixedTags = null;
+        });
     }
 
     /** How new the source was: older values are not stored over newer ones, see {@link Corral#outdate}. */

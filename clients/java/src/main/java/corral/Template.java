@@ -8,27 +8,39 @@ import java.time.temporal.TemporalAccessor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
+import java.util.function.Function;
+import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** A key's pattern, {@code "report:{day}:{kind}"}, over the components of a record or over one plain argument. */
+/** A pattern, {@code "report:{day}:{kind}"}, over the components of a record or over one plain argument. */
 final class Template<A> {
     private static final Pattern FIELD = Pattern.compile("\\{([^{}]*)}");
 
     private record Part(String text, String field, RecordComponent component) {}
 
     private final String template;
+    private final Class<A> arguments;
     private final List<Part> parts = new ArrayList<>();
     private final String end;
 
     Template(String template, Class<A> arguments) {
+        this(template, arguments, null);
+    }
+
+    /** @param key whose name for a plain argument is the only one; null: this is it */
+    private Template(String template, Class<A> arguments, Template<A> key) {
         this.template = template;
+        this.arguments = arguments;
         Matcher fields = FIELD.matcher(template);
         int from = 0;
         String only = null;
         while (fields.find()) {
             String field = fields.group(1);
-            RecordComponent component = arguments.isRecord() ? component(field, arguments) : null;
+            RecordComponent component = arguments.isRecord() ? component(field) : null;
+            if (component == null && key != null && key.parts.stream().noneMatch(part -> part.field.equals(field))) {
+                throw new IllegalArgumentException("template \"" + template + "\": {" + field + "} is not in the key's template \"" + key.template + "\"");
+            }
             // A plain argument has no name but the one that is given to it here.
             if (component == null && only != null && !only.equals(field)) {
                 throw new IllegalArgumentException(
@@ -42,7 +54,14 @@ final class Template<A> {
         end = template.substring(from);
     }
 
-    private RecordComponent component(String field, Class<A> arguments) {
+    /** Each call's tags, if they name what is in its arguments; null if none does. */
+    Function<A, String[]> tags(List<String> tags) {
+        if (tags == null || tags.stream().noneMatch(tag -> FIELD.matcher(tag).find())) return null;
+        List<Template<A>> all = tags.stream().map(tag -> new Template<>(tag, arguments, this)).toList();
+        return given -> all.stream().map(tag -> tag.written(given, text -> text)).toArray(String[]::new);
+    }
+
+    private RecordComponent component(String field) {
         List<String> names = new ArrayList<>();
         for (RecordComponent component : arguments.getRecordComponents()) {
             if (component.getName().equals(field)) {
@@ -56,9 +75,14 @@ final class Template<A> {
     }
 
     String key(A arguments) {
-        StringBuilder key = new StringBuilder();
-        for (Part part : parts) key.append(part.text).append(text(part.field, value(part.component, arguments)));
-        return key.append(end).toString();
+        // "a:b" and "c" must not meet "a" and "b:c".
+        return written(arguments, text -> text.replace("%", "%25").replace(":", "%3A"));
+    }
+
+    private String written(A arguments, UnaryOperator<String> escape) {
+        StringBuilder made = new StringBuilder();
+        for (Part part : parts) made.append(part.text).append(escape.apply(text(part.field, value(part.component, arguments))));
+        return made.append(end).toString();
     }
 
     private static Object value(RecordComponent component, Object arguments) {
@@ -80,10 +104,8 @@ final class Template<A> {
             || value instanceof UUID || value instanceof TemporalAccessor || value instanceof Enum;
         if (!textual) {
             throw new IllegalArgumentException(
-                "template \"" + template + "\": {" + field + "} is a " + value.getClass().getName() + ", of which no key can be made; pass a text or a number");
+                "template \"" + template + "\": {" + field + "} is a " + value.getClass().getName() + ", of which no text can be made; pass a text or a number");
         }
-        String text = value instanceof Enum<?> constant ? constant.name() : String.valueOf(value);
-        // "a:b" and "c" must not meet "a" and "b:c".
-        return text.replace("%", "%25").replace(":", "%3A");
+        return value instanceof Enum<?> constant ? constant.name() : String.valueOf(value);
     }
 }

@@ -122,6 +122,50 @@ class CorralTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource
+    void a_functions_tags_are_made_of_its_argument_as_it_is(Client client) {
+        String prefix = TestServer.key();
+        Settings settings = new Settings().defaults(new Options().ttl(TestServer.MINUTE).tags(prefix + "{all}"));
+        try (Corral cache = new Corral(client.library(), settings)) {
+            Options options = new Options().tags(prefix + "name:{name}", prefix + "names");
+            Cached<String, String> ofName = cache.cached(prefix + "/{name}", String.class, String.class, options, name -> name + "!");
+            assertEquals(List.of("a:b!", "c!"), List.of(ofName.apply("a:b"), ofName.apply("c")));
+            cache.invalidateTags(List.of(prefix + "name:a:b"), Duration.ZERO);
+            assertEquals(List.of("MISS", "HIT"), List.of(TestServer.state(ofName.key("a:b")), TestServer.state(ofName.key("c"))));
+            assertEquals("c!", ofName.refresh("c"));
+            cache.invalidateTags(List.of(prefix + "names"), Duration.ZERO);
+            assertEquals("MISS", TestServer.state(ofName.key("c")));
+
+            Options ofDays = new Options().tags(prefix + "day:{day}:{shop}");
+            Cached<Day, Integer> orders = cache.cached(prefix + ":{day}:{shop}", Day.class, Integer.class, ofDays, day -> day.shop());
+            orders.apply(new Day(MONDAY, 7));
+            cache.invalidateTags(List.of(prefix + "day:2026-11-23:7"), Duration.ZERO);
+            assertEquals("MISS", TestServer.state(orders.key(new Day(MONDAY, 7))));
+
+            // Those of all calls, of one call and of the value are nobody's template.
+            Options ofValue = new Options().tags(value -> List.of(prefix + "{all}"));
+            cache.cached(prefix + "/default/{name}", String.class, String.class, name -> name).apply("c");
+            cache.cached(prefix + "/value/{name}", String.class, String.class, ofValue, name -> name).apply("c");
+            cache.getOrBuild(prefix + "/one", String.class, new Options().tags(prefix + "{all}"), () -> "c");
+            cache.invalidateTags(List.of(prefix + "{all}"), Duration.ZERO);
+            for (String key : List.of("/default/c", "/value/c", "/one")) assertEquals("MISS", TestServer.state(prefix + key), key);
+        }
+    }
+
+    @Test
+    void a_tag_that_names_what_no_argument_has_is_refused_at_once() {
+        try (Corral cache = Client.JEDIS.corral()) {
+            Options week = new Options().tags("week:{week}");
+            var ofRecord = assertThrows(
+                IllegalArgumentException.class, () -> cache.cached("{day}:{shop}", Day.class, Integer.class, week, day -> 1));
+            assertEquals("template \"week:{week}\": {week} is no component of Day, which has day, shop", ofRecord.getMessage());
+            var ofText = assertThrows(
+                IllegalArgumentException.class, () -> cache.cached("day:{day}", String.class, Integer.class, week, day -> 1));
+            assertEquals("template \"week:{week}\": {week} is not in the key's template \"day:{day}\"", ofText.getMessage());
+        }
+    }
+
     @Test
     void a_refresh_behind_its_caller_keeps_the_mdc_and_leaves_the_threads_own_as_it_was() throws Exception {
         List<String> seen = new CopyOnWriteArrayList<>();
