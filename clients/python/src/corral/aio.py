@@ -58,7 +58,7 @@ class AsyncCorral:
             return await self._engine().get_or_build(key.encode(), build, call, force)
 
         def decorate(function: Callable[P, Awaitable[R]]) -> Cached[P, Awaitable[R], Awaitable[None]]:
-            return Cached(template, ignore, call, function, get, self.invalidate)
+            return Cached(template, ignore, options.get("tags", ()), call, function, get, self.invalidate)
 
         return decorate
 

@@ -21,6 +21,7 @@ class Cached(Generic[P, R, N]):
         self,
         template: str,
         ignore: Collection[str],
+        tags: Any,
         call: Call,
         function: Callable[P, R],
         get: Callable[[str, Callable[[], Any], Call, bool], R],
@@ -28,8 +29,9 @@ class Cached(Generic[P, R, N]):
     ) -> None:
         self._template = KeyTemplate(template, function, ignore)
         self._call, self._function, self._get, self._invalidate = call, function, get, invalidate
-        fixed = () if callable(call.tags) else call.tags
-        self._tags = [Template(tag, function) for tag in fixed] if any("{" in tag for tag in fixed if isinstance(tag, str)) else None
+        fixed: tuple[Any, ...] = () if callable(tags) else tuple(tags)
+        named = any("{" in tag for tag in fixed if isinstance(tag, str))
+        self._tags = [Template(tag, function) for tag in fixed] if named else None
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

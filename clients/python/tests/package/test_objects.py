@@ -187,6 +187,7 @@ def test_tags_are_made_of_arguments_as_they_are(url, raw):
     page.refresh(Product, 1)
     cache.invalidate_tags("products")
     assert pages() == [1, 2] and built == [1, 2, 1, 2, 1, 1, 2]
+    assert Corral(url, tags=["{app}"]).cached("plain")(lambda: 1)() == 1
     with pytest.raises(ValueError, match="{id} is no parameter of .*lambda.*, which has none"):
         cache.cached("all", tags=["product:{id}"])(lambda: 1)
     with pytest.raises(TypeError, match="{product} is a type, of which no text"):
