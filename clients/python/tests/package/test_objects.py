@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import threading
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from conftest import becomes
 
 import corral
 from corral import AsyncCorral, Corral
+from corral.near import NearCache
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,29 @@ def test_an_invalidation_does_not_wait_for_the_pause_after_an_outage(url, raw):
     outage.begin(ConnectionError("refused"))
     cache.invalidate("k")
     assert raw.execute_command("CACHE.GET", "k")[0] == b"STALE"
+
+
+def test_a_version_and_an_invalidation_that_were_not_taken_are_told_again(url, raw):
+    cache = Corral(url, ttl=60, swr=60)
+    for tell in (lambda: cache.outdate("k", 9), lambda: cache.invalidate("k")):
+        cache.refresh("k", lambda: 1)
+        outage = cache._engine().server.topology.at(None).outage
+        outage._pause = 60.0  # as if it had been tried in vain for long
+        outage.begin(ConnectionError("refused"))
+        tell()
+        assert raw.execute_command("CACHE.GET", "k")[0] == b"STALE"
+    lost = Corral("redis://127.0.0.1:1")
+    for tell in (lambda: lost.outdate("k", 9), lambda: lost.invalidate("k", "l")):
+        with pytest.raises(corral.NotAllAnswered, match="127.0.0.1:1"):
+            tell()
+
+
+def test_a_near_copy_is_as_old_as_its_question():
+    near = NearCache(10, 1.0)
+    near.put(b"k", b"v", 60.0, near.moment, time.monotonic() - 1.1)
+    assert near.get(b"k") is None
+    near.put(b"k", b"v", 60.0, near.moment, time.monotonic())
+    assert near.get(b"k") == b"v"
 
 
 def test_an_invalidation_of_nothing_is_no_error():
