@@ -48,11 +48,11 @@ func (f *flight) takeHit(reply any) bool {
 	if err != nil || a.state != "HIT" {
 		return false
 	}
-	f.hit(a, false)
+	f.hit(a, false, time.Time{}) // no near cache is there to be told
 	return true
 }
 
-func (f *flight) hit(a answer, tracked bool) {
+func (f *flight) hit(a answer, tracked bool, sent time.Time) {
 	c := f.cache
 	if c.near != nil {
 		life := time.Duration(a.number) * time.Millisecond
@@ -62,7 +62,7 @@ func (f *flight) hit(a answer, tracked bool) {
 		if !tracked || f.plan.hasTags() { // a tag changes what no push tells
 			life = min(life, c.settings.localTTL)
 		}
-		c.near.put(f.key, a.data, life, f.asked)
+		c.near.put(f.key, a.data, life, f.asked, sent)
 	}
 	f.settle(outcome{kind: hasValue, data: a.data})
 }
@@ -137,7 +137,7 @@ func (f *flight) converse(reply any, err error) error {
 			losses, parks = 0, true
 			f.mustWait()
 		default:
-			return f.take(a)
+			return f.take(a, began)
 		}
 	}
 }
@@ -152,6 +152,7 @@ func (f *flight) look() (bool, error) {
 	if err != nil || !node.Tracks() {
 		return false, err
 	}
+	sent := time.Now()
 	reply, err := f.cache.servers.call(context.Background(), f.key, "CACHE.GET", f.key)
 	if err != nil {
 		return false, err
@@ -160,7 +161,7 @@ func (f *flight) look() (bool, error) {
 	if err != nil || a.state != "HIT" {
 		return false, err
 	}
-	f.hit(a, true)
+	f.hit(a, true, sent)
 	return true, nil
 }
 
@@ -222,7 +223,7 @@ func (f *flight) park(h *held) bool {
 	return !f.over
 }
 
-func (f *flight) take(a answer) error {
+func (f *flight) take(a answer, sent time.Time) error {
 	c := f.cache
 	var l *lease
 	if a.state == "LOCK" || a.state == "REFRESH" {
@@ -233,7 +234,7 @@ func (f *flight) take(a answer) error {
 	}
 	switch {
 	case a.state == "HIT":
-		f.hit(a, false)
+		f.hit(a, false, sent)
 	case a.state == "STALE":
 		f.settle(outcome{kind: hasValue, data: a.data, stale: true})
 	case a.state == "LOCK", a.state == "REFRESH" && f.plan.force:

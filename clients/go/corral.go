@@ -230,7 +230,7 @@ func (c *Cache) toEach(ctx context.Context, keys []string, command func(string) 
 		go func() {
 			defer all.Done()
 			defer c.forget(key, false)
-			_, err := c.servers.call(ctx, key, command(key)...)
+			_, err := c.servers.change(ctx, key, command(key)...)
 			if err == nil {
 				return
 			}

@@ -57,19 +57,22 @@ func (n *near) moment() uint64 {
 	return n.now
 }
 
-// put keeps a copy for so long, if nothing changed the key since that moment.
-func (n *near) put(key, data string, life time.Duration, asked uint64) {
+// put keeps a copy for so long, if nothing changed the key since that moment. The time counts from when the question was
+// sent: how long its answer took nobody knows, and what it says may be as old as that.
+func (n *near) put(key, data string, life time.Duration, asked uint64, sent time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if life <= 0 || n.changed[n.part(key)] >= asked {
+	if n.changed[n.part(key)] >= asked {
 		return
-	}
-	if found := n.kept[key]; found != nil {
-		n.remove(found)
 	}
 	entry := kept{key: key, data: data}
 	if life != forEver {
-		entry.until = time.Now().Add(life)
+		if entry.until = sent.Add(life); !time.Now().Before(entry.until) {
+			return
+		}
+	}
+	if found := n.kept[key]; found != nil {
+		n.remove(found)
 	}
 	n.kept[key] = n.recent.PushFront(entry)
 	if len(n.kept) > n.most {

@@ -205,6 +205,15 @@ func (s *server) search() {
 	}
 }
 
+// awaitReturn waits while it is gone, but not for long.
+func (s *server) awaitReturn(ctx context.Context) {
+	for deadline := time.Now().Add(time.Second); s.gone.Load() != nil && time.Now().Before(deadline); {
+		if pause(ctx) != nil {
+			return
+		}
+	}
+}
+
 // held is a connection of one caller alone.
 type held struct {
 	server *server

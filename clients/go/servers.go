@@ -16,6 +16,8 @@ import (
 // answered, or leave with the read time-out.
 const lively = 100 * time.Millisecond
 
+const attemptsToChange = 3
+
 // servers is where questions go: to the master of a key, or to every master there is.
 type servers struct {
 	client   Client
@@ -81,6 +83,22 @@ func (s *servers) call(ctx context.Context, key string, args ...string) (any, er
 		}
 		if tries > 0 && pause(ctx) != nil {
 			return nil, err
+		}
+	}
+}
+
+// change is a call whose loss would leave an old value served for ever, so it is tried again.
+func (s *servers) change(ctx context.Context, key string, args ...string) (any, error) {
+	for attempt := 1; ; attempt++ {
+		reply, err := s.call(ctx, key, args...)
+		if attempt == attemptsToChange || !isOutage(err) && !isMoving(err) {
+			return reply, err
+		}
+		if pause(ctx) != nil {
+			return nil, err
+		}
+		if server, unknown := s.of(key); unknown == nil {
+			server.awaitReturn(ctx)
 		}
 	}
 }

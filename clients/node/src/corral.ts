@@ -235,12 +235,12 @@ export class Corral {
 
   // How a hit becomes a copy in this process. Tags change what no push tells, so tagged copies are short-lived.
   #keeping(near: Near, id: string, options: Options, tracks: boolean): Keeping {
-    const ticket = near.ask(id)
+    const [ticket, askedAt] = [near.ask(id), performance.now()]
     return {
       tracked: tracks,
       keep: (bytes, freshMs, tracked) => {
         const mostMs = tracked && !options.tags ? Infinity : (this.#defaults.localTtl ?? 1) * 1000
-        near.keep(id, ticket, bytes, Math.min(freshMs < 0 ? Infinity : freshMs, mostMs))
+        near.keep(id, ticket, bytes, askedAt + Math.min(freshMs < 0 ? Infinity : freshMs, mostMs))
       },
       end: () => near.end(id, ticket),
     }
@@ -270,7 +270,7 @@ export class Corral {
       const full = withPrefix(servers.library.keyPrefix, key)
       this.#forget(idOf(full))
       try {
-        await servers.call(full, command(full))
+        await servers.tell(full, command(full))
       } catch (error) {
         if (!isOutage(error)) throw this.#tooOld(explained(error), 'versions')
         const where = await servers.of(full).then((server) => server.where, () => servers.library.where)

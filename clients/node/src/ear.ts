@@ -49,14 +49,14 @@ export class Ear {
     const known = await this.#connection
     if (known?.open) return known
     if (known) this.close()
-    this.#connection ??= this.open((message, channel) => {
+    const opening: Promise<Connection> = this.#connection ??= this.open((message, channel) => {
       for (const listening of this.#channels.get(channel)?.all ?? []) listening.tell(message)
-    })
-    const opening = this.#connection
-    try {
-      const connection = await opening
-      connection.link.onEnd(() => this.#connection === opening && this.close())
+    }).then((connection) => {
+      connection.link.onEnd(() => this.#connection === opening && this.close()) // once, however many wait for it
       return connection
+    })
+    try {
+      return await opening
     } catch (error) {
       if (this.#connection === opening) this.#connection = undefined
       throw error

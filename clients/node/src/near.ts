@@ -31,10 +31,11 @@ export class Near {
     return ticket
   }
 
-  keep(id: string, ticket: Ticket, bytes: Buffer, forMs: number): void {
-    if (ticket.outdated || forMs <= 0) return
+  /** @param until by `performance.now()` */
+  keep(id: string, ticket: Ticket, bytes: Buffer, until: number): void {
+    if (ticket.outdated || until <= performance.now()) return
     this.#kept.delete(id)
-    this.#kept.set(id, { bytes, until: performance.now() + forMs })
+    this.#kept.set(id, { bytes, until })
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= this.most) break
       this.#kept.delete(oldest)

@@ -18,16 +18,16 @@ export interface Meter {
 
 const ERROR = 2 // SpanStatusCode.ERROR
 
-/** Counts every event (attribute `type`; keys are no attribute, there are too many), and makes a span of each build and wait. */
+/** Counts every event (attribute `name`; keys are no attribute, there are too many), and makes a span of each build and wait. */
 export function otelEvents(tracer: Tracer, meter: Meter): (event: CorralEvent) => void {
-  const events = meter.createCounter('corral.events', { description: 'What happened to calls, by type' })
-  const builds = meter.createHistogram('corral.build', { description: 'How long builds took', unit: 'ms' })
-  const waits = meter.createHistogram('corral.wait', { description: "How long callers waited for others' builds", unit: 'ms' })
+  const events = meter.createCounter('corral.events', { description: 'What happened to calls, by name' })
+  const builds = meter.createHistogram('corral.build', { description: 'How long builds took', unit: 's' })
+  const waits = meter.createHistogram('corral.wait', { description: "How long callers waited for others' builds", unit: 's' })
   return ({ type, key, ms, error }) => {
-    events.add(1, { type })
+    events.add(1, { name: type })
     if (ms === undefined) return
-    if (type === 'waited') waits.record(ms)
-    else builds.record(ms)
+    if (type === 'waited') waits.record(ms / 1000)
+    else builds.record(ms / 1000)
     const span = tracer.startSpan(type === 'waited' ? 'corral wait' : 'corral build', { startTime: Date.now() - ms, attributes: { 'corral.key': key } })
     if (type === 'failed') {
       span.recordException(error)

@@ -199,6 +199,19 @@ export class Servers {
     }
   }
 
+  /** Tells the master of the key, and for a second again: what is lost here is an old value for ever. */
+  async tell(key: Argument, args: Argument[]): Promise<unknown> {
+    const deadline = performance.now() + 1000
+    for (;;) {
+      try {
+        return await this.call(key, args)
+      } catch (error) {
+        if (!isOutage(error) || performance.now() > deadline) throw error
+        await pause()
+      }
+    }
+  }
+
   /** Drops what is known of the slots, if it is older than that. */
   refreshSlots(olderThanMs: number): void {
     if (performance.now() - this.#slotsReadAt >= olderThanMs) this.#slots = this.#presentSlots = undefined

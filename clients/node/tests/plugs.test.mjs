@@ -55,8 +55,10 @@ test('events become spans and counters of OpenTelemetry', async () => {
   await traced.close()
   await reader.forceFlush()
   assert.deepEqual(spans.getFinishedSpans().map(({ name, attributes, status }) => [name, attributes['corral.key'], status.code]), [['corral build', 'o', 0], ['corral build', 'bad', 2]])
-  const counted = numbers.getMetrics().at(-1).scopeMetrics[0].metrics.find(({ descriptor }) => descriptor.name === 'corral.events')
-  assert.deepEqual(Object.fromEntries(counted.dataPoints.map(({ attributes, value }) => [attributes.type, value])), { built: 1, hit: 1, failed: 1 })
+  const told = (name) => numbers.getMetrics().at(-1).scopeMetrics[0].metrics.find(({ descriptor }) => descriptor.name === name)
+  const counted = told('corral.events')
+  assert.deepEqual(Object.fromEntries(counted.dataPoints.map(({ attributes, value }) => [attributes.name, value])), { built: 1, hit: 1, failed: 1 })
+  assert.equal(told('corral.build').descriptor.unit, 's')
   await reader.shutdown()
 })
 
@@ -106,12 +108,34 @@ test('no copy is kept of a question that was asked before the key changed, whate
     near.end('k', other)
     near.drop(changed)
     const fresh = near.ask('k')
-    near.keep('k', old, Buffer.from('old'), 1000)
+    near.keep('k', old, Buffer.from('old'), performance.now() + 1000)
     assert.equal(near.get('k'), undefined)
     near.end('k', old)
-    near.keep('k', fresh, Buffer.from('new'), 1000)
+    near.keep('k', fresh, Buffer.from('new'), performance.now() + 1000)
     assert.equal(String(near.get('k')), 'new')
   }
+})
+
+test('a change is told again when its connection was lost, and a copy is as old as its question', async () => {
+  const mine = await startServer()
+  const own = new Corral(mine.url, { log() {}, ttl: 60 })
+  await own.getOrBuild('k', async () => 1)
+  for (const change of [() => own.outdate('k', 9), () => own.invalidate('k')]) {
+    await mine.redis.sendCommand(['CACHE.SET', 'k', '1', 'PX', '60000', 'SWR', '60000'])
+    await mine.redis.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'])
+    await mine.redis.sendCommand(['CONFIG', 'SET', 'maxclients', '1'])
+    const told = change()
+    await new Promise((done) => setTimeout(done, 300))
+    await mine.redis.sendCommand(['CONFIG', 'SET', 'maxclients', '100'])
+    await told
+    assert.equal(String((await mine.redis.sendCommand(['CACHE.GET', 'k']))[0]), 'STALE')
+  }
+  await own.close()
+  await mine.stop()
+
+  const near = new Near(10)
+  near.keep('late', near.ask('late'), Buffer.from('old'), performance.now() - 1)
+  assert.equal(near.get('late'), undefined)
 })
 
 test('what JSON would make another object of is refused, and so is every value without a JSON of its own', async () => {
@@ -170,6 +194,8 @@ test('keys may be bytes, and the same bytes as text are the same key', async () 
 
 test('a hundred keys are waited for over two connections, and who is told nothing is parked', async (t) => {
   if (!server.has('cache.getorlock notify')) return t.skip('this module has no NOTIFY')
+  const warned = []
+  process.on('warning', (warning) => warned.push(warning))
   const clients = async (name) => (await server.redis.sendCommand(['CLIENT', 'LIST'])).split('\n').filter((line) => line.includes(`name=${name} `)).length
   const parked = async () => Number(/corral_waiters:(\d+)/.exec(await server.redis.info('corral'))[1])
   const allowed = '~* +cache.version +cache.getorlock +cache.get +cache.fill +cache.fail +cache.pass +cache.renew +cache.release +ssubscribe +sunsubscribe +client|setname'
@@ -196,6 +222,7 @@ test('a hundred keys are waited for over two connections, and who is told nothin
     await waiting.close()
     if (database !== server.redis) database.destroy()
   }
+  assert.deepEqual(warned, [])
 })
 
 test('each answer of a server means what the table of the contract says', () => {

@@ -19,7 +19,7 @@ use crate::lease::{ms, Answer, Lease, Leases};
 use crate::near::Near;
 use crate::node::Features;
 use crate::options::{Background, Degrade, OnTimeout, Options, Refresh, Settings};
-use crate::server::{need, triple, Server};
+use crate::server::{need, triple, Server, Triple};
 use crate::target::Target;
 use crate::teller::Teller;
 use crate::topology::Topology;
@@ -152,13 +152,11 @@ impl Corral {
 
     /// The source has at least this version: what is older is stale, and not stored any more.
     pub async fn outdate(&self, key: impl AsRef<[u8]>, version: u64) -> Result<(), Error> {
-        let key = key.as_ref();
-        need(&*self.engine.server.features(key, false).await?, "cache.outdate")?;
-        let mut command = cmd("CACHE.OUTDATE");
-        command.arg(key).arg(version);
-        let done = self.engine.server.command(key, command).await;
-        self.engine.forget(Some(&[key.to_vec()]));
-        done.map(drop)
+        let keys = [key.as_ref().to_vec()];
+        self.engine.forget(Some(&keys));
+        let done = self.engine.server.outdate(&keys[0], version).await;
+        self.engine.forget(Some(&keys));
+        done
     }
 
     /// What the server's module can and what the user may. The first call in a process does this by itself.
@@ -242,10 +240,10 @@ impl Engine {
             log::warn!("the server is back");
         }
         match answer {
-            Answer::Hit(data, fresh) => {
+            Answer::Hit { data, fresh, sent } => {
                 let data: Arc<[u8]> = data.into();
                 if let Some(near) = &self.near {
-                    near.put(key, data.clone(), fresh, asked_at);
+                    near.put(key, data.clone(), fresh, asked_at, sent);
                 }
                 self.serve("hit", flight, key, data)
             }
@@ -334,11 +332,12 @@ impl Engine {
         for word in words {
             rest.arg(word);
         }
+        let sent = Instant::now();
         let reply = lease.conclude("CACHE.FILL", rest).await.map_err(Error::of_a_build)?;
         if let (Some(near), Some(reply)) = (&self.near, reply) {
             let fresh = o.ttl.flatten().map(|ttl| ttl * u32::from(100 - o.jitter.unwrap_or(0)) / 100);
             if reply != redis::Value::Nil {
-                near.put(key, data.clone(), fresh, asked_at);
+                near.put(key, data.clone(), fresh, asked_at, sent);
             }
         }
         decoded(&data)
@@ -360,14 +359,14 @@ impl Engine {
         }
         let reply = lease.conclude("CACHE.FAIL", rest).await.map_err(Error::of_a_build)?;
         let (outcome, old) = match reply.as_ref().and_then(triple) {
-            Some((b"STALE", Some(old), _)) => {
+            Some(Triple { state: b"STALE", value: Some(old), .. }) => {
                 log::error!(
                     "the build of {} failed, and its old value is served: {message}",
                     String::from_utf8_lossy(key)
                 );
                 (Outcome::Value(old.into()), Some(old))
             }
-            Some((.., left)) => {
+            Some(Triple { number: left, .. }) => {
                 (Outcome::failed(&message, Duration::from_millis(u64::try_from(left).unwrap_or(0))), None)
             }
             None => (Outcome::failed(&message, Duration::ZERO), None),
@@ -392,6 +391,9 @@ impl Engine {
     ) {
         let (engine, key) = (self.clone(), key.to_vec());
         let work = async move {
+            if lease.has_run_out() {
+                return; // its turn came too late: another caller has been told to build, or will be
+            }
             let done: Result<T, Error<E>> = engine.build(lease, None, &key, &o, asked_at, build).await;
             if let Err(error) = done {
                 log::error!("refreshing {} failed: {error}", String::from_utf8_lossy(&key));
@@ -435,7 +437,16 @@ impl Engine {
         drop(place);
         match made {
             Ok(value) => {
-                let data: Arc<[u8]> = value.encode().map_err(Error::Serialization)?.into();
+                let data: Arc<[u8]> = match value.encode() {
+                    Ok(data) => data.into(),
+                    // Without an outcome each of the others would build what cannot be encoded, too.
+                    Err(error) => {
+                        let message = message_of("Serialization", Some(error.to_string()));
+                        self.teller.build_failed(key, began.elapsed(), &message);
+                        flight.outcome = Some(Outcome::failed(&message, Duration::ZERO));
+                        return Err(Error::Serialization(error));
+                    }
+                };
                 flight.outcome = Some(if shared { Outcome::Value(data.clone()) } else { Outcome::Private });
                 decoded(&data)
             }

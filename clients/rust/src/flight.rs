@@ -41,7 +41,19 @@ pub(crate) fn build_failed(key: &[u8], message: &str, again_at: Instant) -> Buil
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Flights(Arc<Mutex<HashMap<Id, (u64, watch::Receiver<Landing>)>>>, Arc<Mutex<u64>>);
+pub(crate) struct Flights(Arc<Mutex<Board>>);
+
+#[derive(Default)]
+struct Board {
+    aloft: HashMap<Id, Aloft>,
+    /// The number of the flight that began last.
+    last: u64,
+}
+
+struct Aloft {
+    number: u64,
+    landing: watch::Receiver<Landing>,
+}
 
 pub(crate) enum Boarded {
     Leads(Flight),
@@ -51,20 +63,20 @@ pub(crate) enum Boarded {
 impl Flights {
     pub(crate) fn board(&self, key: &[u8], force: bool) -> Boarded {
         let id = (key.to_vec(), force);
-        let mut flights = locked(&self.0);
-        if let Some((_, landing)) = flights.get(&id) {
-            return Boarded::Joins(landing.clone());
+        let mut board = locked(&self.0);
+        if let Some(aloft) = board.aloft.get(&id) {
+            return Boarded::Joins(aloft.landing.clone());
         }
-        let mut last = locked(&self.1);
-        *last += 1;
+        board.last += 1;
+        let number = board.last;
         let (tell, landing) = watch::channel(None);
-        flights.insert(id.clone(), (*last, landing));
-        Boarded::Leads(Flight { id, number: *last, flights: self.clone(), tell, outcome: None })
+        board.aloft.insert(id.clone(), Aloft { number, landing });
+        Boarded::Leads(Flight { id, number, flights: self.clone(), tell, outcome: None })
     }
 
     /// Who asks after an invalidation must not join a build that began before it.
     pub(crate) fn forget(&self, keys: Option<&[Vec<u8>]>) {
-        locked(&self.0).retain(|(key, _), _| keys.is_some_and(|keys| !keys.contains(key)));
+        locked(&self.0).aloft.retain(|(key, _), _| keys.is_some_and(|keys| !keys.contains(key)));
     }
 }
 
@@ -79,11 +91,11 @@ pub(crate) struct Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let mut flights = locked(&self.flights.0);
-        if flights.get(&self.id).is_some_and(|(number, _)| *number == self.number) {
-            flights.remove(&self.id);
+        let mut board = locked(&self.flights.0);
+        if board.aloft.get(&self.id).is_some_and(|aloft| aloft.number == self.number) {
+            board.aloft.remove(&self.id);
         }
-        drop(flights);
+        drop(board);
         self.tell.send_replace(Some(self.outcome.take()));
     }
 }

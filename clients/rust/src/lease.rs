@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::error::{kind_of, Error, Kind};
 use crate::node::{Features, Link, Node};
 use crate::options::Options;
-use crate::server::{need, pause, refusal, triple, Reached, Server};
+use crate::server::{need, pause, refusal, triple, Reached, Server, Triple};
 use crate::target::SLICE;
 use crate::teller::Teller;
 
@@ -20,7 +20,12 @@ use crate::teller::Teller;
 const WAIT_WORTH_TELLING: Duration = Duration::from_millis(10);
 
 pub(crate) enum Answer {
-    Hit(Vec<u8>, Option<Duration>),
+    Hit {
+        data: Vec<u8>,
+        fresh: Option<Duration>,
+        /// When it was asked for, at the latest.
+        sent: Instant,
+    },
     Stale(Vec<u8>),
     Refresh(Vec<u8>, Lease),
     Lock(Lease),
@@ -54,7 +59,7 @@ impl Leases {
             let make = |features: &Features, own: bool| question(features, key, o, force, own, block);
             let reached = self.server.reach(key, &make, block.is_some(), deadline).await?;
             drop(place);
-            let answer = self.read(reached, key, o)?;
+            let answer = self.read(reached, key, o, asked)?;
             if !matches!(answer, Answer::Wait) || Instant::now() >= deadline {
                 let took = began.elapsed();
                 if waits && took > WAIT_WORTH_TELLING && !matches!(answer, Answer::Lock(_) | Answer::Refresh(..)) {
@@ -70,15 +75,15 @@ impl Leases {
         }
     }
 
-    fn read(&self, reached: Reached, key: &[u8], o: &Options) -> Result<Answer, Error> {
+    fn read(&self, reached: Reached, key: &[u8], o: &Options, sent: Instant) -> Result<Answer, Error> {
         let Reached { reply, node, link } = reached;
-        let Some((state, value, number)) = triple(&reply) else {
+        let Some(Triple { state, value, number }) = triple(&reply) else {
             return Err(Error::UnknownAnswer(format!("CACHE.GETORLOCK answered {reply:?}")));
         };
         let bytes = || value.unwrap_or_default().to_vec();
         let left = Duration::from_millis(u64::try_from(number).unwrap_or(0));
         let answer = match state {
-            b"HIT" => Answer::Hit(bytes(), (number >= 0).then_some(left)),
+            b"HIT" => Answer::Hit { data: bytes(), fresh: (number >= 0).then_some(left), sent },
             b"STALE" => Answer::Stale(bytes()),
             b"PASS" => Answer::Pass,
             b"FAIL" => Answer::Fail(String::from_utf8_lossy(value.unwrap_or_default()).into_owned(), left),
@@ -112,7 +117,7 @@ impl Leases {
             server: self.server.clone(),
             teller: self.teller.clone(),
         };
-        Lease { held: Arc::new(held), renewal: None, over: false }
+        Lease { held: Arc::new(held), granted: Instant::now(), renewal: None, over: false }
     }
 }
 
@@ -157,6 +162,7 @@ struct Held {
 /// The right to build one key. Dropped without a verdict, it is released: the next one builds.
 pub(crate) struct Lease {
     held: Arc<Held>,
+    granted: Instant,
     renewal: Option<AbortHandle>,
     over: bool,
 }
@@ -164,6 +170,11 @@ pub(crate) struct Lease {
 impl Lease {
     pub(crate) fn features(&self) -> Option<Arc<Features>> {
         self.held.node.features()
+    }
+
+    /// For one that was not held yet.
+    pub(crate) fn has_run_out(&self) -> bool {
+        self.granted.elapsed() > self.held.length
     }
 
     /// Moves the tie to a connection of its own, so that a killed process frees the lease at once, and keeps the lease

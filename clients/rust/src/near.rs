@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::node::locked;
 
@@ -53,13 +55,14 @@ impl Near {
         data
     }
 
-    /// `asked_at` is the moment when the request was sent: an invalidation since may be newer than the value.
-    pub(crate) fn put(&self, key: &[u8], data: Arc<[u8]>, fresh: Option<Duration>, asked_at: u64) {
+    /// `asked_at` is the moment when the request was sent: an invalidation since may be newer than the value. `sent` is
+    /// the same on the clock: nobody knows how long the answer took, and `fresh` may be as old as that.
+    pub(crate) fn put(&self, key: &[u8], data: Arc<[u8]>, fresh: Option<Duration>, asked_at: u64, sent: Instant) {
         let mut kept = locked(&self.kept);
         if kept.moment != asked_at {
             return;
         }
-        let until = Instant::now() + fresh.map_or(self.longest, |fresh| fresh.min(self.longest));
+        let until = sent + fresh.map_or(self.longest, |fresh| fresh.min(self.longest));
         kept.uses += 1;
         let used = kept.uses;
         if let Some(before) = kept.copies.insert(key.to_vec(), Copy { data, until, used }) {

@@ -1,6 +1,6 @@
 //! One request to whoever has the key, and what comes of each error that it may meet.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,11 @@ const FIRST_VERSION: [&str; 13] = [
 ];
 const ATTEMPTS_TO_INVALIDATE: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// With a server that was lost, until an invalidation is tried again.
+const PATIENCE_WITH_ONE: Duration = Duration::from_secs(1);
+
+/// Nodes that did not take an invalidation, and why.
+type Unanswered = BTreeMap<String, String>;
 
 pub(crate) struct Reached {
     pub reply: Value,
@@ -76,6 +81,7 @@ impl Server {
         deadline: Instant,
     ) -> Result<Reached, Error> {
         let mut lost = false;
+        let mut moved = false;
         let mut redirect: Option<Address> = None;
         loop {
             let asks = redirect.is_some();
@@ -102,10 +108,18 @@ impl Server {
                             node.name
                         )));
                     }
-                    match error.redirect_node() {
-                        Some((address, _)) if error.code() == Some("ASK") => redirect = address_of(address),
-                        _ if kind == Kind::Moved => self.refreshed().await,
-                        _ => pause(deadline).await,
+                    if let Some((address, _)) = error.redirect_node().filter(|_| error.code() == Some("ASK")) {
+                        redirect = address_of(address);
+                    }
+                    if redirect.is_some() {
+                        continue;
+                    }
+                    if kind == Kind::Again || moved {
+                        pause(deadline).await; // moved twice: the nodes do not agree yet
+                    }
+                    moved = kind == Kind::Moved;
+                    if moved {
+                        self.refreshed().await;
                     }
                 }
                 _ => return Err(refusal(&node, error)),
@@ -175,28 +189,55 @@ impl Server {
     pub(crate) async fn invalidate(self: &Arc<Self>, keys: &[Vec<u8>]) -> Result<(), Error> {
         // In a cluster one by one: keys of one command must be of one slot.
         let together = if self.topology.is_cluster() { 1 } else { keys.len().max(1) };
+        let mut unanswered = Unanswered::new();
         for group in keys.chunks(together) {
             let Some(first) = group.first() else { continue };
             let mut command = cmd("CACHE.INVALIDATE");
             group.iter().for_each(|key| {
                 command.arg(key.as_slice());
             });
-            for attempt in 1.. {
-                match self.command(first, command.clone()).await {
-                    Ok(_) => break,
-                    Err(Error::Unavailable(why)) if attempt == ATTEMPTS_TO_INVALIDATE => {
-                        let node = match self.topology.of(first).await {
-                            Ok(node) => node.name.clone(),
-                            Err(_) => format!("the master of {}", String::from_utf8_lossy(first)),
-                        };
-                        return Err(not_all(vec![(node, why)]));
-                    }
-                    Err(Error::Unavailable(_)) => {
-                        tokio::time::sleep(Duration::from_millis(100 + random_below(100))).await;
-                        self.refreshed().await;
-                    }
-                    Err(error) => return Err(error),
-                }
+            self.change(first, &command, &mut unanswered).await?;
+        }
+        all_answered(unanswered)
+    }
+
+    pub(crate) async fn outdate(self: &Arc<Self>, key: &[u8], version: u64) -> Result<(), Error> {
+        let mut command = cmd("CACHE.OUTDATE");
+        command.arg(key).arg(version);
+        let mut unanswered = Unanswered::new();
+        match self.change(key, &command, &mut unanswered).await {
+            Err(missing @ Error::ModuleMissing(_)) => {
+                need(&*self.features(key, false).await?, "cache.outdate")?;
+                Err(missing)
+            }
+            Err(error) => Err(error),
+            Ok(()) => all_answered(unanswered),
+        }
+    }
+
+    /// Tried again, for a lost mark is a stale page for ever; but a node that did not take one key is not waited for with
+    /// each of the others, which are to be told as well.
+    async fn change(self: &Arc<Self>, key: &[u8], command: &Cmd, unanswered: &mut Unanswered) -> Result<(), Error> {
+        for attempt in 1.. {
+            let why = match self.command(key, command.clone()).await {
+                Ok(_) => break,
+                Err(Error::Unavailable(why)) => why,
+                Err(error) => return Err(error),
+            };
+            let node = self.topology.of(key).await.ok();
+            let name = match &node {
+                Some(node) => node.name.clone(),
+                None => format!("the master of {}", String::from_utf8_lossy(key)),
+            };
+            if attempt == ATTEMPTS_TO_INVALIDATE || unanswered.contains_key(&name) {
+                unanswered.insert(name, why);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100 + random_below(100))).await;
+            self.refreshed().await;
+            if let Some(node) = node {
+                // It may be back before its pause is over. One that hangs is not waited for.
+                let _late = tokio::time::timeout(PATIENCE_WITH_ONE, self.try_again(&node)).await;
             }
         }
         Ok(())
@@ -205,7 +246,7 @@ impl Server {
     /// To every master there is now, by one connection each; those that did not take it are tried again.
     pub(crate) async fn invalidate_tags(self: &Arc<Self>, command: Cmd) -> Result<(), Error> {
         let mut done = HashSet::new();
-        let mut failed = Vec::new();
+        let mut failed = Unanswered::new();
         for attempt in 0..ATTEMPTS_TO_INVALIDATE {
             if attempt > 0 {
                 tokio::time::sleep(Duration::from_millis(100 + random_below(100))).await;
@@ -214,7 +255,7 @@ impl Server {
             let masters = match self.topology.masters().await {
                 Ok(masters) => masters,
                 Err(Error::Unavailable(why)) => {
-                    failed.push(("every node".to_owned(), why));
+                    failed.insert("every node".to_owned(), why);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -237,16 +278,16 @@ impl Server {
                         Kind::Denied | Kind::Other => return Err(refusal(&node, error)),
                         _ => {
                             node.leave();
-                            failed.push((node.name.clone(), error.to_string()));
+                            failed.insert(node.name.clone(), error.to_string());
                         }
                     },
                 }
             }
             if failed.is_empty() {
-                return Ok(());
+                break;
             }
         }
-        Err(not_all(failed))
+        all_answered(failed)
     }
 
     // --- Outages ---
@@ -255,17 +296,19 @@ impl Server {
         let Some(why) = node.is_out() else { return Ok(()) };
         if node.is_due() {
             let (server, node) = (self.clone(), node.clone());
-            tokio::spawn(async move {
-                match tell(&node, &cmd("PING")).await {
-                    Err(error) if matches!(kind_of(&error), Kind::Lost | Kind::Silent | Kind::Outage) => {
-                        node.out(&error);
-                        server.refreshed().await; // in a cluster a replica may have taken its place meanwhile
-                    }
-                    _ => node.answers(), // what it refuses is for callers to see
-                }
-            });
+            tokio::spawn(async move { server.try_again(&node).await });
         }
         Err(Attempt::Final(Error::Unavailable(format!("{} is out: {why}", node.name))))
+    }
+
+    async fn try_again(&self, node: &Node) {
+        match tell(node, &cmd("PING")).await {
+            Err(error) if matches!(kind_of(&error), Kind::Lost | Kind::Silent | Kind::Outage) => {
+                node.out(&error);
+                self.refreshed().await; // in a cluster a replica may have taken its place meanwhile
+            }
+            _ => node.answers(), // what it refuses is for callers to see
+        }
     }
 
     async fn out(&self, node: &Node, error: &RedisError) -> Error {
@@ -363,7 +406,7 @@ struct Heard {
 impl Drop for Heard {
     fn drop(&mut self) {
         let Some(Ok(unheard)) = self.reply.take() else { return };
-        let Some((b"LOCK" | b"REFRESH", _, token)) = triple(&unheard) else { return };
+        let Some(Triple { state: b"LOCK" | b"REFRESH", number: token, .. }) = triple(&unheard) else { return };
         let Ok(runtime) = Handle::try_current() else { return }; // it ends by itself
         let (key, mut connection) = (std::mem::take(&mut self.key), self.connection.clone());
         runtime.spawn(async move {
@@ -388,20 +431,23 @@ async fn tell(node: &Node, command: &Cmd) -> RedisResult<()> {
     }
 }
 
-/// State, value and number.
-pub(crate) fn triple(reply: &Value) -> Option<(&[u8], Option<&[u8]>, i64)> {
+/// What GETORLOCK and FAIL answer.
+pub(crate) struct Triple<'a> {
+    pub state: &'a [u8],
+    pub value: Option<&'a [u8]>,
+    pub number: i64,
+}
+
+pub(crate) fn triple(reply: &Value) -> Option<Triple<'_>> {
     let Value::Array(elements) = reply else { return None };
-    match elements.as_slice() {
-        [Value::BulkString(state), value, Value::Int(number)] => {
-            let value = if let Value::BulkString(bytes) = value { Some(bytes.as_slice()) } else { None };
-            Some((state, value, *number))
-        }
-        [Value::SimpleString(state), value, Value::Int(number)] => {
-            let value = if let Value::BulkString(bytes) = value { Some(bytes.as_slice()) } else { None };
-            Some((state.as_bytes(), value, *number))
-        }
-        _ => None,
-    }
+    let [state, value, Value::Int(number)] = elements.as_slice() else { return None };
+    let state = match state {
+        Value::BulkString(state) => state.as_slice(),
+        Value::SimpleString(state) => state.as_bytes(),
+        _ => return None,
+    };
+    let value = if let Value::BulkString(bytes) = value { Some(bytes.as_slice()) } else { None };
+    Some(Triple { state, value, number: *number })
 }
 
 /// In step with others one would ask in vain.
@@ -447,16 +493,16 @@ fn is_missing_right(error: &RedisError) -> bool {
 }
 
 fn address_of(text: &str) -> Option<Address> {
-    let (host, port) = text.rsplit_once(':')?;
+    let (host, port) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty())?;
     Some(Address { host: host.to_owned(), port: port.parse().ok()? })
 }
 
-fn not_all(failed: Vec<(String, String)>) -> Error {
-    let said: Vec<String> = failed.iter().map(|(node, why)| format!("{node} ({why})")).collect();
-    Error::NotAllAnswered(
-        failed.into_iter().map(|(node, _)| node).collect(),
-        format!("not invalidated on {}", said.join(", ")),
-    )
+fn all_answered(unanswered: Unanswered) -> Result<(), Error> {
+    if unanswered.is_empty() {
+        return Ok(());
+    }
+    let said: Vec<String> = unanswered.iter().map(|(node, why)| format!("{node} ({why})")).collect();
+    Err(Error::NotAllAnswered(unanswered.into_keys().collect(), format!("not invalidated on {}", said.join(", "))))
 }
 
 fn read(told: &Value, missing: Vec<String>) -> Features {

@@ -4,25 +4,25 @@ usage: readme.py DIRECTORY URL             makes the project: a program of each 
        readme.py DIRECTORY URL run BUILT   runs them
 """
 
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-MANIFEST = """[package]
-name = "readme"
-version = "0.1.0"
-edition = "2021"
 
-[dependencies]
-corral-cache = "0.1.0"
-redis = { version = "1", default-features = false, features = ["tokio-comp"] }
-serde = { version = "1", features = ["derive"] }
-tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
 
-[workspace]
-"""
+def manifest(shell: str) -> str:
+    """What its commands make of an empty directory: outside of this one, whose workspace a new project would be added to. The
+    package is to be the one that was packaged, so the path is left out."""
+    with tempfile.TemporaryDirectory() as empty:
+        clone = str(README.parents[2])
+        subprocess.run(["bash", "-e", "-c", shell], cwd=empty, check=True, env=os.environ | {"CORRAL": clone})
+        made = Path(empty, "Cargo.toml").read_text()
+    return re.sub(r', path = "[^"]*"', "", made) + "\n[workspace]\n"
+
 
 place, url = Path(sys.argv[1]), sys.argv[2]
 blocks = re.findall(r"^```rust\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -36,6 +36,6 @@ if sys.argv[3:4] == ["run"]:
 else:
     programs = place / "src" / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    (place / "Cargo.toml").write_text(MANIFEST)
+    (place / "Cargo.toml").write_text(manifest(re.search(r"^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)[1]))
     for number, block in enumerate(blocks):
         (programs / f"block{number}.rs").write_text(block.replace("redis://localhost:6379", url))

@@ -1,4 +1,4 @@
-// What a hit costs beside the bare client's own call: figures URL. Rounds of each take turns, and the figure is the
+// What a hit costs beside the bare client's own GETORLOCK, and beside its GET: figures URL. Rounds of each take turns, and the figure is the
 // middle one of the ratios, of the clock's time and of this process's processor time (which a busy machine blurs less).
 // Nothing here can fail a test.
 package main
@@ -22,7 +22,10 @@ import (
 	"corral.example/corral-cache/rueidiscorral"
 )
 
-const inFlight = 200
+const (
+	inFlight = 200
+	plainly  = "plain:" // before keys that GET reads
+)
 
 type call func(key string) (string, error)
 
@@ -44,6 +47,9 @@ func measure(url string) error {
 	for at := range keys {
 		keys[at] = fmt.Sprintf("figures:%d", at)
 		if err := plain.Do(ctx, "CACHE.SET", keys[at], `"value"`, "PX", 3_600_000).Err(); err != nil {
+			return err
+		}
+		if err := plain.Set(ctx, plainly+keys[at], `"value"`, time.Hour).Err(); err != nil {
 			return err
 		}
 	}
@@ -68,9 +74,9 @@ func measure(url string) error {
 		return err
 	}
 	for _, library := range []struct {
-		name  string
-		bare  call
-		cache *corral.Cache
+		name      string
+		bare, get call
+		cache     *corral.Cache
 	}{
 		{"go-redis", func(key string) (string, error) {
 			reply, err := plain.Do(ctx, "CACHE.GETORLOCK", key, "LEASE", "10000").Slice()
@@ -78,6 +84,12 @@ func measure(url string) error {
 				return "", err
 			}
 			return decoded(reply[1].(string))
+		}, func(key string) (string, error) {
+			text, err := plain.Get(ctx, plainly+key).Result()
+			if err != nil {
+				return "", err
+			}
+			return decoded(text)
 		}, overGoRedis},
 		{"rueidis", func(key string) (string, error) {
 			reply, err := ruei.Do(ctx, ruei.B().Arbitrary("CACHE.GETORLOCK").Keys(key).Args("LEASE", "10000").Build()).ToArray()
@@ -89,14 +101,20 @@ func measure(url string) error {
 				return "", err
 			}
 			return decoded(text)
+		}, func(key string) (string, error) {
+			text, err := ruei.Do(ctx, ruei.B().Get().Key(plainly+key).Build()).ToString()
+			if err != nil {
+				return "", err
+			}
+			return decoded(text)
 		}, overRueidis},
 	} {
 		defer library.cache.Close()
 		request, end := context.WithCancel(ctx) // as every handler's is
 		defer end()
 		for _, flying := range []int{1, inFlight} {
-			compare(library.name+", a context that cannot end", library.bare, got(ctx, library.cache), keys[:flying])
-			compare(library.name+", a request's context", library.bare, got(request, library.cache), keys[:flying])
+			compare(library.name+", a context that cannot end", library.bare, library.get, got(ctx, library.cache), keys[:flying])
+			compare(library.name+", a request's context", library.bare, library.get, got(request, library.cache), keys[:flying])
 		}
 	}
 	local := got(ctx, near)
@@ -148,22 +166,24 @@ func processor() float64 {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano()).Seconds()
 }
 
-func compare(name string, bare, own call, keys []string) {
+func compare(name string, bare, get, own call, keys []string) {
 	calls := int64(2000)
 	if len(keys) > 1 {
 		calls = 30_000
 	}
 	seconds(bare, keys, calls)
+	seconds(get, keys, calls)
 	seconds(own, keys, calls)
-	var clocks, processors, times []float64
+	var clocks, processors, toGet, times []float64
 	for range 9 {
-		plain, ours := seconds(bare, keys, calls), seconds(own, keys, calls)
+		plain, gets, ours := seconds(bare, keys, calls), seconds(get, keys, calls), seconds(own, keys, calls)
 		clocks = append(clocks, ours.clock/plain.clock)
 		processors = append(processors, ours.processor/plain.processor)
+		toGet = append(toGet, ours.clock/gets.clock)
 		times = append(times, ours.clock)
 	}
-	fmt.Printf("%s, %d in flight: %.0f hits/s, %.2f x the bare call's time, %.2f x its processor time\n",
-		name, len(keys), float64(calls)/middle(times), middle(clocks), middle(processors))
+	fmt.Printf("%s, %d in flight: %.0f hits/s, %.2f x the time of a bare GETORLOCK, %.2f x its processor time; %.2f x the time of a GET\n",
+		name, len(keys), float64(calls)/middle(times), middle(clocks), middle(processors), middle(toGet))
 }
 
 func middle(numbers []float64) float64 {

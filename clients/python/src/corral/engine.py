@@ -84,9 +84,9 @@ class Engine:
             self._forget(None)
 
     async def outdate(self, key: bytes, version: int) -> None:
-        (await self.server.features(key)).need("cache.outdate")
+        self._forget([key])
         try:
-            await self.server.command("CACHE.OUTDATE", key, version)
+            await self.server.outdate(key, version)
         finally:
             self._forget([key])
 
@@ -121,7 +121,7 @@ class Engine:
     # --- The one that asks ------------------------------------------------------------------------------------------
 
     async def _lead(self, flight: Flight, key: bytes, build: Build, o: Call, deadline: float, force: bool) -> Any:
-        asked_at = self._near.moment if self._near is not None else 0
+        moment, asked_at = (self._near.moment, time.monotonic()) if self._near is not None else (0, 0.0)
         try:
             state, value, number, lease = await self.leases.ask(key, o, deadline, force)
         except Unavailable as outage:
@@ -134,16 +134,16 @@ class Engine:
             log.warning("the server is back")
         if lease is not None:
             if state == b"LOCK" or force:
-                return await self._build(lease, flight, build, o, asked_at)
+                return await self._build(lease, flight, build, o, moment)
             self._tell("refresh", key)
             flight.outcome = Value(value)
-            await self._refresh(lease, build, o, asked_at)
+            await self._refresh(lease, build, o, moment)
             return self._codec.loads(value)
         if state in (b"HIT", b"STALE"):
             self._tell("hit" if state == b"HIT" else "stale", key)
             flight.outcome = Value(value)
             if self._near is not None and state == b"HIT":
-                self._near.put(key, value, number / 1000 if number >= 0 else float("inf"), asked_at)
+                self._near.put(key, value, number / 1000 if number >= 0 else float("inf"), moment, asked_at)
             return self._codec.loads(value)
         if state == b"PASS":
             flight.outcome = Private()
@@ -155,7 +155,7 @@ class Engine:
 
     # --- Building ---------------------------------------------------------------------------------------------------
 
-    async def _build(self, lease: Lease, flight: Flight, build: Build, o: Call, asked_at: int) -> Any:
+    async def _build(self, lease: Lease, flight: Flight, build: Build, o: Call, moment: int) -> Any:
         self.leases.renew(lease, o.lease)
         began = time.monotonic()
         try:
@@ -172,11 +172,11 @@ class Engine:
         self._tell("built", lease.key, time.monotonic() - began)
         if shared:
             flight.outcome = Value(data)
+            filled_at = time.monotonic()
             stored = await self.leases.conclude(lease, "CACHE.FILL", data, *options)
             if stored is not None and self._near is not None and not callable(o.ttl):
-                self._near.put(
-                    lease.key, data, float("inf") if o.ttl is None else o.ttl * (1 - o.jitter / 100), asked_at
-                )
+                fresh = float("inf") if o.ttl is None else o.ttl * (1 - o.jitter / 100)
+                self._near.put(lease.key, data, fresh, moment, filled_at)
         else:
             flight.outcome = Private()
             await self.leases.conclude(lease, "CACHE.PASS")
@@ -195,11 +195,11 @@ class Engine:
         flight.outcome = Failed.by(message, left, error)
         raise error
 
-    async def _refresh(self, lease: Lease, build: Build, o: Call, asked_at: int) -> None:
+    async def _refresh(self, lease: Lease, build: Build, o: Call, moment: int) -> None:
         async def work() -> None:
             token = _building.set(())  # whoever began it does not wait for it
             try:
-                await self._build(lease, Flight(self._waiting.event()), build, o, asked_at)
+                await self._build(lease, Flight(self._waiting.event()), build, o, moment)
             except Exception as error:
                 log.error("refreshing %s failed", as_text(lease.key), exc_info=error)
             finally:

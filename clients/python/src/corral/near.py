@@ -30,12 +30,13 @@ class NearCache:
             self._entries.move_to_end(key)
             return entry[1]
 
-    def put(self, key: bytes, value: bytes, fresh: float, asked_at: int) -> None:
-        """`asked_at` is the moment when the request was sent: an invalidation since may be newer than the value."""
+    def put(self, key: bytes, value: bytes, fresh: float, moment: int, since: float) -> None:
+        """Fresh for so many seconds since `since`, when the request was sent that brought the value or stored it. An
+        invalidation after `moment` may be newer than the value."""
         with self._lock:
-            if asked_at != self.moment or not self._size:
+            if moment != self.moment or not self._size:
                 return
-            self._entries[key] = (time.monotonic() + min(fresh, self._longest), value)
+            self._entries[key] = (since + min(fresh, self._longest), value)
             self._entries.move_to_end(key)
             if len(self._entries) > self._size:
                 self._entries.popitem(last=False)

@@ -27,7 +27,7 @@ _OPTIONAL_PROBES = {"cache.pass": ("x",), "cache.get": ()}
 _FIRST_VERSION = frozenset(
     "getorlock mgetorlock fill set get renew release fail pass touch invalidate info leases".split()
 )
-_ATTEMPTS_TO_INVALIDATE = 3
+_ATTEMPTS_TO_TELL = 3
 
 
 @dataclass(frozen=True)
@@ -127,23 +127,35 @@ class Server:
         return node.features  # type: ignore[no-any-return]
 
     async def invalidate(self, keys: Sequence[bytes]) -> None:
-        if not keys:
-            return
         # In a cluster one by one: keys of one command must be of one slot.
-        for group in [[key] for key in keys] if self.topology.is_cluster else [keys]:
-            for attempt in range(_ATTEMPTS_TO_INVALIDATE):
+        groups = [[key] for key in keys] if self.topology.is_cluster else [keys] if keys else []
+        await self._tell([("CACHE.INVALIDATE", *group) for group in groups])
+
+    async def outdate(self, key: bytes, version: int) -> None:
+        await self._tell([("CACHE.OUTDATE", key, version)], "cache.outdate")
+
+    async def _tell(self, commands: Sequence[tuple[Any, ...]], needed: str | None = None) -> None:
+        """Tells each key's master, and those that did not answer again: what is lost here is an old value for ever."""
+        failed: dict[str, Exception] = {}
+        for name, key, *arguments in commands:
+            for attempt in range(_ATTEMPTS_TO_TELL):
                 try:
-                    await self.command("CACHE.INVALIDATE", *group)
+                    if needed is not None:
+                        (await self.features(key)).need(needed)
+                    await self.command(name, key, *arguments)
                     break
                 except Unavailable as error:
-                    node = await self._master(group[0])
-                    if attempt + 1 == _ATTEMPTS_TO_INVALIDATE:
-                        where = node.name if node else f"the master of {as_text(group[0])}"
-                        raise NotAllAnswered({where: error}) from error
+                    node = await self._master(key)
+                    where = node.name if node else f"the master of {as_text(key)}"
+                    if where in failed or attempt + 1 == _ATTEMPTS_TO_TELL:
+                        failed[where] = error
+                        break
                     await self._waiting.sleep(random.uniform(0.1, 0.2))
                     await self._refreshed()
                     if node is not None:
                         await self._try_again(node)  # it may be back before its pause is over
+        if failed:
+            raise NotAllAnswered(failed)
 
     async def invalidate_tags(self, tags: Sequence[bytes], swr_ms: int | None) -> None:
         if not tags:
@@ -151,7 +163,7 @@ class Server:
         options = () if swr_ms is None else ("SWR", swr_ms)
         done: set[str] = set()
         failed: dict[str, Exception] = {}
-        for attempt in range(_ATTEMPTS_TO_INVALIDATE):
+        for attempt in range(_ATTEMPTS_TO_TELL):
             if attempt:
                 await self._waiting.sleep(random.uniform(0.1, 0.2))
             try:

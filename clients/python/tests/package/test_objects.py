@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import threading
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from conftest import becomes
 
 import corral
 from corral import AsyncCorral, Corral
+from corral.near import NearCache
 
 
 @pytest.mark.parametrize(
@@ -204,6 +206,29 @@ def test_an_invalidation_does_not_wait_for_the_pause_after_an_outage(url, raw):
     assert raw.execute_command("CACHE.GET", "k")[0] == b"STALE"
 
 
+def test_a_version_and_an_invalidation_that_were_not_taken_are_told_again(url, raw):
+    cache = Corral(url, ttl=60, swr=60)
+    for tell in (lambda: cache.outdate("k", 9), lambda: cache.invalidate("k")):
+        cache.refresh("k", lambda: 1)
+        outage = cache._engine().server.topology.at(None).outage
+        outage._pause = 60.0  # as if it had been tried in vain for long
+        outage.begin(ConnectionError("refused"))
+        tell()
+        assert raw.execute_command("CACHE.GET", "k")[0] == b"STALE"
+    lost = Corral("redis://127.0.0.1:1")
+    for tell in (lambda: lost.outdate("k", 9), lambda: lost.invalidate("k", "l")):
+        with pytest.raises(corral.NotAllAnswered, match="127.0.0.1:1"):
+            tell()
+
+
+def test_a_near_copy_is_as_old_as_its_question():
+    near = NearCache(10, 1.0)
+    near.put(b"k", b"v", 60.0, near.moment, time.monotonic() - 1.1)
+    assert near.get(b"k") is None
+    near.put(b"k", b"v", 60.0, near.moment, time.monotonic())
+    assert near.get(b"k") == b"v"
+
+
 def test_an_invalidation_of_nothing_is_no_error():
     cache = Corral("redis://127.0.0.1:1")
     cache.invalidate()
@@ -241,14 +266,14 @@ def test_opentelemetry_counts_calls_and_has_a_span_for_each_build(url, raw):
     hook = instrument(tracing.get_tracer("t"), MeterProvider([reader]).get_meter("t"))
     cache = Corral(url, on_event=hook)
     assert [cache.get_or_build("k", lambda: 1) for _ in range(3)] == [1, 1, 1]
-    assert [(span.name, span.attributes["corral.key"]) for span in spans.get_finished_spans()] == [
-        ("corral build", "k")
-    ]
+    told = [(span.name, span.attributes["corral.key"]) for span in spans.get_finished_spans()]
+    assert [span for span in told if span[0] != "corral wait"] == [("corral build", "k")]
     metrics = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
     counted = {
-        p.attributes["corral.event"]: p.value for m in metrics if m.name == "corral.calls" for p in m.data.data_points
+        p.attributes["name"]: p.value for m in metrics if m.name == "corral.events" for p in m.data.data_points
     }
     counted.pop("waited", None)  # on a busy machine the answer itself takes its time
+    assert {m.name: m.unit for m in metrics if m.name == "corral.build"} == {"corral.build": "s"}
     assert counted == {"built": 1, "hit": 2}
 
 

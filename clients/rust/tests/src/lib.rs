@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+mod outages;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,7 @@
 package corral;
 
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -19,6 +20,11 @@ public final class ByteCache {
         return Calls.building(() -> engine.getOrBuild(Key.of(key), AS_IT_IS, options.over(engine.defaults), false, build));
     }
 
+    /** Builds although the value is fresh. */
+    public <E extends Exception> byte[] refresh(byte[] key, Options options, Build<byte[], E> build) throws E {
+        return Calls.building(() -> engine.getOrBuild(Key.of(key), AS_IT_IS, options.over(engine.defaults), true, build));
+    }
+
     /** See {@link Corral#getOrBuildAsync}. */
     public CompletableFuture<byte[]> getOrBuildAsync(
         byte[] key, Options options, Supplier<? extends CompletionStage<? extends byte[]>> build) {
@@ -30,8 +36,8 @@ public final class ByteCache {
         Key named = Key.of(key);
         return Calls.unchecked(() -> {
             try {
-                List<?> reply = (List<?>) engine.server.command(named, Words.of("CACHE.GET", named));
-                return Words.text(reply.get(0)).equals("HIT") ? (byte[]) reply.get(1) : null;
+                Triple reply = Triple.of(engine.server.command(named, Words.of("CACHE.GET", named)), "CACHE.GET");
+                return reply.state().equals("HIT") ? reply.value() : null;
             } catch (Unavailable outage) {
                 if (engine.raises()) throw outage;
                 return null;
@@ -55,6 +61,16 @@ public final class ByteCache {
     /** Stores it where there is no fresh value and nobody builds one. Null if it did, else the value that is there, if there is one. */
     public byte[] setIfAbsent(byte[] key, byte[] value, Options options) {
         return write(Key.of(key), value, options, true) instanceof List<?> present ? (byte[]) present.get(1) : null;
+    }
+
+    /** See {@link Corral#invalidate}. */
+    public void invalidate(byte[]... keys) {
+        Corral.invalidate(engine, Arrays.stream(keys).map(Key::of).toList());
+    }
+
+    /** See {@link Corral#outdate}. */
+    public void outdate(byte[] key, long version) {
+        Corral.outdate(engine, Key.of(key), version);
     }
 
     /** The value is gone, old ones too, and a build under way is not stored. True if something was there. */

@@ -97,9 +97,12 @@ public final class Corral implements AutoCloseable {
 
     /** Stale from now on; a build under way is not stored. Throws {@link NotAllAnswered} if a node did not take it. */
     public void invalidate(String... keys) {
-        List<Key> all = Arrays.stream(keys).map(Key::of).toList();
+        invalidate(engine, Arrays.stream(keys).map(Key::of).toList());
+    }
+
+    static void invalidate(Engine engine, List<Key> keys) {
         Calls.unchecked(() -> {
-            engine.invalidate(all);
+            engine.invalidate(keys);
             return null;
         });
     }
@@ -118,12 +121,18 @@ public final class Corral implements AutoCloseable {
         });
     }
 
-    /** The source has at least this version: what is older is stale, and not stored any more. */
+    /**
+     * The source has at least this version: what is older is stale, and not stored any more. Throws
+     * {@link NotAllAnswered} if the key's node did not take it.
+     */
     public void outdate(String key, long version) {
-        Key named = Key.of(key);
+        outdate(engine, Key.of(key), version);
+    }
+
+    static void outdate(Engine engine, Key key, long version) {
         Calls.unchecked(() -> {
-            engine.server.features(named, false).need("cache.outdate");
-            return engine.change(named, Words.of("CACHE.OUTDATE", named).add(version));
+            engine.outdate(key, version);
+            return null;
         });
     }
 

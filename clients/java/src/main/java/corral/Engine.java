@@ -103,6 +103,16 @@ final class Engine {
         }
     }
 
+    void outdate(Key key, long version) throws ServerError, InterruptedException {
+        List<Key> one = List.of(key);
+        forget(one);
+        try {
+            server.outdate(key, version);
+        } finally {
+            forget(one);
+        }
+    }
+
     /** A command that changes the key: who asks after it must not join a build that began before it. */
     Object change(Key key, Words words) throws ServerError, InterruptedException {
         try {
@@ -158,7 +168,7 @@ final class Engine {
         }
         switch (answer.state()) {
             case "HIT":
-                if (ticket != null) near.put(key, ticket, answer.value(), answer.number() < 0 ? null : Duration.ofMillis(answer.number()));
+                if (ticket != null) near.put(key, ticket, answer.value(), freshFor(answer.number()), answer.sent());
                 return hit(flight, "hit", codec, answer.value());
             case "STALE":
                 return hit(flight, "stale", codec, answer.value());
@@ -189,13 +199,18 @@ final class Engine {
     /** CLIENT TRACKING tells only of what was read, and on the shared connection. */
     private byte[] readTracked(Key key, NearCache.Ticket ticket, long deadline) throws ServerError, InterruptedException {
         if (!server.topology.of(key).mayTrack()) return null;
+        long sent = System.nanoTime();
         Server.Reached reached = server.reach(key, (node, alone) -> Words.of("CACHE.GET", key), deadline);
         reached.giveBack();
-        if (!(reached.reply() instanceof List<?> reply) || !Words.text(reply.get(0)).equals("HIT")) return null;
-        long fresh = (Long) reply.get(2);
-        byte[] value = (byte[]) reply.get(1);
-        near.put(key, ticket, value, fresh < 0 ? null : Duration.ofMillis(fresh));
-        return value;
+        Triple reply = Triple.of(reached.reply(), "CACHE.GET");
+        if (!reply.state().equals("HIT")) return null;
+        near.put(key, ticket, reply.value(), freshFor(reply.number()), sent);
+        return reply.value();
+    }
+
+    /** As a hit says it: -1 is for ever. */
+    private static Duration freshFor(long milliseconds) {
+        return milliseconds < 0 ? null : Duration.ofMillis(milliseconds);
     }
 
     // --- Building ---
@@ -231,10 +246,11 @@ final class Engine {
             return codec.decode(data);
         }
         flight.outcome = new Outcome.Value(data);
+        long sent = System.nanoTime();
         Object reply = leases.conclude(lease, "CACHE.FILL", new Words().add(data).addAll(stored).sent());
         Duration fresh = o.ttl.apply(made.value());
         if (reply != null && ticket != null) {
-            near.put(lease.key, ticket, data, fresh == null ? null : fresh.multipliedBy(100 - o.jitter).dividedBy(100));
+            near.put(lease.key, ticket, data, fresh == null ? null : fresh.multipliedBy(100 - o.jitter).dividedBy(100), sent);
         }
         return codec.decode(data);
     }
@@ -243,14 +259,13 @@ final class Engine {
         teller.tell("failed", lease.key, took, error);
         byte[] message = message(error);
         Object said = leases.conclude(lease, "CACHE.FAIL", failing(o, message));
-        List<?> reply = said instanceof List<?> list ? list : List.of("", "", 0L);
-        if (Words.text(reply.get(0)).equals("STALE")) {
+        Triple reply = Triple.of(said); // null: the verdict was not taken
+        if (reply != null && reply.state().equals("STALE")) {
             LOG.log(Level.ERROR, "the build of " + lease.key + " failed, and its old value is served", error);
-            byte[] old = (byte[]) reply.get(1);
-            flight.outcome = new Outcome.Value(old);
-            return codec.decode(old);
+            flight.outcome = new Outcome.Value(reply.value());
+            return codec.decode(reply.value());
         }
-        flight.outcome = Outcome.Failed.by(Words.text(message), (Long) reply.get(2), error);
+        flight.outcome = Outcome.Failed.by(Words.text(message), reply == null ? 0 : reply.number(), error);
         throw error;
     }
 

@@ -2,7 +2,6 @@ package corral;
 
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Semaphore;
@@ -10,8 +9,12 @@ import java.util.concurrent.TimeUnit;
 
 /** Asking for a key, and what a holder owes: a tie, renewal while it builds, one verdict at the end. */
 final class Leases {
-    /** What GETORLOCK said. {@code lease} comes with LOCK and REFRESH. */
-    record Answer(String state, byte[] value, long number, Lease lease) {}
+    /**
+     * What GETORLOCK said. {@code lease} comes with LOCK and REFRESH.
+     *
+     * @param sent when it was asked for, at the latest
+     */
+    record Answer(String state, byte[] value, long number, Lease lease, long sent) {}
 
     private static final Logger LOG = System.getLogger("corral");
     /** Below the read time-outs of everything between here and the server. */
@@ -44,7 +47,7 @@ final class Leases {
             } finally {
                 if (parks) parking.release();
             }
-            Answer answer = read(reached, key, o);
+            Answer answer = read(reached, key, o, asked);
             if (answer.lease != null) return answer;
             reached.giveBack();
             long now = System.nanoTime();
@@ -59,19 +62,18 @@ final class Leases {
         }
     }
 
-    private Answer read(Server.Reached reached, Key key, Options o) {
-        if (!(reached.reply() instanceof List<?> reply) || reply.size() != 3 || !(reply.get(2) instanceof Long number)) {
-            reached.link().close();
-            throw new UnknownAnswer("CACHE.GETORLOCK answered " + reached.reply(), null);
-        }
-        String state = Words.text(reply.get(0));
-        byte[] value = (byte[]) reply.get(1);
+    private Answer read(Server.Reached reached, Key key, Options o, long sent) {
+        Triple reply = Triple.of(reached.reply());
+        String state = reply == null ? "" : reply.state();
         return switch (state) {
-            case "LOCK", "REFRESH" ->
-                new Answer(state, value, number, new Lease(key, number, reached.node(), reached.alone() ? reached.link() : null, o.lease));
-            case "HIT", "STALE", "WAIT", "PASS", "FAIL" -> new Answer(state, value, number, null);
+            case "LOCK", "REFRESH" -> {
+                Link own = reached.alone() ? reached.link() : null;
+                yield new Answer(state, reply.value(), reply.number(), new Lease(key, reply.number(), reached.node(), own, o.lease), sent);
+            }
+            case "HIT", "STALE", "WAIT", "PASS", "FAIL" -> new Answer(state, reply.value(), reply.number(), null, sent);
             default -> {
                 reached.link().close(); // should it be a grant, the tie ends it
+                if (reply == null) throw new UnknownAnswer("CACHE.GETORLOCK answered " + Words.text(reached.reply()), null);
                 throw new UnknownAnswer("CACHE.GETORLOCK answered the state " + state + ", which this version does not know", null);
             }
         };
@@ -120,9 +122,9 @@ final class Leases {
 
         @Override
         public void unheard(Node node, Object reply) {
-            if (!(reply instanceof List<?> triple) || triple.size() != 3 || !(triple.get(2) instanceof Long token)) return;
-            String state = Words.text(triple.get(0));
-            if (state.equals("LOCK") || state.equals("REFRESH")) conclude(new Lease(key, token, node, null, o.lease), "CACHE.RELEASE");
+            Triple late = Triple.of(reply);
+            if (late == null || !late.state().equals("LOCK") && !late.state().equals("REFRESH")) return;
+            conclude(new Lease(key, late.number(), node, null, o.lease), "CACHE.RELEASE");
         }
     }
 

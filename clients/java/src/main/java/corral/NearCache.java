@@ -51,11 +51,15 @@ final class NearCache {
         if (--ticket.questions == 0) asked.remove(key, ticket);
     }
 
-    /** @param fresh how long; null is for ever */
-    synchronized void put(Key key, Ticket ticket, byte[] data, Duration fresh) {
+    /**
+     * @param fresh how long; null is for ever
+     * @param sent when the question was: how long its answer took nobody knows, and {@code fresh} may be as old as that
+     */
+    synchronized void put(Key key, Ticket ticket, byte[] data, Duration fresh, long sent) {
         if (ticket.outdated) return;
-        Duration kept = fresh == null || fresh.compareTo(longest) > 0 ? longest : fresh;
-        if (!kept.isZero()) this.kept.put(key, new Copy(data, System.nanoTime() + kept.toNanos()));
+        Duration life = fresh == null || fresh.compareTo(longest) > 0 ? longest : fresh;
+        long until = sent + Engine.nanos(life);
+        if (System.nanoTime() - until < 0) kept.put(key, new Copy(data, until));
     }
 
     synchronized void drop(Collection<Key> keys) {

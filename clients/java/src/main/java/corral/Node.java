@@ -85,6 +85,16 @@ final class Node {
         link.close();
     }
 
+    /** One command over a connection that is taken for it. */
+    Object tell(Words words) throws Lost, ServerError, InterruptedException {
+        Link link = take();
+        try {
+            return Replies.of(link, words);
+        } finally {
+            give(link); // closed, it is not kept
+        }
+    }
+
     /** A server that restarted, or closed what was idle: everything else that is idle is as old. */
     void dropIdle() {
         List<Link> all;

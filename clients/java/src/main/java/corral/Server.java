@@ -12,8 +12,10 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /** One request to whoever has the key, and what comes of each error that it may meet. */
 final class Server {
@@ -68,10 +70,11 @@ final class Server {
     /** Throws {@link Unavailable} for an outage; {@link NoPermission} and {@link ModuleMissing} always. */
     Reached reach(Key key, Request request, long deadline) throws ServerError, InterruptedException {
         boolean lost = false;
-        ServerError redirect = null;
+        boolean moved = false;
+        Address redirect = null;
         while (true) {
-            boolean asks = redirect != null && redirect.isAsk();
-            Node node = asks ? topology.at(redirect.names()) : topology.of(key);
+            boolean asks = redirect != null;
+            Node node = asks ? topology.at(redirect) : topology.of(key);
             Link link = null;
             boolean alone = asks;
             try {
@@ -96,9 +99,12 @@ final class Server {
                 if (System.nanoTime() - deadline >= 0) {
                     throw new WaitTimeout(key + ": " + node.name() + " said to ask again until `wait` was over: " + error.getMessage(), error);
                 }
-                redirect = error.kind == ServerError.Kind.MOVED ? error : null;
-                if (redirect != null && !redirect.isAsk()) refreshed();
-                if (redirect == null) pause(deadline);
+                redirect = error.isAsk() ? error.names() : null;
+                if (redirect != null) continue;
+                boolean again = error.kind != ServerError.Kind.MOVED;
+                if (again || moved) pause(deadline); // moved twice: the nodes do not agree yet
+                if (!again) refreshed();
+                moved = !again;
             }
         }
     }
@@ -144,24 +150,41 @@ final class Server {
         if (keys.isEmpty()) return;
         Map<String, Exception> failed = new LinkedHashMap<>();
         // In a cluster one by one: keys of one command must be of one slot.
-        if (topology.library.isCluster()) for (Key key : keys) invalidate(key, Words.of("CACHE.INVALIDATE", key), failed);
-        else invalidate(keys.iterator().next(), Words.of("CACHE.INVALIDATE", keys.toArray(Key[]::new)), failed);
+        if (topology.library.isCluster()) for (Key key : keys) change(key, Words.of("CACHE.INVALIDATE", key), failed);
+        else change(keys.iterator().next(), Words.of("CACHE.INVALIDATE", keys.toArray(Key[]::new)), failed);
         if (!failed.isEmpty()) throw new NotAllAnswered(failed);
     }
 
-    /** A node that did not take one key is not asked again and again for the next: the others' keys are to be heard of, too. */
-    private void invalidate(Key key, Words words, Map<String, Exception> failed) throws ServerError, InterruptedException {
+    void outdate(Key key, long version) throws ServerError, InterruptedException {
+        Map<String, Exception> failed = new LinkedHashMap<>();
+        try {
+            change(key, Words.of("CACHE.OUTDATE", key).add(version), failed);
+        } catch (ModuleMissing missing) {
+            features(key, false).need("cache.outdate"); // says so itself if there is no module at all
+            throw missing;
+        }
+        if (!failed.isEmpty()) throw new NotAllAnswered(failed);
+    }
+
+    /**
+     * Tried again, for a lost mark is a stale page for ever. A node that did not take one key is not asked again and again
+     * for the next: the others' keys are to be heard of, too.
+     */
+    private void change(Key key, Words words, Map<String, Exception> failed) throws ServerError, InterruptedException {
         for (int attempt = 1; ; attempt++) {
             try {
                 command(key, words);
                 return;
             } catch (Unavailable error) {
-                if (attempt == ATTEMPTS_TO_INVALIDATE || failed.containsKey(nameOf(key))) {
-                    failed.put(nameOf(key), error);
+                Node node = masterOf(key);
+                String name = node == null ? "the master of " + key : node.name();
+                if (attempt == ATTEMPTS_TO_INVALIDATE || failed.containsKey(name)) {
+                    failed.put(name, error);
                     return;
                 }
                 Thread.sleep(100 + ThreadLocalRandom.current().nextInt(100));
                 refreshed();
+                if (node != null) triedAgain(node);
             }
         }
     }
@@ -177,9 +200,7 @@ final class Server {
                 for (Node node : topology.masters()) {
                     if (done.contains(node.name())) continue;
                     try {
-                        Link link = node.take();
-                        Replies.of(link, words);
-                        node.give(link);
+                        node.tell(words);
                         done.add(node.name());
                     } catch (Lost error) {
                         node.dropIdle();
@@ -218,18 +239,24 @@ final class Server {
 
     private void tryAgain(Node node) {
         try {
-            Link link = node.take();
-            try {
-                Replies.of(link, Words.of("PING"));
-            } finally {
-                node.give(link);
-            }
+            node.tell(Words.of("PING"));
             node.outage.answers();
         } catch (ServerError error) {
             if (error.kind == ServerError.Kind.OUTAGE) stillOut(node, error);
             else node.outage.answers(); // what it refuses is for callers to see
         } catch (Lost | InterruptedException | RuntimeException error) {
             stillOut(node, error);
+        }
+    }
+
+    /** It may be back before its pause is over. One that hangs is not waited for. */
+    private void triedAgain(Node node) throws InterruptedException {
+        try {
+            CompletableFuture.runAsync(() -> tryAgain(node), threads.aside).get(1, TimeUnit.SECONDS);
+        } catch (TimeoutException hangs) {
+            LOG.log(Level.DEBUG, () -> node.name() + " does not answer within a second");
+        } catch (ExecutionException error) {
+            throw new IllegalStateException(error.getCause());
         }
     }
 
@@ -269,11 +296,12 @@ final class Server {
         }
     }
 
-    private String nameOf(Key key) throws InterruptedException {
+    /** Null if nobody says who that is. */
+    private Node masterOf(Key key) throws InterruptedException {
         try {
-            return topology.of(key).name();
+            return topology.of(key);
         } catch (Unavailable gone) {
-            return "the master of " + key;
+            return null;
         }
     }
 

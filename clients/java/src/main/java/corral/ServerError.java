@@ -53,7 +53,7 @@ public final class ServerError extends Exception {
         return KINDS.getOrDefault(space < 0 ? message : message.substring(0, space), Kind.OTHER);
     }
 
-    /** The node that ASK or MOVED names, or null. */
+    /** The node that ASK or MOVED names; null if it does not say its host. */
     Address names() {
         String[] words = getMessage().split(" ");
         int colon = words.length < 3 ? -1 : words[2].lastIndexOf(':');

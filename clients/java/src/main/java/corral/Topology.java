@@ -63,9 +63,7 @@ final class Topology {
                 continue;
             }
             try {
-                Link link = node.take();
-                List<?> rows = (List<?>) Replies.of(link, Words.of("CLUSTER").add("SLOTS"));
-                node.give(link);
+                List<?> rows = (List<?>) node.tell(Words.of("CLUSTER").add("SLOTS"));
                 node.outage.answers();
                 ranges = read(rows, node);
                 return;
