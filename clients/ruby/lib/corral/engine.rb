@@ -38,12 +38,17 @@ class Corral
       deadline = Corral.now + o.wait
       while true # not loop, which takes a build's StopIteration for its own
         flight = Flight.new(key, @flights[force], @rooms, @lock)
-        begin
-          ahead = flight.take_off
-          return lead(flight, key, o, build, deadline, force, unless_) unless ahead
-        ensure
-          # However it ended. A hit has landed by itself, and pays for no mask.
-          Thread.handle_interrupt(NEVER) { flight.land } unless ahead || flight.landed?
+        ahead = nil
+        # Two interrupts may come at once, as of a Timeout and a kill: none between a flight's beginning and its end but
+        # where something is waited for.
+        Thread.handle_interrupt(NEVER) do
+          unless (ahead = flight.take_off)
+            begin
+              return lead(flight, key, o, build, deadline, force, unless_)
+            ensure
+              flight.land unless flight.landed?
+            end
+          end
         end
         return impatient(key, o, build) unless ahead.wait(deadline - Corral.now)
 
@@ -76,7 +81,7 @@ class Corral
       asked_at = @near&.moment
       if !force && flight.parks? && (link = @server.idle(key)) # nearly always, and nearly always it is a hit
         begin
-          reply = link.ask(["CACHE.GETORLOCK", key, *o.asking])
+          reply = Thread.handle_interrupt(AT_ONCE) { link.ask(["CACHE.GETORLOCK", key, *o.asking]) }
         rescue Failure => failure
           reply = failure
         end
@@ -86,8 +91,7 @@ class Corral
           return fresh(flight, key, reply[1], reply[2], asked_at)
         end
       end
-      # From here on interrupts wait for a place where something waits, so that no grant is lost between its arrival and
-      # its lease.
+      # No grant is lost between its arrival and its lease.
       Thread.handle_interrupt(WHEN_WAITING) do
         taken = true
         lead_on(flight, key, o, build, deadline, force, unless_, asked_at, link && [reply, link])

@@ -2,8 +2,7 @@
 
 class Corral
   # The callers of one key in this process: one asks, the others wait for what it gets. No outcome: ask anew.
-  # An interrupt may come between any two of these lines, so that all of `land` may be done again, and undoes whatever
-  # `take_off` had come to.
+  # An interrupt may come between any two lines of `land`, which is then done again.
   class Flight # :nodoc:
     attr_accessor :outcome
 
