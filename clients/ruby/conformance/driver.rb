@@ -84,12 +84,12 @@ class Driver
     $stdin.each_line do |line|
       request = JSON.parse(line)
       if QUICK.include?(request["do"])
-        say(answer(request))
+        say(answer(request) { perform(request) })
       else
         @calls[request["id"]] = Thread.new do
           Thread.handle_interrupt(Cancelled => :never) do
-            # Nothing of the driver's own is cancelled, only the call.
-            say(Thread.handle_interrupt(Cancelled => :immediate) { answer(request) })
+            # Nothing of the driver's own is cancelled, only the call: also before it has begun.
+            say(answer(request) { Thread.handle_interrupt(Cancelled => :immediate) { perform(request) } })
           end
         end
       end
@@ -107,7 +107,7 @@ class Driver
   end
 
   def answer(request)
-    { "id" => request["id"], "value" => perform(request) }
+    { "id" => request["id"], "value" => yield }
   rescue Answered => error
     { "id" => request["id"], "error" => error.error }
   rescue Exception => error # rubocop:disable Lint/RescueException
