@@ -253,7 +253,8 @@ class Driver
     reading, writing = IO.pipe
     child = fork do
       @writing = Mutex.new
-      writing.write(JSON.generate(answer(request.merge("id" => -1))))
+      mine = request.merge("id" => -1)
+      writing.write(JSON.generate(answer(mine) { perform(mine) }))
       writing.close
       Process.kill(:KILL, Process.pid)
     end
