@@ -116,5 +116,9 @@ def kind_of(error: BaseException) -> Kind:
 def text_of(error: BaseException, with_text: bool = True) -> str:
     """A build's exception as a message for everybody: at most the 1024 bytes that the server takes."""
     name = type(error).__name__
-    text = f"{name}: {error}" if with_text and str(error) else name
-    return text.encode()[:1024].decode(errors="ignore")
+    try:
+        said = str(error) if with_text else ""
+    except Exception:  # of its __str__; whoever builds would hold the lease for ever
+        said = ""
+    text = f"{name}: {said}" if said else name
+    return text.encode(errors="backslashreplace")[:1024].decode(errors="ignore")
