@@ -67,7 +67,7 @@ class Threads:
         return threading.Event()
 
     async def wait(self, event: threading.Event, timeout: float) -> bool:
-        return event.wait(max(0.0, timeout))
+        return event.wait(_bounded(timeout))
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -117,12 +117,16 @@ class Threads:
             job()
 
 
+def _bounded(timeout: float) -> float:
+    return min(max(0.0, timeout), threading.TIMEOUT_MAX)
+
+
 class _ThreadSlots:
     def __init__(self, count: int) -> None:
         self._semaphore = threading.Semaphore(count)
 
     async def enter(self, timeout: float) -> bool:
-        return self._semaphore.acquire(timeout=max(0.0, timeout))
+        return self._semaphore.acquire(timeout=_bounded(timeout))
 
     def leave(self) -> None:
         self._semaphore.release()
