@@ -58,7 +58,7 @@ class AsyncCorral:
             return await self._engine().get_or_build(key.encode(), build, call, force)
 
         def decorate(function: Callable[P, Awaitable[R]]) -> Cached[P, Awaitable[R], Awaitable[None]]:
-            return Cached(template, ignore, options.get("tags", ()), call, function, get, self.invalidate)
+            return Cached(template, ignore, call.tags if "tags" in options else (), call, function, get, self.invalidate)
 
         return decorate
 
@@ -86,8 +86,17 @@ class AsyncCorral:
         loop, process = asyncio.get_running_loop(), os.getpid()
         made = self._engines.get(loop)
         if made is None or made[0] != process:
+            self._forget_closed_loops()
             made = self._engines[loop] = (process, Engine(self._library, self._settings, Tasks()))
         return made[1]
+
+    def _forget_closed_loops(self) -> None:
+        # Each `asyncio.run` has a loop of its own, and connections keep the loop they were made in alive.
+        for loop in (reference() for reference in self._engines.keyrefs()):
+            if loop is not None and loop.is_closed():
+                process, engine = self._engines.pop(loop, (0, None))
+                if engine is not None and process == os.getpid():
+                    engine.server.topology.abandon()
 
     async def __aenter__(self) -> AsyncCorral:
         return self

@@ -180,6 +180,15 @@ class Link:
         _open.discard(self)
         await self._done(self._raw.disconnect(nowait=True) if self._awaits else self._raw.disconnect())
 
+    def abandon(self) -> None:
+        """Of an event loop that was closed, which can close nothing any more."""
+        self.usable = False
+        _open.discard(self)
+        transport = getattr(getattr(self._raw, "_writer", None), "transport", None)
+        socket = getattr(transport, "_sock", None)
+        if socket is not None:
+            socket.close()
+
     def point_at(self, descriptor: int) -> None:
         self.usable = False
         writer = getattr(self._raw, "_writer", None)
@@ -251,6 +260,11 @@ class Node:
         for link in idle:
             await link.close()
 
+    def abandon(self) -> None:
+        idle, self._idle = self._idle, []
+        for link in idle:
+            link.abandon()
+
 
 class Topology:
     """Which node has a key, and which nodes are masters."""
@@ -313,3 +327,7 @@ class Topology:
     async def close(self) -> None:
         for node in self._nodes.values():
             await node.drop_idle()
+
+    def abandon(self) -> None:
+        for node in self._nodes.values():
+            node.abandon()

@@ -31,7 +31,7 @@ class Cached(Generic[P, R, N]):
         self._call, self._function, self._get, self._invalidate = call, function, get, invalidate
         fixed: tuple[Any, ...] = () if callable(tags) else tuple(tags)
         named = any("{" in tag for tag in fixed if isinstance(tag, str))
-        self._tags = [Template(tag, function) for tag in fixed] if named else None
+        self._tags = [Template(tag, function) if isinstance(tag, str) else tag for tag in fixed] if named else None
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,7 +44,7 @@ class Cached(Generic[P, R, N]):
     def _ask(self, args: Any, kwargs: Any, force: bool) -> R:
         call = self._call
         if self._tags is not None:
-            call = call.tagged([tag.text(args, kwargs) for tag in self._tags])
+            call = call.tagged([tag.text(args, kwargs) if isinstance(tag, Template) else tag for tag in self._tags])
         return self._get(self._template.text(args, kwargs), functools.partial(self._function, *args, **kwargs), call, force)
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> N:

@@ -55,7 +55,7 @@ class Corral:
             return run(self._engine().get_or_build(key.encode(), build, call, force))
 
         def decorate(function: Callable[P, R]) -> Cached[P, R, None]:
-            return Cached(template, ignore, options.get("tags", ()), call, function, get, self.invalidate)
+            return Cached(template, ignore, call.tags if "tags" in options else (), call, function, get, self.invalidate)
 
         return decorate
 
