@@ -20,8 +20,16 @@ from .waiting import Waiting
 
 Build = Callable[[], Any]
 
-# The keys that this thread or task is building, outermost first, with the engine they belong to.
-_building: ContextVar[tuple[tuple[int, bytes], ...]] = ContextVar("corral_building", default=())
+
+class _Building:
+    """A build that this thread or task is in. A task or thread that it began has a copy, and may outlive it."""
+
+    def __init__(self, owner: Engine, key: bytes) -> None:
+        self.owner, self.key, self.goes_on = owner, key, True
+
+
+# Outermost first.
+_building: ContextVar[tuple[_Building, ...]] = ContextVar("corral_building", default=())
 # Whether it runs in one of the places of degrade_limit: a nested build then needs no other.
 _degraded: ContextVar[bool] = ContextVar("corral_degraded", default=False)
 
@@ -43,8 +51,7 @@ class Engine:
     # --- What callers ask for ---------------------------------------------------------------------------------------
 
     async def get_or_build(self, key: bytes, build: Build, o: Call, force: bool = False) -> Any:
-        chain = _building.get()
-        if chain and (id(self), key) in chain:
+        if any(b.owner is self and b.key == key and b.goes_on for b in _building.get()):
             raise RecursiveBuild(f"the build of {as_text(key)} asks for {as_text(key)}, and would wait for itself")
         if self._near is not None and not force:
             data = self._near.get(key)
@@ -161,7 +168,7 @@ class Engine:
         try:
             made = await self._call(lease.key, build)
             shared = not isinstance(made, NotShared)
-            data: bytes = self._codec.dumps(made if shared else made.value)
+            data = self._encoded(made if shared else made.value)
             options = fill_options(lease.held.node.features, o, made) if shared else []
         except Exception as error:
             # Also what the serializer refuses: a released lease would have every waiter build it again.
@@ -196,9 +203,15 @@ class Engine:
         raise error
 
     async def _refresh(self, lease: Lease, build: Build, o: Call, moment: int) -> None:
+        granted_at = time.monotonic()
+
         async def work() -> None:
             token = _building.set(())  # whoever began it does not wait for it
             try:
+                # After long in the queue somebody else may be building, or have built.
+                if time.monotonic() - granted_at > o.lease / 3 and not await self.leases.is_live(lease, o.lease):
+                    await self.leases.conclude(lease, "CACHE.RELEASE")
+                    return
                 await self._build(lease, Flight(self._waiting.event()), build, o, moment)
             except Exception as error:
                 log.error("refreshing %s failed", as_text(lease.key), exc_info=error)
@@ -219,7 +232,7 @@ class Engine:
         try:
             made = await self._call(key, build)
             shared = not isinstance(made, NotShared)
-            data: bytes = self._codec.dumps(made if shared else made.value)
+            data = self._encoded(made if shared else made.value)
         except Exception as error:
             self._tell("failed", key, error=error)
             flight.outcome = Failed.by(text_of(error, self._settings.error_text), 0, error)
@@ -234,19 +247,29 @@ class Engine:
     async def _alone(self, key: bytes, build: Build) -> Any:
         """Not stored, but decoded from a copy as everybody's is."""
         made = await self._call(key, build)
-        return self._codec.loads(self._codec.dumps(made.value if isinstance(made, NotShared) else made))
+        return self._codec.loads(self._encoded(made.value if isinstance(made, NotShared) else made))
+
+    def _encoded(self, value: Any) -> bytes:
+        data: Any = self._codec.dumps(value)
+        if isinstance(data, str):
+            return data.encode()
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"the serializer's dumps returned {type(data).__name__}, not bytes")
+        return bytes(data)  # pyright: ignore[reportUnknownArgumentType]
 
     async def _call(self, key: bytes, build: Build) -> Any:
-        token = _building.set((*_building.get(), (id(self), key)))
+        mine = _Building(self, key)
+        token = _building.set((*_building.get(), mine))
         try:
             return await self._waiting.call(build)
         finally:
+            mine.goes_on = False
             _building.reset(token)
 
     async def _impatient(self, key: bytes, build: Build, o: Call) -> Any:
         if o.on_timeout == "build":
             return await self._alone(key, build)
-        inside = [as_text(other) for owner, other in _building.get() if owner == id(self)]
+        inside = [as_text(b.key) for b in _building.get() if b.owner is self and b.goes_on]
         hint = f" while building {' and '.join(inside)}: two builds may be waiting for each other" if inside else ""
         raise WaitTimeout(f"{as_text(key)} was not there within {o.wait:g} s{hint}")
 

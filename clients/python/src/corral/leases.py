@@ -6,12 +6,13 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from .connections import READ_TIMEOUT, SLICE, Link, Node
 from .errors import Kind, NoPermission, UnknownAnswer, kind_of, text_of
 from .keys import as_text
-from .options import Call, Settings, milliseconds
+from .options import Call, Settings, as_tags, as_version, milliseconds, seconds
 from .outcomes import Tell, log
 from .server import Features, Server
 from .waiting import Waiting
@@ -134,6 +135,14 @@ class Leases:
 
         self._waiting.beside(work)
 
+    async def is_live(self, lease: Lease, seconds: float) -> bool:
+        """Renews it, if nobody took over."""
+        try:
+            return await lease.held.link.call("CACHE.RENEW", lease.key, lease.token, milliseconds(seconds)) is not None
+        except Exception as error:
+            log.warning("the lease of %s could not be renewed: %s", as_text(lease.key), error)
+            return False
+
     async def conclude(self, lease: Lease, command: str, *arguments: Any) -> Any:
         """Speaks the verdict over the held connection, or once over another; also if the caller is cancelled meanwhile.
         Whoever built has the value in any case, so nothing but a missing right is raised."""
@@ -188,6 +197,10 @@ def fill_options(features: Features, o: Call, made: Any) -> list[Any]:
     """What FILL is told, as far as it depends on the value. What is wrong in it is raised to the build's caller."""
     options: list[Any] = []
     ttl: Any = o.ttl(made) if callable(o.ttl) else o.ttl
+    if callable(o.ttl):
+        ttl = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+        # What is over already is not kept.
+        ttl = seconds("ttl", 0 if isinstance(ttl, (int, float)) and ttl < 0 else ttl)
     if ttl is not None:
         options += ["PX", milliseconds(ttl)] if ttl > 0 else ["PXAT", 1]  # 0: for those who wait, not to be kept
         for name in ("swr", "sie"):
@@ -195,11 +208,11 @@ def fill_options(features: Features, o: Call, made: Any) -> list[Any]:
                 options += [name.upper(), milliseconds(getattr(o, name))]
         if o.jitter:
             options += ["JITTER", o.jitter]
-    tags: Any = o.tags(made) if callable(o.tags) else o.tags
+    tags = as_tags(o.tags(made) if callable(o.tags) else o.tags)
     if tags:
         features.need("cache.fill tags")
         options += ["TAGS", len(tags), *(tag.encode() if isinstance(tag, str) else tag for tag in tags)]
-    version = o.version(made) if callable(o.version) else o.version
+    version = as_version(o.version(made) if callable(o.version) else o.version)
     if version is not None:
         features.need("cache.fill version")
         options += ["VERSION", version]

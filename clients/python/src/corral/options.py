@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -63,22 +63,25 @@ class Call:
     def __post_init__(self) -> None:
         for name in ("ttl", "swr", "sie", "wait", "lease", "backoff"):
             given = getattr(self, name)
-            if not callable(given):
+            if not (name == "ttl" and callable(given)):
                 object.__setattr__(self, name, seconds(name, given))
         if self.on_timeout not in ("raise", "build"):
             raise ValueError(f"on_timeout={self.on_timeout!r}: takes 'raise' or 'build'")
         jitter: Any = self.jitter
         if not isinstance(jitter, int) or not 0 <= jitter <= 100:
             raise ValueError(f"jitter={jitter!r}: takes a percentage, 0 to 100")
-        if isinstance(self.tags, (str, bytes)):
-            raise ValueError(f"tags={self.tags!r}: takes a list of texts, not one text")
         if not callable(self.tags):
-            object.__setattr__(self, "tags", tuple(self.tags))
+            object.__setattr__(self, "tags", as_tags(self.tags))
+        if not callable(self.version):
+            as_version(self.version)
+        group: Any = self.group
+        if group is not None and not isinstance(group, str):
+            raise ValueError(f"group={group!r}: takes a text")
         needed: tuple[Any, ...] = (self.lease, self.wait)
         if None in needed:
             raise ValueError("lease and wait take seconds, not None")
 
-    def tagged(self, tags: Sequence[str]) -> Call:
+    def tagged(self, tags: Sequence[str | bytes]) -> Call:
         made = copy.copy(self)
         object.__setattr__(made, "tags", tags)
         return made
@@ -119,9 +122,16 @@ class Settings:
         object.__setattr__(self, "local_ttl", seconds("local_ttl", self.local_ttl))
         if self.degrade not in (True, "raise"):
             raise ValueError(f"degrade={self.degrade!r}: takes True or 'raise'")
-        for name in ("degrade_limit", "max_waiting", "background_limit"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: takes 1 and more")
+        for name, least in (("degrade_limit", 1), ("max_waiting", 1), ("background_limit", 1), ("local", 0)):
+            count = getattr(self, name)
+            if not isinstance(count, int) or count < least:
+                raise ValueError(f"{name}={count!r}: takes a whole number, {least} and more")
+        for name in ("background", "on_event"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise ValueError(f"{name}={getattr(self, name)!r}: takes a function")
+        longest: Any = self.local_ttl
+        if longest is None:
+            raise ValueError("local_ttl takes seconds, not None")
 
 
 def split(given: ObjectOptions) -> tuple[Settings, Call]:
@@ -138,6 +148,28 @@ def seconds(name: str, given: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 9e12:
         raise ValueError(f"{name}={given!r}: takes seconds, 0 and more, or a timedelta")
     return float(value)
+
+
+def as_tags(given: Any) -> tuple[str | bytes, ...]:
+    """Checked here, since a FILL that the server refuses has everybody build again."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, (Iterable, type(None))):
+        raise ValueError(f"tags={given!r}: takes a list of texts, not one {type(given).__name__}")
+    tags: tuple[Any, ...] = () if given is None else tuple(given)
+    for tag in tags:
+        if not isinstance(tag, (str, bytes)):
+            raise ValueError(f"tags={tags!r}: takes texts, and {tag!r} is none")
+        size = len(tag.encode() if isinstance(tag, str) else tag)
+        if not 1 <= size <= 255:
+            raise ValueError(f"tags: {tag!r} has {size} bytes, and 1 to 255 are allowed")
+    if len(tags) > 32:
+        raise ValueError(f"tags: {len(tags)} were given, and 32 are allowed")
+    return tags
+
+
+def as_version(given: Any) -> int | None:
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < 2**53):
+        raise ValueError(f"version={given!r}: takes a whole number, 0 to 2^53-1")
+    return given
 
 
 def milliseconds(given: float) -> int:

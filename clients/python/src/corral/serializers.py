@@ -46,6 +46,9 @@ _BY_NAME: dict[str, Serializer] = {"json": _Json(), "bytes": _Bytes(), "pickle":
 
 def serializer_named(given: str | Serializer) -> Serializer:
     if not isinstance(given, str):
+        wanted: Any = given
+        if not callable(getattr(wanted, "dumps", None)) or not callable(getattr(wanted, "loads", None)):
+            raise ValueError(f"serializer={given!r}: takes a name or an object with dumps and loads")
         return given
     if given not in _BY_NAME:
         raise ValueError(
