@@ -1,9 +1,9 @@
 // Running somebody's build function, and saying to the server how it ended.
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { RecursiveBuild, ServerError, Unavailable, WaitTimeout } from './errors.js'
+import { RecursiveBuild, ServerError, Unavailable, Usage, WaitTimeout } from './errors.js'
 import { parsed, type Flight, type Outcome } from './flight.js'
 import type { Lease } from './lease.js'
-import { milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
+import { checkedTags, checkedVersion, milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
 import { serializerOf } from './serializers.js'
 
 export interface BuildContext {
@@ -41,19 +41,21 @@ interface Chain {
   owner: unknown
   id: string
   outer: Chain | undefined
+  /** What a build began, a timer say, may outlive it. */
+  over: boolean
 }
 
 /** A build that asks for its own key would wait for itself. */
 export function refuseRecursion(owner: unknown, id: string): void {
   for (let chain = under.getStore(); chain; chain = chain.outer) {
-    if (chain.owner === owner && chain.id === id) throw new RecursiveBuild(`the build of "${id}" asks for its own key`)
+    if (chain.owner === owner && chain.id === id && !chain.over) throw new RecursiveBuild(`the build of "${id}" asks for its own key`)
   }
 }
 
 /** The keys of the builds that this call is part of, innermost first. */
 export function enclosing(): string[] {
   const ids: string[] = []
-  for (let chain = under.getStore(); chain; chain = chain.outer) ids.push(chain.id)
+  for (let chain = under.getStore(); chain; chain = chain.outer) if (!chain.over) ids.push(chain.id)
   return ids
 }
 
@@ -119,17 +121,19 @@ export class Builder {
 
   async #run<T>({ id, build, behind = false, options: { signal } }: Job<T>): Promise<T | NotShared<T>> {
     signal?.throwIfAborted()
-    const chain: Chain = { owner: this.owner, id, outer: under.getStore() }
-    const value = under.run(chain, async () => await build({ signal, behind }))
-    if (!signal) return await value
+    // Nobody who builds waits for a refresh that he began.
+    const chain: Chain = { owner: this.owner, id, outer: behind ? undefined : under.getStore(), over: false }
     let aborted = () => {}
     try {
+      const value = under.run(chain, async () => await build({ signal, behind }))
+      if (!signal) return await value
       return await Promise.race([value, new Promise<never>((_, reject) => {
         aborted = () => reject(signal.reason)
         signal.addEventListener('abort', aborted)
       })])
     } finally {
-      signal.removeEventListener('abort', aborted)
+      chain.over = true
+      signal?.removeEventListener('abort', aborted)
     }
   }
 
@@ -173,8 +177,13 @@ export class Builder {
 
   // Other processes see it, and so may other users: its class, and its text unless that is turned off.
   #message(error: unknown): string {
-    const kind = error instanceof Error ? error.name : typeof error
-    const text = this.defaults.errorText === false ? kind : `${kind}: ${error instanceof Error ? error.message : String(error)}`
+    let text: string = typeof error
+    try {
+      const kind = error instanceof Error ? error.name : text
+      text = this.defaults.errorText === false ? `${kind}` : `${kind}: ${error instanceof Error ? error.message : String(error)}`
+    } catch {
+      // Anything can be thrown, also what no text can be made of: the lease has to end all the same.
+    }
     // The server takes 1024 bytes; no character takes more than 4 (3 here, for each half of a pair).
     return text.slice(0, 340)
   }
@@ -184,6 +193,7 @@ export class Builder {
 export function timesOf<T>(options: Options<T>, value: T): string[] {
   const ttl = typeof options.ttl === 'function' ? options.ttl(value) : options.ttl
   if (ttl === undefined) return []
+  if (!Number.isFinite(ttl)) throw new Usage(`ttl returned ${String(ttl)}, which is no number of seconds`)
   const times = ['PX', milliseconds(ttl)]
   if (options.swr !== undefined) times.push('SWR', milliseconds(options.swr, 0))
   if (options.sie !== undefined) times.push('SIE', milliseconds(options.sie, 0))
@@ -194,8 +204,9 @@ export function timesOf<T>(options: Options<T>, value: T): string[] {
 export function labelsOf<T>({ tags, version }: Options<T>, value: T): string[] {
   const labels: string[] = []
   const list = typeof tags === 'function' ? tags(value) : tags
-  if (list?.length) labels.push('TAGS', String(list.length), ...list)
-  if (version !== undefined) labels.push('VERSION', String(typeof version === 'function' ? version(value) : version))
+  if (list?.length) labels.push('TAGS', String(list.length), ...checkedTags(list))
+  const number = typeof version === 'function' ? version(value) : version
+  if (number !== undefined) labels.push('VERSION', checkedVersion(number))
   return labels
 }
 

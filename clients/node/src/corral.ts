@@ -10,7 +10,7 @@ import type { Argument } from './link.js'
 import { askModule, denial, forbidden, NEEDED, report, type Checked, type Module } from './module.js'
 import { Near } from './near.js'
 import { flightsOf, Plan } from './plan.js'
-import { checkedOptions, milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
+import { checkedOptions, checkedTags, checkedVersion, milliseconds, type CorralEvent, type Defaults, type Options } from './options.js'
 import { Servers } from './servers.js'
 
 // The same in every package: what is shorter may be a busy machine's.
@@ -76,14 +76,17 @@ export class Corral {
 
   /** The source now has this version of the key: an older value becomes stale, and is never stored again. */
   async outdate(key: Argument, version: number): Promise<void> {
-    await this.#toEach([key], (key) => ['CACHE.OUTDATE', key, String(version)])
+    const floor = checkedVersion(version)
+    await this.#toEach([key], (key) => ['CACHE.OUTDATE', key, floor])
   }
 
   /** Makes everything stale that carries one of the tags, on every server. With `swr: 0` no old value is served. */
   async invalidateTags(tags: string | readonly string[], { swr }: { swr?: number } = {}): Promise<void> {
     const list = typeof tags === 'string' ? [tags] : tags
+    for (const tag of list) checkedTags([tag]) // of these there may be more than a value can have
+    if (list.length === 0) return
     const { servers } = await this.#connected()
-    const cap = swr === undefined ? [] : ['SWR', milliseconds(swr, 0)]
+    const cap = swr === undefined ? [] : ['SWR', milliseconds(checkedOptions({ swr }, 'call').swr!, 0)]
     try {
       this.#forget(null)
       await servers.callAll(['CACHE.INVALIDATETAG', String(list.length), ...list, ...cap], (this.#defaults.wait ?? 10) * 1000)
@@ -254,7 +257,7 @@ export class Corral {
       this.#near?.drop(job.id)
     }
     // Inside this caller's async context, so AsyncLocalStorage, traces and locale go along.
-    const refreshing = Promise.resolve(job.options.background ? job.options.background(run) : run())
+    const refreshing = (async () => await (job.options.background ? job.options.background(run) : run()))()
       .catch((error: unknown) => {
         this.#log(`the background hook failed for "${job.id}"`, error)
         return job.lease.release()

@@ -105,7 +105,8 @@ function linkOf(redis: any, { hears }: Messages): Link {
   }
 }
 
-function lost(error: any): Lost | ServerError {
+function lost(error: any): Lost | ServerError | Usage {
+  if (error instanceof TypeError) return new Usage(error.message, { cause: error }) // an argument that it cannot send
   if (error.name === 'ReplyError') return new ServerError(error.message, { cause: error })
   return new Lost(error.lastNodeError?.message ?? (error.message || error.code || String(error)), { cause: error })
 }

@@ -1,7 +1,7 @@
 // One connection to one server, whichever client library makes it. What every library does for its users (reconnecting,
 // sending again, queueing while offline) is off here: an answer must never meet another question than its own.
 import type { Hears } from './ear.js'
-import { Lost, type ServerError } from './errors.js'
+import { Lost, type ServerError, type Usage } from './errors.js'
 
 export type Argument = string | Buffer
 
@@ -17,7 +17,7 @@ export interface Link {
   readonly open: boolean
   send(args: Argument[]): Promise<unknown>
   /** What a rejection of `send` was. Not done by `send` itself: a promise less for every hit. */
-  errorOf(error: unknown): Lost | ServerError
+  errorOf(error: unknown): Lost | ServerError | Usage
   /** Closes the socket at once; whoever still waits for an answer is rejected. */
   close(): void
   /** On a link that was opened to hear messages. */

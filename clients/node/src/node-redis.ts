@@ -110,7 +110,8 @@ function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, { 
   }
 }
 
-function lost(error: any): Lost | ServerError {
+function lost(error: any): Lost | ServerError | Usage {
+  if (error instanceof TypeError) return new Usage(error.message, { cause: error }) // an argument that it cannot send
   for (let kind = Object.getPrototypeOf(error); kind; kind = Object.getPrototypeOf(kind)) {
     if (kind.constructor?.name === 'ErrorReply') return new ServerError(error.message, { cause: error })
   }

@@ -118,6 +118,23 @@ export function checkedOptions<O extends Options>(options: O, where: 'call' | 'c
   return options
 }
 
+/** What the server would refuse when the value was built, and everybody would build again. */
+export function checkedTags(tags: readonly string[]): readonly string[] {
+  if (!Array.isArray(tags)) throw new Usage(`tags must be a list of texts, not ${String(tags)}`)
+  if (tags.length > 32) throw new Usage(`tags: ${tags.length} were given, and 32 are allowed`)
+  for (const tag of tags) {
+    if (typeof tag !== 'string') throw new Usage(`tags must be texts, and ${String(tag)} is none`)
+    const size = Buffer.byteLength(tag)
+    if (size < 1 || size > 255) throw new Usage(`tags: "${tag}" has ${size} bytes, and 1 to 255 are allowed`)
+  }
+  return tags
+}
+
+export function checkedVersion(version: number): string {
+  if (!count[1](version)) throw new Usage(`version must be a whole number, 0 or more, not ${String(version)}`)
+  return String(version)
+}
+
 /** As the server's commands take it. */
 export function milliseconds(seconds: number, least = 1): string {
   return String(Math.max(least, Math.round(seconds * 1000)))
