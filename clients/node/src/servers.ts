@@ -80,6 +80,7 @@ export class Server {
   leave(): void {
     this.#shared?.then((connection) => connection.close(), () => {})
     this.#shared = undefined
+    this.settings.heard?.(null) // of changes from now on nobody tells, and who finds a copy does not ask
     for (const connection of this.#idle.splice(0)) connection.close()
     this.ear.close()
   }
