@@ -235,3 +235,45 @@ test('each answer of a server means what the table of the contract says', () => 
   for (const other of ['ERR READONLY is no code here', 'WRONGTYPE x', 'ERR Too many connections']) assert.ok(!isOutage(of(other)) && !isMoving(of(other)), other)
   assert.ok(isOutage(new Unavailable('refused')))
 })
+
+test('whatever is thrown, the lease ends', async () => {
+  const mute = Object.defineProperty(new Error('x'), 'message', { get() { throw new Error('no text') } })
+  for (const [name, thrown] of Object.entries({ nothing: Object.create(null), mute, named: Object.assign(new Error('x'), { name: Symbol('s') }) })) {
+    await cache.getOrBuild(`odd ${name}`, () => { throw thrown }).then(() => assert.fail(), (error) => assert.equal(error, thrown))
+    await assert.rejects(cache.getOrBuild(`odd ${name}`, () => 1), { name: 'BuildFailed' })
+  }
+  assert.deepEqual(await server.redis.sendCommand(['CACHE.LEASES']), [])
+})
+
+test('a wrong tag, version or argument is the error of its call, and the server is not taken for gone', async () => {
+  const events = []
+  const told = new Corral(server.url, { log() {}, onEvent: (event) => events.push(event.type) })
+  for (const options of [{ tags: () => [1] }, { tags: [''] }, { tags: Array(33).fill('t') }, { version: () => 'x' }, { ttl: () => NaN }]) {
+    await assert.rejects(told.getOrBuild(`wrong ${Object.keys(options)} ${events.length}`, () => 1, options), Usage)
+  }
+  await assert.rejects(told.invalidateTags([5]), Usage)
+  await assert.rejects(told.outdate('k', -1), Usage)
+  await assert.rejects(told.command('k', 'CACHE.INFO', 5), Usage)
+  assert.equal(await told.getOrBuild('right', () => 1), 1)
+  assert.equal(await told.getOrBuild('right', () => 2), 1)
+  assert(!events.includes('degraded') && !events.includes('not_stored'))
+  await told.close()
+})
+
+test('a timer that a build began may ask for its key when the build is over', async () => {
+  let later
+  await cache.getOrBuild('timer', () => {
+    later = new Promise((resolve) => setTimeout(resolve, 50)).then(() => cache.getOrBuild('timer', () => 2))
+    return 1
+  })
+  assert.equal(await later, 1)
+})
+
+test('a background hook that throws costs its caller nothing, and the lease is given up', async () => {
+  const hooked = new Corral(server.url, { ttl: 60, swr: 60, log() {}, background() { throw new Error('full') } })
+  await hooked.getOrBuild('hooked', () => 'old')
+  await hooked.invalidate('hooked')
+  assert.equal(await hooked.getOrBuild('hooked', () => 'new'), 'old')
+  await until('the lease ended', async () => (await server.redis.sendCommand(['CACHE.LEASES'])).length === 0)
+  await hooked.close()
+})
