@@ -51,7 +51,8 @@ class Engine:
     # --- What callers ask for ---------------------------------------------------------------------------------------
 
     async def get_or_build(self, key: bytes, build: Build, o: Call, force: bool = False) -> Any:
-        if any(b.owner is self and b.key == key and b.goes_on for b in _building.get()):
+        around = _building.get()
+        if around and any(b.owner is self and b.key == key and b.goes_on for b in around):
             raise RecursiveBuild(f"the build of {as_text(key)} asks for {as_text(key)}, and would wait for itself")
         if self._near is not None and not force:
             data = self._near.get(key)
