@@ -194,7 +194,7 @@ export function timesOf<T>(options: Options<T>, value: T): string[] {
   const ttl = typeof options.ttl === 'function' ? options.ttl(value) : options.ttl
   if (ttl === undefined) return []
   if (!Number.isFinite(ttl)) throw new Usage(`ttl returned ${String(ttl)}, which is no number of seconds`)
-  const times = ['PX', milliseconds(ttl)]
+  const times = ttl > 0 ? ['PX', milliseconds(ttl)] : ['PXAT', '1'] // for those who wait, not to be kept
   if (options.swr !== undefined) times.push('SWR', milliseconds(options.swr, 0))
   if (options.sie !== undefined) times.push('SIE', milliseconds(options.sie, 0))
   if (options.jitter !== undefined) times.push('JITTER', String(options.jitter))

@@ -82,7 +82,7 @@ const functional: Test = ['a function', (value) => typeof value === 'function']
 const flag: Test = ['true or false', (value) => typeof value === 'boolean']
 
 const CALL: Record<keyof Options, Test> = {
-  ttl: ['a number of seconds above 0, or a function', (value) => typeof value === 'function' || period[1](value)], swr: seconds, sie: seconds, wait: seconds, lease: period, backoff: seconds, noStale: flag,
+  ttl: ['a number of seconds, 0 or more, or a function', (value) => typeof value === 'function' || seconds[1](value)], swr: seconds, sie: seconds, wait: seconds, lease: period, backoff: seconds, noStale: flag,
   jitter: ['a whole number from 0 to 100', (value) => Number.isInteger(value) && value >= 0 && value <= 100],
   tags: ['a list of texts, or a function', (value) => typeof value === 'function'
     || (Array.isArray(value) && value.every((tag) => typeof tag === 'string'))],

@@ -159,6 +159,16 @@ test('that a server refuses is said once, until something is stored again', asyn
   await refused.close()
 })
 
+test('what is fresh for no time is for those who wait, and not kept', async () => {
+  let builds = 0
+  for (const ttl of [0, () => 0, () => -1]) {
+    const calls = [1, 2, 3].map(() => cache.getOrBuild('brief', async () => ++builds, { ttl, swr: 60 }))
+    assert.equal(new Set(await Promise.all(calls)).size, 1)
+  }
+  assert.equal(builds, 3)
+  assert.equal(await server.redis.exists('brief'), 0)
+})
+
 test('the background hook decides when a refresh runs', async () => {
   const later = []
   const options = { ttl: 60, swr: 60, background: (refresh) => new Promise((resolve) => later.push(() => resolve(refresh()))) }
