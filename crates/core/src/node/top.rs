@@ -12,6 +12,9 @@ use crate::request::Cost;
 /// Keys that are told apart at once.
 const KEYS: usize = 1000;
 
+/// Keys that are looked at when one has to go.
+const LOOKS: usize = 16;
+
 /// Keys with longer names, in bytes, are left out: a thousand of any length would be no bounded size.
 const NAME_LIMIT: usize = 1024;
 
@@ -79,16 +82,23 @@ impl Top {
         id
     }
 
-    /// Takes the lightest out of the queue. Whoever has grown since it was looked at goes back to where it belongs, once.
+    /// Takes the lightest out of the queue: of all, or of the first few if many have grown since they were looked at.
     fn lightest(&mut self) -> Option<Id> {
-        while let Some(Reverse((known, id))) = self.by_weight.pop() {
-            let weight = self.keys.get(id)?.weight;
-            if weight == known {
-                return Some(id);
+        let mut lightest: Option<(u64, Id)> = None;
+        for _ in 0..LOOKS {
+            let Some(Reverse((_, id))) = self.by_weight.pop() else { break };
+            let looked_at = (self.keys.get(id)?.weight, id);
+            let (lighter, heavier) = match lightest {
+                Some(other) => (other.min(looked_at), Some(other.max(looked_at))),
+                None => (looked_at, None),
+            };
+            self.by_weight.extend(heavier.map(Reverse));
+            lightest = Some(lighter);
+            if self.by_weight.peek().is_none_or(|Reverse(next)| lighter <= *next) {
+                break;
             }
-            self.by_weight.push(Reverse((weight, id)));
         }
-        None
+        lightest.map(|(_, id)| id)
     }
 
     /// The dearest, first first.
