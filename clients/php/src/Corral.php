@@ -87,11 +87,7 @@ final class Corral
     /** The source has this version of the key now: nothing older is stored any more. */
     public function outdate(string $key, int $version): void
     {
-        try {
-            $this->server->command('CACHE.OUTDATE', $key, $version);
-        } catch (ModuleMissing $missing) {
-            throw new Unsupported("the server's module has no CACHE.OUTDATE", 0, $missing);
-        }
+        $this->server->outdate($key, $version);
     }
 
     /** What the server's module can and what the user may not; raises ModuleMissing. */

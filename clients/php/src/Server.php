@@ -7,7 +7,7 @@ namespace Corral;
 /** One request to whoever has the key, and what comes of each error that it may meet. */
 final class Server
 {
-    private const ATTEMPTS_TO_INVALIDATE = 3;
+    private const ATTEMPTS_TO_TELL = 3;
     /** What every user needs: command, and arguments that are refused after the ACL was asked and before anything is done. */
     private const PROBES = [
         'cache.getorlock' => ['CORRAL'], 'cache.fill' => ['x', ''], 'cache.fail' => ['x', ''], 'cache.release' => ['x'],
@@ -154,19 +154,16 @@ final class Server
     public function invalidate(array $keys): void
     {
         // In a cluster one by one: keys of one command must be of one slot.
-        foreach ($this->topology->isCluster() ? array_map(fn ($key) => [$key], $keys) : array_filter([$keys]) as $group) {
-            for ($attempt = 1; ; ++$attempt) {
-                try {
-                    $this->command('CACHE.INVALIDATE', ...$group);
-                    break;
-                } catch (Unavailable $error) {
-                    if ($attempt === self::ATTEMPTS_TO_INVALIDATE) {
-                        throw new NotAllAnswered([$this->name($group[0]) => $error]);
-                    }
-                    self::pause(0.1, 0.2);
-                    $this->refreshed();
-                }
-            }
+        $groups = $this->topology->isCluster() ? array_map(fn ($key) => [$key], $keys) : array_filter([$keys]);
+        $this->tell(array_map(fn ($group) => ['CACHE.INVALIDATE', ...$group], $groups));
+    }
+
+    public function outdate(string $key, int $version): void
+    {
+        try {
+            $this->tell([['CACHE.OUTDATE', $key, $version]]);
+        } catch (ModuleMissing $missing) {
+            throw new Unsupported("the server's module has no CACHE.OUTDATE", 0, $missing);
         }
     }
 
@@ -184,7 +181,7 @@ final class Server
     public function everywhere(array $command): void
     {
         $done = $failed = [];
-        for ($attempt = 0; $attempt < self::ATTEMPTS_TO_INVALIDATE; ++$attempt) {
+        for ($attempt = 0; $attempt < self::ATTEMPTS_TO_TELL; ++$attempt) {
             if ($attempt > 0) {
                 self::pause(0.1, 0.2);
             }
@@ -298,12 +295,47 @@ final class Server
         }
     }
 
-    private function name(string $key): string
+    /**
+     * Tells each key's master, and those that did not answer again: what is lost here is an old value for ever. A node that
+     * did not take one key is not waited for with each of the others.
+     *
+     * @param list<list<string|int>> $commands the key is the second word
+     */
+    private function tell(array $commands): void
+    {
+        $failed = [];
+        foreach ($commands as $command) {
+            for ($attempt = 1; ; ++$attempt) {
+                try {
+                    $this->command(...$command);
+                    break;
+                } catch (Unavailable $error) {
+                    $node = $this->master($command[1]);
+                    $where = $node === null ? "the master of {$command[1]}" : $node->name;
+                    if (isset($failed[$where]) || $attempt === self::ATTEMPTS_TO_TELL) {
+                        $failed[$where] = $error;
+                        break;
+                    }
+                    self::pause(0.1, 0.2);
+                    $this->refreshed();
+                    if ($node?->answers()) { // it may be back before its pause is over
+                        $node->outage->end();
+                    }
+                }
+            }
+        }
+        if ($failed !== []) {
+            throw new NotAllAnswered($failed);
+        }
+    }
+
+    /** Null: nobody says who that is. */
+    private function master(string $key): ?Node
     {
         try {
-            return $this->topology->node($key)->name;
+            return $this->topology->node($key);
         } catch (Unavailable) {
-            return "the master of $key";
+            return null;
         }
     }
 

@@ -68,8 +68,7 @@ class Corral
   # The source has this version of the key now: nothing older is stored any more.
   def outdate(key, version)
     key = bytes_of(key)
-    engine.server.features(key).need("cache.outdate")
-    engine.forgetting([key]) { engine.server.command("CACHE.OUTDATE", key, Integer(version)) }
+    engine.forgetting([key]) { engine.server.outdate(key, Integer(version)) }
     nil
   end
 

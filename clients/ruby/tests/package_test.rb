@@ -225,6 +225,30 @@ class InterruptionsTest < Minitest::Test
     Thread.report_on_exception = reported
   end
 
+  def test_a_version_and_an_invalidation_that_were_not_taken_are_told_again
+    cache = Corral.new(URL, ttl: 60, swr: 60, logger: QUIET)
+    [-> { cache.outdate("k", 9) }, -> { cache.invalidate("k") }].each do |tell|
+      cache.refresh("k") { 1 }
+      outage = cache.engine.server.topology.node("k").outage
+      outage.instance_variable_set(:@pause, 60.0) # as if it had been tried in vain for long
+      outage.begin("refused")
+      tell.call
+      assert_equal "STALE", server("CACHE.GET", "k").first
+    end
+    lost = Corral.new("redis://127.0.0.1:1", logger: QUIET)
+    [-> { lost.outdate("k", 9) }, -> { lost.invalidate("k", "l") }].each do |tell|
+      assert_match(/127.0.0.1:1 /, assert_raises(Corral::NotAllAnswered, &tell).message)
+    end
+  end
+
+  def test_a_near_copy_is_as_old_as_its_question
+    near = Corral::Near.new(10, 1.0)
+    near.put("k", "v", 60.0, near.moment, Corral.now - 1.1)
+    assert_nil near.get("k")
+    near.put("k", "v", 60.0, near.moment, Corral.now)
+    assert_equal "v", near.get("k")
+  end
+
   def test_callers_of_one_key_share_one_request_also_for_a_hit
     cache = Corral.new(URL)
     cache.get_or_build("k") { { "n" => 1 } }

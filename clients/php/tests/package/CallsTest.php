@@ -6,6 +6,7 @@ use Corral\BuildFailed;
 use Corral\Call;
 use Corral\Corral;
 use Corral\Servers;
+use Corral\NotAllAnswered;
 use Corral\Template;
 use Corral\Topology;
 use Corral\Unsupported;
@@ -104,6 +105,28 @@ final class CallsTest extends TestCase
         $this->expectException(Usage::class);
         $this->expectExceptionMessage("template 'user:{id}': {id} is no parameter of the function, which has none");
         $cache->cached('all', fn () => 1, tags: ['pages', 'user:{id}']);
+    }
+
+    public function testAVersionAndAnInvalidationThatWereNotTakenAreToldAgain(): void
+    {
+        $cache = new Corral($this->url, ttl: 60, swr: 60);
+        foreach ([fn () => $cache->outdate('k', 9), fn () => $cache->invalidate('k')] as $tell) {
+            $cache->refresh('k', fn () => 1);
+            $outage = (fn () => $this->server->topology->node('k')->outage)->call($cache);
+            array_map($outage->begin(...), array_fill(0, 8, 'refused')); // as if it had been tried in vain for long
+            (fn () => $this->server->topology->node('k')->dropIdle())->call($cache);
+            $tell();
+            $this->assertSame('STALE', server('CACHE.GET', 'k')[0]);
+        }
+        $lost = new Corral('redis://127.0.0.1:1');
+        foreach ([fn () => $lost->outdate('k', 9), fn () => $lost->invalidate('k', 'l')] as $tell) {
+            try {
+                $tell();
+                $this->fail('nobody took it');
+            } catch (NotAllAnswered $error) {
+                $this->assertStringContainsString('127.0.0.1:1 ', $error->getMessage());
+            }
+        }
     }
 
     public function testAMissingArgumentIsNamed(): void

@@ -78,7 +78,7 @@ class Corral
     # --- The one that asks ---
 
     def lead(flight, key, o, build, deadline, force, unless_)
-      asked_at = @near&.moment
+      asked = @near && [@near.moment, Corral.now]
       if !force && flight.parks? && (link = @server.idle(key)) # nearly always, and nearly always it is a hit
         begin
           reply = Thread.handle_interrupt(AT_ONCE) { link.ask(["CACHE.GETORLOCK", key, *o.asking]) }
@@ -88,20 +88,20 @@ class Corral
         if reply.is_a?(Array) && reply[0] == "HIT" && Corral.now - deadline + o.wait < Leases::WAIT_WORTH_TELLING
           taken = true
           link.node.give(link)
-          return fresh(flight, key, reply[1], reply[2], asked_at)
+          return fresh(flight, key, reply[1], reply[2], asked)
         end
       end
       # No grant is lost between its arrival and its lease.
       Thread.handle_interrupt(WHEN_WAITING) do
         taken = true
-        lead_on(flight, key, o, build, deadline, force, unless_, asked_at, link && [reply, link])
+        lead_on(flight, key, o, build, deadline, force, unless_, asked, link && [reply, link])
       end
     ensure
       link.close if link && !taken # interrupted: should it be a grant, the tie ends it
     end
 
     # met: what the first attempt has met already.
-    def lead_on(flight, key, o, build, deadline, force, unless_, asked_at, met)
+    def lead_on(flight, key, o, build, deadline, force, unless_, asked, met)
       begin
         answer = @leases.ask(key, o, deadline, flight, force: force ? %w[FORCE NOSTALE] : [], met: met)
         flight.answered
@@ -113,12 +113,12 @@ class Corral
       end
       back if @out
       if answer.lease
-        return build(answer.lease, flight, o, build, asked_at) if answer.state == "LOCK" || force && !unless_&.call(answer.value)
+        return build(answer.lease, flight, o, build, asked) if answer.state == "LOCK" || force && !unless_&.call(answer.value)
 
-        return build_behind(answer, flight, o, build, asked_at, force)
+        return build_behind(answer, flight, o, build, asked, force)
       end
       case answer.state
-      when "HIT" then fresh(flight, key, answer.value, answer.number, asked_at)
+      when "HIT" then fresh(flight, key, answer.value, answer.number, asked)
       when "STALE"
         @settings.tell(:stale, key)
         flight.outcome = answer.value
@@ -134,17 +134,17 @@ class Corral
       end
     end
 
-    def fresh(flight, key, bytes, left, asked_at)
+    def fresh(flight, key, bytes, left, asked)
       @settings.tell(:hit, key) if @settings.on_event
       flight.outcome = bytes
       flight.land
-      @near&.put(key, bytes, left.negative? ? Float::INFINITY : left / 1000.0, asked_at)
+      @near&.put(key, bytes, left.negative? ? Float::INFINITY : left / 1000.0, *asked)
       @codec.load(bytes)
     end
 
     # --- Building ---
 
-    def build(lease, flight, o, build, asked_at)
+    def build(lease, flight, o, build, asked)
       @leases.renew(lease, o.lease)
       began = Corral.now
       concluded = false
@@ -163,9 +163,10 @@ class Corral
       concluded = true
       if shared
         flight.outcome = bytes
+        filled_at = Corral.now
         stored = @leases.conclude(lease, "CACHE.FILL", bytes.b, *options)
         fresh = o.ttl.nil? ? Float::INFINITY : o.ttl * (1 - o.jitter / 100.0) unless o.ttl.respond_to?(:call)
-        @near&.put(lease.key, bytes, fresh, asked_at) if stored && fresh
+        @near&.put(lease.key, bytes, fresh, asked.first, filled_at) if stored && fresh
       else
         flight.outcome = PRIVATE
         @leases.conclude(lease, "CACHE.PASS", *(made.seconds ? ["PX", Call.milliseconds(made.seconds)] : []))
@@ -194,22 +195,22 @@ class Corral
       raise error
     end
 
-    def build_behind(answer, flight, o, build, asked_at, force)
+    def build_behind(answer, flight, o, build, asked, force)
       lease = answer.lease
       flight.outcome = answer.value
       if force # somebody has just built it
         @leases.conclude(lease, "CACHE.RELEASE")
       else
         @settings.tell(:refresh, lease.key)
-        refresh(lease, o, build, asked_at)
+        refresh(lease, o, build, asked)
       end
       @codec.load(answer.value)
     end
 
-    def refresh(lease, o, build, asked_at)
+    def refresh(lease, o, build, asked)
       job = lambda do
         before, self.building = building, [] # whoever began it does not wait for it
-        build(lease, Flight.new(lease.key, {}, @rooms, @lock), o, build, asked_at)
+        build(lease, Flight.new(lease.key, {}, @rooms, @lock), o, build, asked)
       rescue *FAILURES => error
         @settings.log(:error, "refreshing #{Corral.as_text(lease.key)} failed", error)
       ensure

@@ -17,7 +17,7 @@ class Corral
     }.freeze
     OPTIONAL = { "cache.pass" => %w[x], "cache.get" => [] }.freeze
     FIRST_VERSION = %w[getorlock mgetorlock fill set get renew release fail pass touch invalidate info leases].map { |word| "cache.#{word}" }.freeze
-    ATTEMPTS_TO_INVALIDATE = 3
+    ATTEMPTS_TO_TELL = 3
 
     attr_reader :topology
 
@@ -92,26 +92,22 @@ class Corral
 
     def invalidate(keys)
       # In a cluster one by one: keys of one command must be of one slot.
-      (@topology.cluster? ? keys.map { |key| [key] } : [keys].reject(&:empty?)).each do |group|
-        attempt = 0
-        begin
-          attempt += 1
-          command("CACHE.INVALIDATE", *group)
-        rescue Unavailable => error
-          raise NotAllAnswered, { name_of(group.first) => error } if attempt == ATTEMPTS_TO_INVALIDATE
+      groups = @topology.cluster? ? keys.map { |key| [key] } : [keys].reject(&:empty?)
+      tell(groups.map { |group| ["CACHE.INVALIDATE", *group] })
+    end
 
-          sleep(rand(0.1..0.2))
-          refreshed
-          retry
-        end
-      end
+    def outdate(key, version)
+      tell([["CACHE.OUTDATE", key, version]])
+    rescue ModuleMissing
+      features(key).need("cache.outdate")
+      raise
     end
 
     # To every master of a freshly read topology; again to those that did not answer.
     def everywhere(*command)
       done = []
       failed = {}
-      ATTEMPTS_TO_INVALIDATE.times do |attempt|
+      ATTEMPTS_TO_TELL.times do |attempt|
         sleep(rand(0.1..0.2)) if attempt.positive?
         begin
           masters = @topology.masters
@@ -233,10 +229,34 @@ class Corral
       nil # what is known stays; the caller has an error of its own
     end
 
-    def name_of(key)
-      @topology.node(key).name
+    # Tells each key's master, and those that did not answer again: what is lost here is an old value for ever. A node that
+    # did not take one key is not waited for with each of the others.
+    def tell(commands)
+      failed = {}
+      commands.each do |name, key, *arguments|
+        (1..ATTEMPTS_TO_TELL).each do |attempt|
+          command(name, key, *arguments)
+          break
+        rescue Unavailable => error
+          node = master_of(key)
+          where = node ? node.name : "the master of #{Corral.as_text(key)}"
+          if failed.key?(where) || attempt == ATTEMPTS_TO_TELL
+            failed[where] = error
+            break
+          end
+          sleep(rand(0.1..0.2))
+          refreshed
+          try_again(node) if node # it may be back before its pause is over
+        end
+      end
+      raise NotAllAnswered, failed unless failed.empty?
+    end
+
+    # nil: nobody says who that is.
+    def master_of(key)
+      @topology.node(key)
     rescue Unavailable
-      "the master of #{Corral.as_text(key)}"
+      nil
     end
   end
 end

@@ -2,7 +2,6 @@
 
 class Corral
   # The callers of one key in this process: one asks, the others wait for what it gets. No outcome: ask anew.
-  # An interrupt may come between any two lines of `land`, which is then done again.
   class Flight # :nodoc:
     attr_accessor :outcome
 
@@ -195,13 +194,14 @@ class Corral
       end
     end
 
-    # asked_at is the moment when the request was sent: an invalidation since may be newer than the value.
-    def put(key, bytes, fresh, asked_at)
+    # Fresh for so long since `since`, when the request was sent that brought the value or stored it. An invalidation after
+    # `moment` may be newer than the value.
+    def put(key, bytes, fresh, moment, since)
       @lock.synchronize do
-        next if asked_at != @moment
+        next if moment != @moment
 
         @entries.delete(key)
-        @entries[key] = [Corral.now + [fresh, @longest].min, bytes]
+        @entries[key] = [since + [fresh, @longest].min, bytes]
         @entries.shift if @entries.size > @size
       end
     end
