@@ -164,9 +164,9 @@ class Engine:
     # --- Building ---------------------------------------------------------------------------------------------------
 
     async def _build(self, lease: Lease, flight: Flight, build: Build, o: Call, moment: int) -> Any:
-        self.leases.renew(lease, o.lease)
         began = time.monotonic()
         try:
+            self.leases.renew(lease, o.lease)
             made = await self._call(lease.key, build)
             shared = not isinstance(made, NotShared)
             data = self._encoded(made if shared else made.value)

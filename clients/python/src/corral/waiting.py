@@ -107,13 +107,22 @@ class Threads:
         if hook is not None:
             hook(lambda: context.run(job))
             return
+        waiting = lambda: context.run(job)  # noqa: E731
         with self._lock:
-            self._refreshes.append(lambda: context.run(job))
+            self._refreshes.append(waiting)
             if self._workers >= limit:
                 return
             self._workers += 1
         # Daemons, where an executor's threads would hold up the end of the process: the tie ends the lease.
-        threading.Thread(target=self._work, name="corral-refresh", daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name="corral-refresh", daemon=True).start()
+        except Exception:
+            with self._lock:
+                self._workers -= 1
+                if waiting not in self._refreshes:
+                    return  # another worker has taken it
+                self._refreshes.remove(waiting)
+            raise
 
     def _work(self) -> None:
         while True:
