@@ -126,7 +126,7 @@ module ActiveSupport
       # Whoever comes second finds that the first has just built it.
       def renewed(key, version, call, build)
         will_do = ->(bytes) { deserialize_entry(bytes).then { |entry| entry && !outdated?(entry, version) } }
-        @corral.engine.get_or_build(key.b, @corral.defaults.but(call), build, force: true, unless_: will_do)
+        @corral.engine.get_or_build(key.b, @corral.defaults.but(call), force: true, unless_: will_do, &build)
       end
 
       def outdated?(entry, version)

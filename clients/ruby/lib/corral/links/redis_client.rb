@@ -6,12 +6,19 @@ class Corral
   module Links # :nodoc:
     # Over redis-client, and redis-rb 5, which is made of it. RESP2 and RESP3.
     class RedisClientLink < Link
+      # What is sent is texts and whole numbers already. The client's own builder looks for hashes in it, at every call.
+      module AsItIs
+        def self.generate(words, _options = nil)
+          words
+        end
+      end
+
       ERRORS = [::RedisClient::CommandError, ::RedisClient::ConnectionError, ::RedisClient::ProtocolError, SystemCallError, IOError].freeze
 
       def initialize(servers, host, port, timeout)
         where = host.start_with?("/") ? { path: host } : { host: host, port: port }
         config = ::RedisClient.config(
-          **where, **servers.connecting, reconnect_attempts: 0,
+          **where, **servers.connecting, reconnect_attempts: 0, command_builder: AsItIs,
           connect_timeout: [timeout, CONNECT_TIMEOUT].min, read_timeout: [timeout, READ_TIMEOUT].min, write_timeout: READ_TIMEOUT
         )
         @client = ::RedisClient.new(config)

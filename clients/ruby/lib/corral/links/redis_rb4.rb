@@ -23,8 +23,11 @@ class Corral
 
       private
 
+      # Not `call`, which connects anew by itself, and looks at each call whether it has to.
       def exchange(words)
-        @client.call(words)
+        @client.write(words)
+        reply = @client.read
+        reply.is_a?(::Redis::CommandError) ? raise(reply) : reply
       rescue *ERRORS => error
         raise failure(error)
       end
