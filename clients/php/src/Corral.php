@@ -79,8 +79,9 @@ final class Corral
      */
     public function invalidateTags(string|array $tags, int|float|null $swr = null): void
     {
-        if ((array) $tags !== []) {
-            $this->server->invalidateTags(array_values(array_map('strval', (array) $tags)), $swr === null ? null : Call::seconds('swr', $swr));
+        $tags = Call::tags((array) $tags);
+        if ($tags !== []) {
+            $this->server->invalidateTags($tags, $swr === null ? null : Call::seconds('swr', $swr));
         }
     }
 
@@ -154,6 +155,12 @@ final class Corral
     }
 
     /** @internal */
+    public function defaults(): Call
+    {
+        return $this->defaults;
+    }
+
+    /** @internal */
     public function settings(): Settings
     {
         return $this->settings;
@@ -216,26 +223,25 @@ final class Corral
     private function build(Lease $lease, callable $build, Call $o): mixed
     {
         $began = microtime(true);
-        $concluded = false;
+        $this->building[$lease->key] = true; // until the verdict: the hook that is told of it may ask, too
         try {
             try {
-                $made = $this->call($lease->key, $build);
+                $made = $build();
                 $shared = !$made instanceof NotShared;
                 $bytes = $this->settings->serializer->encode($shared ? $made : $made->value);
                 $options = $shared ? $o->fillOptions($made) : [];
             } catch (\Throwable $error) {
                 // Also what the serializer refuses: a released lease would have every waiter build it again.
-                $concluded = true;
                 return $this->failed($lease, $error, $o, microtime(true) - $began);
             }
             $this->settings->tell('built', $lease->key, microtime(true) - $began);
-            $concluded = true;
             $shared ? $this->leases->conclude($lease, 'CACHE.FILL', $bytes, ...$options) : $this->leases->conclude($lease, 'CACHE.PASS');
             return $this->settings->serializer->decode($bytes);
         } finally {
-            if (!$concluded) { // a Fiber that was destroyed in the middle of its build: says nothing about the source
+            if (!$lease->ended) { // a Fiber that was destroyed in the middle of its build: says nothing about the source
                 $this->leases->conclude($lease, 'CACHE.RELEASE');
             }
+            unset($this->building[$lease->key]);
         }
     }
 

@@ -7,7 +7,17 @@ namespace Corral;
 /** The right to build a key: tied to its connection, and so gone with the process, however that ends. */
 final class Lease
 {
+    public bool $ended = false;
+    private readonly int $process;
+
     public function __construct(public readonly string $key, public readonly int $token, public readonly Link $link)
     {
+        $this->process = (int) getmypid();
+    }
+
+    /** A child that was forked in the build has no say in it, and nothing to say on the connection: its parent goes on building. */
+    public function isMine(): bool
+    {
+        return $this->process === getmypid();
     }
 }

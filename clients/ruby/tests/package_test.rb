@@ -205,6 +205,17 @@ class CallsTest < Minitest::Test
     assert_equal [1, 1, 1], [cache.get_or_build("k") { 1 }, cache.get_or_build("k") { 1 }, seen]
   end
 
+  def test_the_hook_that_asks_for_what_is_being_built_is_told_so_at_once
+    refused = nil
+    cache = Corral.new(URL, wait: 60, logger: QUIET, on_event: lambda do |event|
+      cache.get_or_build("k") { 2 } if event.name == :built
+    rescue Corral::RecursiveBuild => error
+      refused = error
+    end)
+    assert_equal 1, cache.get_or_build("k") { 1 }
+    assert_match(/would wait for itself/, refused.message)
+  end
+
   def test_objects_that_were_closed_leave_no_connection_and_no_thread
     before = server("CLIENT", "LIST").lines.size
     20.times { |number| Corral.new(URL).tap { |cache| cache.get_or_build("k#{number}") { 1 } }.close }

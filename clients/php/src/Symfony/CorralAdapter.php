@@ -8,6 +8,7 @@ use Corral\Call;
 use Corral\Claim;
 use Corral\Corral;
 use Corral\Refreshes;
+use Corral\Usage;
 use Psr\Log\LoggerInterface;
 use Symfony\Component\Cache\Adapter\AbstractAdapter;
 use Symfony\Component\Cache\Marshaller\DefaultMarshaller;
@@ -28,7 +29,7 @@ final class CorralAdapter extends AbstractAdapter
     /** @var array<string, string> what an answer brought, for the getItem that unpacks it */
     private array $brought = [];
 
-    /** @param array<string, mixed> $options of Corral's calls: swr, sie, wait, lease, group, backoff */
+    /** @param array<string, mixed> $options of Corral's calls: swr, sie, jitter, wait, lease, group, backoff, onTimeout */
     public function __construct(
         private readonly Corral $corral,
         string $namespace = '',
@@ -37,6 +38,10 @@ final class CorralAdapter extends AbstractAdapter
         ?MarshallerInterface $marshaller = null,
     ) {
         parent::__construct($namespace, $defaultLifetime);
+        (new Call())->but($options); // what is wrong is said now
+        if (array_intersect_key($options, ['ttl' => 0, 'tags' => 0, 'version' => 0]) !== []) {
+            throw new Usage("an item's lifetime and tags are said to Symfony: no option ttl, tags or version");
+        }
         $this->marshaller = $marshaller ?? new DefaultMarshaller();
         $this->tag = 'symfony:' . ($namespace === '' ? '' : $namespace . static::NS_SEPARATOR);
         $this->setCallbackWrapper($this->wrapper());

@@ -46,6 +46,22 @@ final class ProcessesTest extends TestCase
         until('the lease has ended', fn () => server('CACHE.LEASES') === []);
     }
 
+    public function testAChildThatLeavesItsParentsBuildHasNoSayInIt(): void
+    {
+        foreach (['return "of the child"', 'throw new Exception("of the child")'] as $ending) {
+            $worker = new Worker("\$parent = getmypid();
+                try { (new Corral('{$this->url}', lease: 120))->getOrBuild('k', function () {
+                    if ((\$child = pcntl_fork()) === 0) { $ending; }
+                    pcntl_waitpid(\$child, \$status);
+                    return 'of the parent'; }, ttl: 60);
+                } catch (Exception) {}
+                if (getmypid() !== \$parent) { posix_kill(getmypid(), SIGKILL); }");
+            $this->assertSame('', $worker->finish());
+            $this->assertSame('"of the parent"', server('CACHE.GET', 'k')[1]);
+            server('FLUSHALL');
+        }
+    }
+
     public function testWithoutAServerOnlySoManyBuildsRunOnTheMachine(): void
     {
         $dead = 'redis://127.0.0.1:1';

@@ -139,10 +139,11 @@ class Corral
     # --- Building ---
 
     def build(lease, flight, o, build)
-      @leases.renew(lease, o.lease)
       began = Corral.now
+      self.building = [*building, [self, lease.key]] # until the verdict: the hook that is told of it may ask, too
+      @leases.renew(lease, o.lease)
       begin
-        made = call(lease.key, build)
+        made = Thread.handle_interrupt(AT_ONCE) { build.call } # in the caller's own thread, which may be interrupted there
         shared = !made.is_a?(NotShared)
         bytes = dumped(made)
         options = shared ? o.fill_options(made) : made.options
@@ -165,6 +166,7 @@ class Corral
       bytes
     ensure
       @leases.conclude(lease, "CACHE.RELEASE") unless lease.ended
+      self.building = building[0...-1]
     end
 
     # Tags and versions are asked of the second version of the module only.
@@ -258,7 +260,6 @@ class Corral
       bytes.b.freeze
     end
 
-    # In the caller's own thread, which may be interrupted there at any place.
     def call(key, build)
       self.building = [*building, [self, key]]
       Thread.handle_interrupt(AT_ONCE) { build.call }
