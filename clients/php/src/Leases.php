@@ -139,6 +139,9 @@ final class Leases
         if ($failure->kind === Kind::Denied) {
             throw new NoPermission("{$link->node->name}: {$failure->getMessage()}", 0, $failure);
         }
+        if (!$answered && $failure->kind === Kind::Outage) {
+            throw $this->server->out($link->node, $failure); // a server that hangs costs a read time-out, and not another
+        }
         if ($answered && !in_array($failure->kind, [Kind::Moved, Kind::Again], true)) {
             throw $failure;
         }

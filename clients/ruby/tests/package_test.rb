@@ -242,6 +242,33 @@ end
 class InterruptionsTest < Minitest::Test
   include Server
 
+  def test_a_verdict_to_a_server_that_hangs_is_not_spoken_twice
+    pid = server("INFO", "server")[/process_id:(\d+)/, 1].to_i
+    received = -> { server("INFO", "stats")[/total_connections_received:\d+/] }
+    failure = nil
+    [30, 1].each do |lease| # without a renewal under way, and with one
+      cache = Corral.new(URL, lease: lease, logger: QUIET, on_event: ->(event) { failure = event.error if event.name == :not_stored })
+      cache.get_or_build("warm") { 1 }
+      before = received.call
+      assert_equal(5, cache.get_or_build("k#{lease}") { Process.kill(:STOP, pid) && sleep(lease == 1 ? 1 : 0) && 5 })
+      Process.kill(:CONT, pid)
+      assert_match(/no answer in time/, failure.message)
+      assert_equal before, received.call
+    end
+  ensure
+    Process.kill(:CONT, pid)
+  end
+
+  def test_a_server_that_is_full_is_out
+    before = server("CONFIG", "GET", "maxclients")
+    before = before.is_a?(Hash) ? before["maxclients"] : before[1]
+    server("CONFIG", "SET", "maxclients", "1")
+    out = assert_raises(Corral::Unavailable) { Corral.new(URL, degrade: :raise).get_or_build("k") { 1 } }
+    assert_match(/max number of clients|closed|lost/i, out.message)
+  ensure
+    server("CONFIG", "SET", "maxclients", before)
+  end
+
   def test_whatever_ends_a_build_but_an_error_gives_the_lease_back
     cache = Corral.new(URL, lease: 120)
     ends = {

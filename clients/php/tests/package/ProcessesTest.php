@@ -46,6 +46,25 @@ final class ProcessesTest extends TestCase
         until('the lease has ended', fn () => server('CACHE.LEASES') === []);
     }
 
+    public function testAVerdictToAServerThatHangsIsNotSpokenTwice(): void
+    {
+        preg_match('/process_id:(\d+)/', server('INFO', 'server'), $found);
+        $pid = (int) $found[1];
+        $received = fn () => preg_match('/total_connections_received:(\d+)/', server('INFO', 'stats'), $found) ? $found[1] : null;
+        try {
+            foreach (['phpredis', 'predis'] as $library) {
+                $cache = new Corral(\Corral\Servers::at($this->url, library: $library), logger: new class { public function __call($name, $args) {} });
+                $cache->getOrBuild('warm', fn () => 1);
+                $before = $received();
+                $this->assertSame(5, $cache->getOrBuild("k $library", function () use ($pid) { posix_kill($pid, SIGSTOP); return 5; }));
+                posix_kill($pid, SIGCONT);
+                $this->assertSame($before, $received());
+            }
+        } finally {
+            posix_kill($pid, SIGCONT);
+        }
+    }
+
     public function testAChildThatLeavesItsParentsBuildHasNoSayInIt(): void
     {
         foreach (['return "of the child"', 'throw new Exception("of the child")'] as $ending) {

@@ -88,6 +88,7 @@ class Corral
         !lease.link.call("CACHE.RENEW", lease.key, lease.token, Call.milliseconds(seconds)).nil?
       end
     rescue Failure => failure
+      @server.out(lease.link.node, failure) if failure.kind == :outage && !failure.reply? # a verdict is not to find that out again
       @settings.log(:warn, "the lease of #{Corral.as_text(lease.key)} could not be renewed: #{failure.message}")
       false
     end
@@ -127,6 +128,8 @@ class Corral
     ensure
       link.close # should the lease still be live, the tie ends it
       raise NoPermission, "#{link.node.name}: #{failure.message}" if failure.kind == :denied
+      # A server that hangs costs a read time-out, and not another.
+      raise @server.out(link.node, failure) if !answered && failure.kind == :outage
       raise failure if answered && !%i[moved again].include?(failure.kind)
     end
 

@@ -74,7 +74,11 @@ class Corral
     end
 
     def take
-      idle || @servers.open(@host, @port).tap { |link| link.node = self }
+      idle || open
+    end
+
+    def open(timeout = Link::CONNECT_TIMEOUT)
+      @servers.open(@host, @port, timeout).tap { |link| link.node = self }
     end
 
     def give(link)

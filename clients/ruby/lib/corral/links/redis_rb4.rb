@@ -14,7 +14,7 @@ class Corral
           { **where, **servers.connecting, url: nil, sentinels: nil, reconnect_attempts: 0, timeout: READ_TIMEOUT,
             connect_timeout: [timeout, CONNECT_TIMEOUT].min, read_timeout: [timeout, READ_TIMEOUT].min }.compact
         )
-        @client.connect
+        @client.call(["PING"]) # it connects at the first call: now, when a failure is one of connecting
         @client.connection.timeout = READ_TIMEOUT
         super()
       rescue *ERRORS => error
