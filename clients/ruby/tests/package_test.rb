@@ -64,6 +64,22 @@ class CallsTest < Minitest::Test
     end
   end
 
+  def test_the_middlewares_of_redis_client_see_every_call
+    skip "redis-rb 4 has none" unless defined?(RedisClient)
+
+    reading, writing = IO.pipe
+    Process.wait(fork do # for they are those of the process, for ever
+      seen = []
+      RedisClient.register(Module.new { define_method(:call) { |words, config, &block| seen << words.first && super(words, config, &block) } })
+      cache = Corral.new(URL)
+      2.times { cache.get_or_build("k") { 1 } }
+      writing.write(seen.count("CACHE.GETORLOCK"))
+      exit!
+    end)
+    writing.close
+    assert_equal "2", reading.read
+  end
+
   def test_ttl_tags_and_version_may_be_functions_of_the_value
     call = Corral::Call.new(ttl: ->(row) { row[:ttl] }, tags: ->(row) { ["a:#{row[:id]}"] }, version: ->(row) { row[:id] })
     assert_equal ["PX", 2500, "TAGS", 1, "a:7", "VERSION", 7], call.fill_options({ ttl: 2.5, id: 7 })
