@@ -46,6 +46,20 @@ final class ProcessesTest extends TestCase
         until('the lease has ended', fn () => server('CACHE.LEASES') === []);
     }
 
+    public function testWhatASignalsHandlerRaisesEndsTheWaitAndReachesTheCaller(): void
+    {
+        server('CACHE.GETORLOCK', 'k', 'LEASE', 60000);
+        $workers = array_map(fn ($library) => new Worker("pcntl_async_signals(true);
+            pcntl_signal(SIGALRM, fn () => throw new DomainException('time is up'));
+            \$cache = new Corral(\Corral\Servers::at('{$this->url}', library: '$library'), wait: 8);
+            \$cache->getOrBuild('warm', fn () => 1);
+            pcntl_alarm(1);
+            try { \$cache->getOrBuild('k', fn () => 'own'); } catch (Throwable \$error) { echo get_class(\$error), ' ', \$cache->getOrBuild('warm', fn () => 2); }"), ['phpredis', 'predis']);
+        foreach ($workers as $worker) {
+            $this->assertSame('DomainException 1', $worker->finish());
+        }
+    }
+
     public function testAVerdictToAServerThatHangsIsNotSpokenTwice(): void
     {
         preg_match('/process_id:(\d+)/', server('INFO', 'server'), $found);
