@@ -94,6 +94,14 @@ class CallsTest < Minitest::Test
     assert_match(/argument day is missing/, assert_raises(Corral::Usage) { cached.key(user, { x: 1 }) }.message)
   end
 
+  def test_the_same_text_makes_the_same_key_in_every_encoding_and_bytes_are_taken_too
+    cached = Corral.new(URL, ttl: 60).cached("é:{x}", tags: ["é:{x}"]) { |x| x.bytesize }
+    keys = ["é:ü".encode("UTF-16LE"), "é:ü".encode("ISO-8859-1"), "é:ü", "é:ü".b].map { |text| cached.key(text) }
+    assert_equal ["é:é%3Aü"], keys.uniq
+    assert_equal [2, 2], Array.new(2) { cached.call("\xFF\xFE".b) }
+    assert_raises(Corral::Usage) { Corral.new(URL).cached(:report) { 1 } }
+  end
+
   def test_tags_are_made_of_arguments_as_they_are
     cache = Corral.new(URL, ttl: 60, tags: ["{all}"])
     built = []
