@@ -259,7 +259,12 @@ final class Corral
     private function buildBehind(Lease $lease, string $old, callable $build, Call $o): mixed
     {
         $this->settings->tell('refresh', $lease->key);
-        $job = function () use ($lease, $build, $o, $old): mixed {
+        $release = fn () => $this->leases->conclude($lease, 'CACHE.RELEASE');
+        $job = function () use ($lease, $build, $o, $old, $release): mixed {
+            if ($lease->isOver()) {
+                $release();
+                return $this->settings->serializer->decode($old);
+            }
             $building = $this->building; // whoever began it does not wait for it
             $this->building = [];
             try {
@@ -276,9 +281,9 @@ final class Corral
                 ($this->settings->background)($job);
             } catch (\Throwable $error) {
                 $this->settings->log('error', "refreshing {$lease->key} could not be begun", $error);
-                $this->leases->conclude($lease, 'CACHE.RELEASE');
+                $release();
             }
-        } elseif (!Refreshes::later($job)) {
+        } elseif (!Refreshes::later($job, $release)) {
             return $job();
         }
         return $this->settings->serializer->decode($old);

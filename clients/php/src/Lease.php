@@ -10,9 +10,15 @@ final class Lease
     public bool $ended = false;
     private readonly int $process;
 
-    public function __construct(public readonly string $key, public readonly int $token, public readonly Link $link)
+    public function __construct(public readonly string $key, public readonly int $token, public readonly Link $link, private readonly float $until)
     {
         $this->process = (int) getmypid();
+    }
+
+    /** After long in a queue somebody else may be building, or have built. */
+    public function isOver(): bool
+    {
+        return microtime(true) >= $this->until;
     }
 
     /** A child that was forked in the build has no say in it, and nothing to say on the connection: its parent goes on building. */

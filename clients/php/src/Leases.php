@@ -34,7 +34,7 @@ final class Leases
             }
             $state = is_array($reply) && count($reply) === 3 ? $reply[0] : null;
             if ($state === 'LOCK' || $state === 'REFRESH') {
-                return [...$reply, new Lease($key, $reply[2], $link)];
+                return [...$reply, new Lease($key, $reply[2], $link, microtime(true) + $o->lease)];
             }
             if ($state !== 'HIT' && !in_array($state, ['STALE', 'WAIT', 'PASS', 'FAIL'], true)) {
                 $link->close(); // should it be a grant, the tie ends it

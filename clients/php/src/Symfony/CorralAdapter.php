@@ -66,7 +66,7 @@ final class CorralAdapter extends AbstractAdapter
                 $claim?->release(); // somebody has just built it
             }
         } elseif ($claim !== null && $claim->isMine() && $found !== null) {
-            if (Refreshes::later(fn () => $this->buildBehind($id, $claim, $callback, $item, $pool, $setMetadata))) {
+            if (Refreshes::later(fn () => $this->buildBehind($id, $claim, $callback, $item, $pool, $setMetadata), $claim->release(...))) {
                 $save = false;
                 return $found->get();
             }
@@ -89,6 +89,10 @@ final class CorralAdapter extends AbstractAdapter
 
     private function buildBehind(string $id, Claim $claim, callable $callback, ItemInterface $item, CacheInterface $pool, \Closure $setMetadata): void
     {
+        if ($claim->isOver()) {
+            $claim->release();
+            return;
+        }
         try {
             $save = true;
             $item->set($this->build($id, $claim, $callback, $item, $pool, $save));

@@ -46,6 +46,33 @@ final class ProcessesTest extends TestCase
         until('the lease has ended', fn () => server('CACHE.LEASES') === []);
     }
 
+    public function testRefreshesThatAreTooManyAreLeftToThoseWhoAskNext(): void
+    {
+        foreach (range(1, 12) as $number) {
+            server('CACHE.SET', "k$number", '"old"', 'PX', 1, 'SWR', 60000);
+        }
+        $worker = new Worker("function fastcgi_finish_request() {} // as in php-fpm there is an afterwards
+            \$cache = new Corral('{$this->url}', ttl: 60, swr: 60);
+            foreach (range(1, 12) as \$number) { if (\$cache->getOrBuild(\"k\$number\", fn () => 'new') !== 'old') { echo 'built at once'; } }
+            echo count(server('CACHE.LEASES'));");
+        $this->assertSame('8', $worker->finish());
+        $states = array_map(fn ($number) => server('CACHE.GET', "k$number")[0], range(1, 12));
+        $this->assertSame(['HIT' => 8, 'STALE' => 4], array_count_values($states));
+        $this->assertSame([], server('CACHE.LEASES'));
+    }
+
+    public function testARefreshWhoseLeaseIsOverIsNotBuilt(): void
+    {
+        server('CACHE.SET', 'k', '"old"', 'PX', 1, 'SWR', 60000);
+        $jobs = [];
+        $cache = new Corral($this->url, swr: 60, lease: 0.01, background: function ($job) use (&$jobs) { $jobs[] = $job; });
+        until('it is old', fn () => server('CACHE.GET', 'k')[0] === 'STALE');
+        $built = 0;
+        $this->assertSame('old', $cache->getOrBuild('k', function () use (&$built) { return ++$built; }));
+        until('it is over', fn () => server('CACHE.LEASES') === []);
+        $this->assertSame(['old', 0], [$jobs[0](), $built]);
+    }
+
     public function testWhatASignalsHandlerRaisesEndsTheWaitAndReachesTheCaller(): void
     {
         server('CACHE.GETORLOCK', 'k', 'LEASE', 60000);
