@@ -178,9 +178,10 @@ final class Corral
             if ($link !== null) { // nearly always, and nearly always it is a hit, which needs nothing of what comes after
                 try {
                     $reply = $link->call(['CACHE.GETORLOCK', $key, ...$force, ...$o->asking()]);
-                    if (is_array($reply) && $reply[0] === 'HIT' && microtime(true) - $link->asked < Leases::WAIT_WORTH_TELLING) {
+                    $hears = $this->settings->hears;
+                    if (is_array($reply) && $reply[0] === 'HIT' && !($hears && microtime(true) - $link->asked > Leases::WAIT_WORTH_TELLING)) {
                         $link->node->give($link);
-                        if ($this->settings->hears) {
+                        if ($hears) {
                             $this->settings->tell('hit', $key);
                         }
                         return $this->settings->serializer->decode($reply[1]);
