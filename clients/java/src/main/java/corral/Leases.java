@@ -144,7 +144,7 @@ final class Leases {
             Log.warn("the lease of " + lease.key + " could not be tied to a connection: " + error.getMessage());
             return true;
         } catch (InterruptedException error) {
-            if (link != null) link.close();
+            lease.link = link; // what ends it follows over the same connection: one that closes would count as a dead builder
             throw error;
         }
     }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import corral.BuildFailed;
+import corral.CallInterrupted;
 import corral.Corral;
 import corral.Event;
 import corral.Library;
@@ -13,6 +14,8 @@ import corral.Options;
 import corral.RecursiveBuild;
 import corral.Serializer;
 import corral.Settings;
+import corral.jedis.JedisLibrary;
+import corral.lettuce.LettuceLibrary;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -471,6 +474,70 @@ class HostileTest {
             for (Thread thread : threads) thread.join();
             TestServer.until("leases have ended", () -> leases(prefix) == 0);
             assertTrue(connections() - connections < 70, () -> connections() + " connections, before it were " + connections);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void a_client_that_its_user_closes_while_a_build_runs_costs_no_caller_its_value(CorralTest.Client client) throws Exception {
+        var lettuce = io.lettuce.core.RedisClient.create(TestServer.URL);
+        var jedis = redis.clients.jedis.RedisClient.create(java.net.URI.create(TestServer.URL));
+        boolean isLettuce = client == CorralTest.Client.LETTUCE;
+        try (Corral cache = new Corral(isLettuce ? LettuceLibrary.of(lettuce) : JedisLibrary.of(jedis), new Settings().defaults(KEPT))) {
+            String key = TestServer.key();
+            assertEquals("v", cache.getOrBuild(key, String.class, () -> {
+                if (isLettuce) lettuce.shutdown(Duration.ZERO, Duration.ZERO);
+                else jedis.close();
+                return "v";
+            }));
+            assertEquals("w", cache.getOrBuild(TestServer.key(), String.class, () -> "w"));
+            TestServer.until("the lease has ended", () -> leases(key) == 0);
+        } finally {
+            lettuce.shutdown();
+            jedis.close();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void threads_interrupted_at_any_moment_leave_no_lease_and_nobody_parked(CorralTest.Client client) throws Exception {
+        String prefix = TestServer.key() + "/";
+        List<Throwable> unexpected = new CopyOnWriteArrayList<>();
+        try (Corral cache = new Corral(client.library(), new Settings().defaults(KEPT.swr(TestServer.MINUTE)).degrade(Settings.Degrade.RAISE))) {
+            cache.getOrBuild(prefix, String.class, () -> "the connection is there");
+            var random = new java.util.Random(7);
+            List<Thread> threads = new ArrayList<>();
+            for (int thread = 0; thread < 6; thread++) {
+                Thread caller = new Thread(() -> {
+                    for (int call = 0; call < 300; call++) {
+                        String key = prefix + call % 20;
+                        try {
+                            if (call % 3 == 0) cache.invalidate(key);
+                            cache.getOrBuild(key, Integer.class, () -> {
+                                Thread.sleep(1);
+                                return 1;
+                            });
+                        } catch (InterruptedException | CallInterrupted interrupted) {
+                            Thread.interrupted();
+                        } catch (BuildFailed closed) {
+                            // A waiter that leaves closes its connection: the server may just have made it the builder.
+                            if (!closed.reason().equals("the builder died")) unexpected.add(closed);
+                        } catch (Throwable error) {
+                            unexpected.add(error);
+                        }
+                    }
+                });
+                threads.add(caller);
+                caller.start();
+            }
+            while (threads.stream().anyMatch(Thread::isAlive)) {
+                threads.get(random.nextInt(threads.size())).interrupt();
+                Thread.sleep(random.nextInt(3));
+            }
+            assertEquals(List.of(), unexpected);
+            TestServer.until("leases have ended", () -> leases(prefix) == 0);
+            TestServer.parked(0);
+            cache.getOrBuild(TestServer.key(), Integer.class, () -> 1);
         }
     }
 }
