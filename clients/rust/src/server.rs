@@ -149,9 +149,9 @@ impl Server {
         }
         let mut link = node.take().await?;
         if asks {
-            let _: Value = cmd("ASKING").query_async(&mut link.0).await?;
+            let _: Value = cmd("ASKING").query_async(&mut link.connection).await?;
         }
-        match command.query_async(&mut link.0).await {
+        match command.query_async(&mut link.connection).await {
             Ok(reply) => {
                 node.served();
                 Ok(Reached { reply, node: node.clone(), link: Some(link) })
@@ -294,9 +294,9 @@ impl Server {
 
     fn refuse_if_out(self: &Arc<Self>, node: &Arc<Node>) -> Result<(), Attempt> {
         let Some(why) = node.is_out() else { return Ok(()) };
-        if node.is_due() {
-            let (server, node) = (self.clone(), node.clone());
-            tokio::spawn(async move { server.try_again(&node).await });
+        if let Some(turn) = node.turn_to_try() {
+            let server = self.clone();
+            tokio::spawn(async move { server.try_again(&turn.0).await });
         }
         Err(Attempt::Final(Error::Unavailable(format!("{} is out: {why}", node.name))))
     }
@@ -329,10 +329,11 @@ impl Server {
 
     async fn ask_features(&self, node: &Arc<Node>, key: &[u8]) -> Result<Arc<Features>, Attempt> {
         let mut link = node.take().await?;
-        let told: RedisResult<Value> = cmd("CACHE.VERSION").query_async(&mut link.0).await;
+        let told: RedisResult<Value> = cmd("CACHE.VERSION").query_async(&mut link.connection).await;
         let mut missing = Vec::new();
         for (number, (name, arguments)) in NEEDED.iter().chain(&WANTED).enumerate() {
-            let refused: RedisResult<Value> = cmd(name).arg(key).arg(*arguments).query_async(&mut link.0).await;
+            let refused: RedisResult<Value> =
+                cmd(name).arg(key).arg(*arguments).query_async(&mut link.connection).await;
             match refused {
                 Err(error) if kind_of(&error) == Kind::Missing => {
                     node.give(link);
@@ -421,7 +422,7 @@ impl Drop for Heard {
 
 async fn tell(node: &Node, command: &Cmd) -> RedisResult<()> {
     let mut link = node.take().await?;
-    let reply: RedisResult<Value> = command.query_async(&mut link.0).await;
+    let reply: RedisResult<Value> = command.query_async(&mut link.connection).await;
     match reply {
         Err(error) if matches!(kind_of(&error), Kind::Lost | Kind::Silent) => Err(error),
         other => {
