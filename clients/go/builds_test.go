@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"corral.example/corral-cache"
 )
@@ -198,6 +199,32 @@ func TestTagsAndVersionsOfTheValueThatTheServerWouldRefuseAreTheBuildsError(t *t
 			if _, err := corral.GetOrBuild(context.Background(), cache, key, give("again"), wrong); !errors.As(err, &failed) {
 				t.Errorf("%s: the next caller got %v", key, err)
 			}
+		}
+	})
+}
+
+// enormous encodes into what no memory is spent on, for nobody writes to it.
+type enormous struct{ corral.Codec }
+
+func (enormous) Encode(any) ([]byte, error) { return make([]byte, 512<<20+1), nil }
+
+// For a text so long the server closes the connection, and every next builder's, as if it were gone.
+func TestAValueTooLargeForTheServerIsTheBuildsErrorAndNoOutage(t *testing.T) {
+	eachLibrary(t, func(t *testing.T, s *server, open opener) {
+		cache := open(corral.Backoff(time.Minute), corral.Degrade(false))
+		if _, err := corral.GetOrBuild(context.Background(), cache, "k", give("v"), corral.Serializer(enormous{corral.JSON})); !errors.Is(err, corral.ErrUsage) {
+			t.Errorf("the builder got %v", err)
+		}
+		var failed *corral.BuildFailed
+		if _, err := corral.GetOrBuild(context.Background(), cache, "k", give("again")); !errors.As(err, &failed) {
+			t.Errorf("the next caller got %v", err)
+		}
+		bytes := make([]byte, 512<<20+1)
+		if _, err := corral.GetOrBuild(context.Background(), cache, unsafe.String(&bytes[0], len(bytes)), give("v")); !errors.Is(err, corral.ErrUsage) {
+			t.Errorf("such a key gave %v", err)
+		}
+		if value, err := corral.GetOrBuild(context.Background(), cache, "other", give("v")); value != "v" || err != nil {
+			t.Errorf("another key gave %v, %v", value, err)
 		}
 	})
 }

@@ -100,6 +100,9 @@ func get[T any](ctx context.Context, c *Cache, key string, p *plan, build func(c
 			return product{}, err
 		}
 		data, err := p.codec.Encode(value)
+		if err == nil {
+			err = checkedSize("an encoded value", len(data))
+		}
 		if err != nil {
 			return product{}, err
 		}
@@ -120,6 +123,9 @@ func get[T any](ctx context.Context, c *Cache, key string, p *plan, build func(c
 
 func (c *Cache) get(ctx context.Context, key string, p *plan, build func(context.Context) (product, error)) (product, error) {
 	if err := ctx.Err(); err != nil {
+		return product{}, err
+	}
+	if err := checkedSize("a key", len(key)); err != nil {
 		return product{}, err
 	}
 	for outer := enclosing(ctx); outer != nil; outer = outer.next() {

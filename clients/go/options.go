@@ -345,6 +345,16 @@ func checkedVersion(n int64) error {
 	return nil
 }
 
+// largest is what servers take: for more they close the connection, as if they were gone.
+const largest = 512 << 20
+
+func checkedSize(what string, bytes int) error {
+	if bytes > largest {
+		return usage("%s takes at most 512 MiB, not %d bytes", what, bytes)
+	}
+	return nil
+}
+
 func (p *plan) withinADay(name string, d time.Duration) {
 	if d > 24*time.Hour {
 		p.refuse("%s takes at most 24h, not %v", name, d)

@@ -18,7 +18,7 @@ use crate::flight::{build_failed, Boarded, Flight, Flights, Outcome};
 use crate::lease::{ms, Answer, Lease, Leases};
 use crate::near::Near;
 use crate::node::Features;
-use crate::options::{Degrade, OnTimeout, Options, Settings};
+use crate::options::{fits, Degrade, OnTimeout, Options, Settings};
 use crate::server::{triple, Server, Triple};
 use crate::target::Target;
 use crate::teller::Teller;
@@ -190,6 +190,7 @@ impl Engine {
         build: Build<T, E>,
     ) -> Result<T, Error<E>> {
         o.check().map_err(Error::of_a_build)?;
+        fits("a key", key.len())?;
         if building::keys(self.id()).iter().any(|outer| outer == key) {
             let key = String::from_utf8_lossy(key);
             return Err(Error::Recursion(format!("the build of {key} asks for {key}, and would wait for itself")));
@@ -457,9 +458,10 @@ impl Engine {
                 let text = message_of(&error, with_text);
                 (Error::Build(error), text)
             })?;
-            value.encode().map_err(|error| {
+            let data = value.encode().map_err(Error::Serialization);
+            data.and_then(|data| fits("an encoded value", data.len()).map(|()| data)).map_err(|error| {
                 let text = message_of(&error, with_text);
-                (Error::Serialization(error), text)
+                (error, text)
             })
         };
         building::run(self.id(), key, degraded, encoded).await

@@ -32,6 +32,15 @@ pub struct Options {
     pub(crate) on_timeout: Option<OnTimeout>,
 }
 
+/// What servers take: for more they close the connection, as if they were gone.
+pub(crate) fn fits<E>(what: &str, bytes: usize) -> Result<(), Error<E>> {
+    const LARGEST: usize = 512 << 20;
+    if bytes > LARGEST {
+        return Err(Error::Usage(format!("{what} takes at most 512 MiB, not {bytes} bytes")));
+    }
+    Ok(())
+}
+
 impl Options {
     pub fn new() -> Self {
         Self::default()

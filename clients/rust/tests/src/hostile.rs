@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use corral::{Corral, Error, Options, Refresh, Settings, Target};
+use corral::{Corral, Degrade, Error, Options, Refresh, Settings, Target};
 use tokio::runtime::Builder;
 use tokio::sync::Notify;
 
@@ -198,6 +198,32 @@ async fn options_that_no_server_takes_are_errors_before_it_is_asked() {
         assert!(matches!(&error, Error::Usage(why) if why.contains(text)), "{error}");
     }
     assert!(Target::cluster(Vec::<String>::new()).is_err());
+}
+
+/// Encoded into what no memory is spent on, for nobody writes to it.
+struct Enormous;
+
+impl corral::Cacheable for Enormous {
+    fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        Ok(vec![0; (512 << 20) + 1])
+    }
+
+    fn decode(_: &[u8]) -> Result<Self, serde_json::Error> {
+        Ok(Enormous)
+    }
+}
+
+/// For a text so long the server closes the connection, and every next builder's, as if it were gone.
+#[tokio::test]
+async fn a_value_too_large_for_the_server_is_the_builds_error_and_no_outage() {
+    let cache = Corral::with(client(), Settings::new().degrade(Degrade::Raise));
+    let key = key();
+    let own = cache.get_or_build(&key, || async { Ok::<_, String>(Enormous) }).await.map(|_| ()).unwrap_err();
+    assert!(matches!(&own, Error::Usage(why) if why.contains("512 MiB")), "{own}");
+    assert!(matches!(text(&cache, &key, "again").await, Err(Error::Failed(_))));
+    let long = vec![0; (512 << 20) + 1];
+    assert!(matches!(cache.get_or_build(&long, || async { Ok::<_, String>(0) }).await, Err(Error::Usage(_))));
+    assert_eq!(text(&cache, &crate::key(), "v").await.unwrap(), "v");
 }
 
 #[tokio::test]
