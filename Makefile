@@ -30,7 +30,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 unexport CARGO_BUILD_TARGET
 
 .PHONY: help run test test-matrix test-clients test-faults trace soak simulate model mutants fuzz memcheck deny demo cluster bench docs \
-    figures top build install uninstall dist dist-all check clean setup setup-lints port-free
+    figures top build install uninstall dist dist-all check clean setup setup-lints setup-sqlite port-free
 # The steps of a target depend on their order: `make -j` must not shuffle them.
 .NOTPARALLEL:
 
@@ -42,7 +42,7 @@ help:
 run: port-free build ## Start redis-server with the module, in the foreground (PORT=6379)
 	@tools/scripts/run $(PORT)
 
-test: build ## Run every test (minutes; the first time a quarter of an hour, half of it compiling)
+test: setup-sqlite build ## Run every test (minutes; the first time a quarter of an hour, half of it compiling)
 	@echo '==> Every test, on two processors: about seven minutes of compiling the first time, seven of testing'
 	cargo test --workspace --exclude corral-core
 	cargo test -p corral-core --features steps,trace
@@ -80,7 +80,7 @@ test-clients: build ## Try the package of each language against a server (FILTER
 	@tools/scripts/test-clients $(FILTER) $(ARGS)
 
 # Not the module as it is installed: link-time optimisation would take longer than everything else here.
-demo: setup ## Show a cache stampede, and what ends it (three to four minutes, most of it compiling; then half a minute)
+demo: setup-sqlite ## Show a cache stampede, and what ends it (three to four minutes, most of it compiling; then half a minute)
 	@[ -x target/demo/corral-lab ] || \
 	    echo '==> 1 of 3: compiling the module, SQLite and the demo: about three minutes on two processors, this once'
 	cargo build --quiet --profile demo -p corral -p corral-lab
@@ -97,13 +97,13 @@ cluster: setup ## Three masters and three replicas: a slot moves, a master dies,
 top: setup ## Watch a server's leases, waiters and rebuilds, live (URL=redis://127.0.0.1:6379)
 	@CORRAL_URL='$(URL)' cargo run --quiet --profile demo -p corral-top -- $(ARGS)
 
-bench: build ## Measure Corral beside what people use today (ARGS=--full; SERVER=/path/to/server)
+bench: setup-sqlite build ## Measure Corral beside what people use today (ARGS=--full; SERVER=/path/to/server)
 	cargo run --profile tools -p corral-lab -- bench $(if $(SERVER),--server $(SERVER)) $(ARGS)
 
 docs: build ## Write what the code and the figures say into the documents, between their markers
 	cargo run --quiet --profile tools -p corral-docs
 
-figures: build ## Measure what the documents show (half an hour, on a quiet machine), and write it there
+figures: setup-sqlite build ## Measure what the documents show (half an hour, on a quiet machine), and write it there
 	cargo run --profile tools -p corral-lab -- bench --full --figures docs/figures.txt
 	cargo run --profile tools -p corral-lab -- demo --figures docs/figures.txt
 	cargo run --quiet --profile tools -p corral-docs
@@ -153,7 +153,10 @@ setup: ## Install what the build and the tests need and this machine lacks
 	@tools/scripts/setup
 
 setup-lints:
-	@tools/scripts/setup --lints
+	@tools/scripts/setup lints sqlite
+
+setup-sqlite:
+	@tools/scripts/setup sqlite
 
 # Known before a minute of building, not after.
 port-free:
