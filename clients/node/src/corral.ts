@@ -3,7 +3,7 @@ import { Claim } from './claim.js'
 import { checkedClient, idOf, libraryOf, withPrefix, type Client } from './client.js'
 import { Builder, enclosing, refuseRecursion, type Build, type Built, type Job } from './build.js'
 import { BuildFailed, explained, isOutage, ModuleMissing, NotAllAnswered, Unsupported, WaitTimeout } from './errors.js'
-import { Flight, type Common, type Keeping } from './flight.js'
+import { Flight, type Common, type Keeping, type Outcome } from './flight.js'
 import { cachedFunction, type CachedFunction, type KeyOf } from './functions.js'
 import type { Lease } from './lease.js'
 import type { Argument } from './link.js'
@@ -21,6 +21,17 @@ interface Entered {
   /** From this process, and no question of the server's. */
   copy?: Buffer
   flight?: Flight
+  /** This call made it. */
+  begins?: boolean
+}
+
+interface Call<T> {
+  key: Argument
+  build: Build<T>
+  plan: Plan<T>
+  /** By performance.now(), as the deadline. */
+  began: number
+  deadline: number
 }
 
 export class Corral {
@@ -162,16 +173,33 @@ export class Corral {
     }
   }
 
-  async #get<T>(key: Argument, build: Build<T>, given: Plan<T> | Options<T> | undefined, force = false): Promise<T> {
-    const plan = given instanceof Plan ? given : this.#plan(given, force)
+  #get<T>(key: Argument, build: Build<T>, given: Plan<T> | Options<T> | undefined, force = false): Promise<T> {
+    try {
+      const plan = given instanceof Plan ? given : this.#plan(given, force)
+      const began = performance.now()
+      const call: Call<T> = { key, build, plan, began, deadline: began + plan.waitMs }
+      if (!this.#module) return this.#follow(call)
+      const entered = this.#entered(this.#common!, key, plan)
+      const hit = (bytes: Buffer) => {
+        if (this.#defaults.onEvent) this.#tell({ type: 'hit', key: entered.id })
+        return plan.serializer.decode(bytes) as T
+      }
+      const asked = entered.begins && !plan.options.signal
+        ? entered.flight!.lead(call.deadline, hit, (outcome) => this.#follow(call, entered, outcome)) : undefined
+      return asked ?? this.#follow(call, entered)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  async #follow<T>(call: Call<T>, first?: Entered, told?: Promise<Outcome>): Promise<T> {
+    const { key, build, plan, began, deadline } = call
     const { options } = plan
-    const began = performance.now()
-    const deadline = began + plan.waitMs
-    for (;;) {
-      // Nothing is waited for but the answer, once the module is known: every promise costs a hit.
-      const entered = this.#module ? this.#entered(this.#common!, key, plan) : await this.#enter(key, plan)
+    for (let entered = first; ; entered = undefined) {
+      entered ??= await this.#enter(key, plan)
       const { id, copy, flight } = entered
-      const outcome = flight ? await flight.join(deadline, options.signal) : undefined
+      const outcome = flight ? await (told ?? flight.join(deadline, options.signal)) : undefined
+      told = undefined
       if (flight?.waited && outcome?.kind !== 'build' && outcome?.kind !== 'again') {
         const ms = performance.now() - began
         if (ms > WAIT_WORTH_TELLING_MS) this.#tell({ type: 'waited', key: id, ms })
@@ -233,7 +261,7 @@ export class Corral {
     const name = plan.flightOf(id)
     const known = this.#flights.get(name)
     if (known && !known.over) return { id, flight: known }
-    return { id, flight: new Flight(common, full, plan, name, this.#near && this.#keeping(this.#near, id, plan.options, library.tracks)) }
+    return { id, begins: true, flight: new Flight(common, full, plan, name, this.#near && this.#keeping(this.#near, id, plan.options, library.tracks)) }
   }
 
   // How a hit becomes a copy in this process. Tags change what no push tells, so tagged copies are short-lived.

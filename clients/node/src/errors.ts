@@ -73,6 +73,11 @@ export function isMoving(error: unknown): error is ServerError {
   return error instanceof ServerError && MOVING.has(error.code)
 }
 
+/** Whether the question itself is wrong, wherever and whenever it is asked. */
+export function isRefusal(error: unknown): error is ServerError {
+  return error instanceof ServerError && !MOVING.has(error.code) && !DENYING.has(error.code) && !isOutage(error)
+}
+
 /** Server's errors that have a class of their own, with a word that helps. */
 export function explained(error: unknown): unknown {
   if (!(error instanceof ServerError)) return error

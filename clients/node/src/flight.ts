@@ -44,18 +44,25 @@ export interface Keeping {
 }
 
 class Member {
+  #answer: ((outcome: Outcome) => void) | undefined
+  #reject: ((error: unknown) => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #aborted: (() => void) | undefined
 
   /** @param late joined when the build had begun: whether it asked before an invalidation cannot be told */
-  constructor(
-    readonly flight: Flight, readonly answer: (outcome: Outcome) => void, readonly reject: (error: unknown) => void,
-    readonly deadline: number, readonly signal: AbortSignal | undefined, readonly late: boolean,
-  ) {}
+  constructor(readonly flight: Flight, readonly deadline: number, readonly signal: AbortSignal | undefined, readonly late: boolean) {}
+
+  /** Made only for those who have to wait for it. */
+  outcome(): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      this.#answer = resolve
+      this.#reject = reject
+    })
+  }
 
   resolve(outcome: Outcome): void {
     this.#settle()
-    this.answer(outcome)
+    this.#answer?.(outcome)
   }
 
   /** From now on its patience may end. */
@@ -69,7 +76,7 @@ class Member {
     this.#aborted = () => {
       this.#settle()
       this.flight.leave(this)
-      this.reject(this.signal!.reason)
+      this.#reject?.(this.signal!.reason)
     }
     if (this.signal.aborted) this.#aborted()
     else this.signal.addEventListener('abort', this.#aborted)
@@ -92,36 +99,51 @@ export class Flight {
   #parked: Held | undefined
   #heard: { by: Server; listening: Listening } | undefined
   #building = false
-  #limited = false
+  #begun = false
   over = false
   /** Whether somebody else's build was waited for. */
   waited = false
 
-  /** The first member joins in the same turn, before there can be an answer. */
   constructor(readonly common: Common, readonly key: Argument, readonly plan: Plan, readonly name: string, readonly keeping?: Keeping) {
     common.flights.set(name, this)
-    const begin = (reply?: unknown) => this.#begin(reply)
-    const asked = common.movesTies && !keeping?.tracked
-      && common.servers.tryAsk(key, ['CACHE.GETORLOCK', key, ...briefly(plan.words)], begin, () => begin())
-    if (!asked) queueMicrotask(begin)
   }
 
-  // A hit ends here: no timer was set for it, and no other promise made.
-  #begin(reply?: unknown): void {
-    const hit = Array.isArray(reply) && String(reply[0]) === 'HIT'
-    if (hit) return this.#hit(reply[1], Number(reply[2]), false)
-    this.#limited = true
-    for (const member of this.#members) member.limit()
-    void this.#run(reply)
+  /**
+   * For who began it: asks at once, if that can be. A hit ends here, without a timer or a promise but the library's and
+   * this one; anything else is what `otherwise` makes of the outcome.
+   */
+  lead<T>(deadline: number, hit: (bytes: Buffer) => T, otherwise: (outcome: Promise<Outcome>) => Promise<T>): Promise<T> | undefined {
+    if (!this.common.movesTies || this.keeping?.tracked) return undefined
+    const leader = new Member(this, deadline, undefined, false)
+    const answered = (reply?: unknown): T | Promise<T> => {
+      if (Array.isArray(reply) && String(reply[0]) === 'HIT') {
+        this.#hit(reply[1], Number(reply[2]), false)
+        return hit(reply[1])
+      }
+      const outcome = leader.outcome()
+      this.#begin(reply)
+      return otherwise(outcome)
+    }
+    const asked = this.common.servers.tryAsk(this.key, ['CACHE.GETORLOCK', this.key, ...this.plan.shared], answered, () => answered())
+    if (asked) this.#members.add(leader)
+    return asked
   }
 
   /** Waits for the outcome until then. A caller that leaves ends only its own waiting. */
   join(deadline: number, signal?: AbortSignal): Promise<Outcome> {
-    return new Promise((resolve, reject) => {
-      const member = new Member(this, resolve, reject, deadline, signal, this.#building)
-      this.#members.add(member)
-      if (this.#limited || signal) member.limit()
-    })
+    const begins = this.#members.size === 0 && !this.#begun
+    const member = new Member(this, deadline, signal, this.#building)
+    const outcome = member.outcome()
+    this.#members.add(member)
+    if (this.#begun || signal) member.limit()
+    if (begins && !this.over) this.#begin()
+    return outcome
+  }
+
+  #begin(reply?: unknown): void {
+    this.#begun = true
+    for (const member of this.#members) member.limit()
+    void this.#run(reply)
   }
 
   leave(member: Member): void {
@@ -203,7 +225,7 @@ export class Flight {
     }
   }
 
-  async #askShared(words = briefly(this.plan.words)): Promise<Answer> {
+  async #askShared(words = this.plan.shared): Promise<Answer> {
     return parsed(await this.common.servers.call(this.key, ['CACHE.GETORLOCK', this.key, ...words]))
   }
 
@@ -312,11 +334,6 @@ export class Flight {
     first.resolve(outcome)
     return true
   }
-}
-
-// A group may have a time to block of its own, and all others' calls would stand behind it on a shared connection.
-function briefly(words: string[]): string[] {
-  return words.includes('GROUP') ? [...words, 'BLOCK', '1'] : words
 }
 
 interface Answer {

@@ -1,5 +1,5 @@
 // The right to build one key: tied to a connection of its own, renewed while the build runs, ended by one verdict.
-import { isMoving, Lost, ServerError } from './errors.js'
+import { isMoving, isRefusal, Lost, ServerError } from './errors.js'
 import type { Argument, Connection } from './link.js'
 import type { Server, Servers } from './servers.js'
 
@@ -61,6 +61,13 @@ export class Lease {
       const answer = await this.#send([command, this.key, String(this.token), ...rest])
       delivered = true
       return answer
+    } catch (error) {
+      // Refused as it stands, and so would be what every next builder brings: without a FAIL they build in a row.
+      if (command === 'CACHE.FILL' && isRefusal(error)) {
+        await this.#send(['CACHE.FAIL', this.key, String(this.token), error.message.slice(0, 340)])
+        delivered = true
+      }
+      throw error
     } finally {
       this.#letGo(!delivered) // a refused word has changed nothing: then the closed connection ends the lease
     }

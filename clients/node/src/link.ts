@@ -82,20 +82,22 @@ export class Connection {
   }
 
   call(args: Argument[], limitMs: number): Promise<unknown> {
-    return new Promise((resolve, reject) => this.ask(args, limitMs, resolve, reject))
+    return this.ask(args, limitMs, (reply) => reply, (error) => {
+      throw error
+    })
   }
 
-  /** As `call`, by callbacks: each promise on the way costs a hit. */
-  ask(args: Argument[], limitMs: number, answered: (reply: unknown) => void, refused: (error: unknown) => void): void {
+  /** What is made of the reply, or of the error. */
+  ask<T>(args: Argument[], limitMs: number, answered: (reply: unknown) => T | Promise<T>, refused: (error: unknown) => T | Promise<T>): Promise<T> {
     this.#pending++
     if (!this.#timer) this.#watch(limitMs)
-    this.link.send(args).then((reply) => {
+    return this.link.send(args).then((reply) => {
       this.#pending--
       this.#silentTicks = 0
-      answered(reply)
+      return answered(reply)
     }, (error: unknown) => {
       this.#pending--
-      refused(this.#hung ? new Silent(`${this.where} does not answer`) : this.link.errorOf(error))
+      return refused(this.#hung ? new Silent(`${this.where} does not answer`) : this.link.errorOf(error))
     })
   }
 

@@ -85,7 +85,8 @@ function linkOf(like: any, overrides: { socket?: object }, timeoutMs: number, { 
   const heard = (like.options?.RESP ?? 3) === 3 ? wanted : undefined // RESP2 has no pushes
   const client = like.duplicate({
     socket: { ...like.options?.socket, ...overrides.socket, reconnectStrategy: false, connectTimeout: timeoutMs, socketTimeout: 0 },
-    commandOptions: { typeMapping: { 36: Buffer } }, // 36 is '$': values are bytes
+    // 36 is "$": values are bytes. Its time-out makes an AbortSignal for every command, which is most of what a hit costs it.
+    commandOptions: { typeMapping: { 36: Buffer }, timeout: undefined },
     disableOfflineQueue: true,
     clientSideCache: undefined,
     emitInvalidate: heard !== undefined,

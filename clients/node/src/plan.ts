@@ -5,6 +5,8 @@ import { serializerOf } from './serializers.js'
 export class Plan<T = any> {
   /** What stands after the key in GETORLOCK. */
   readonly words: string[]
+  /** The same over a shared connection: all others' calls would stand behind one that a group's own setting blocks. */
+  readonly shared: string[]
   readonly leaseMs: number
   readonly waitMs: number
   readonly serializer: Serializer
@@ -20,6 +22,7 @@ export class Plan<T = any> {
     if (noStale || force) this.words.push('NOSTALE')
     if (early !== undefined) this.words.push('EARLY', String(early))
     if (force) this.words.push('FORCE')
+    this.shared = group === undefined ? this.words : [...this.words, 'BLOCK', '1']
   }
 
   /** The same with the tags of one call. */

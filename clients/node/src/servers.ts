@@ -33,13 +33,12 @@ export class Server {
   }
 
   /** Asks over the shared connection if there is one just now, and only once. For hits, of which there are many. */
-  tryAsk(args: Argument[], answered: (reply: unknown) => void, refused: (error: unknown) => void): boolean {
-    if (!this.#present?.open || this.#gone) return false
-    this.#present.ask(args, this.settings.readTimeoutMs, answered, (error) => {
+  tryAsk<T>(args: Argument[], answered: (reply: unknown) => T | Promise<T>, refused: (error: unknown) => T | Promise<T>): Promise<T> | undefined {
+    if (!this.#present?.open || this.#gone) return undefined
+    return this.#present.ask(args, this.settings.readTimeoutMs, answered, (error) => {
       this.report(error)
-      refused(error)
+      return refused(error)
     })
-    return true
   }
 
   /** Asks over the shared connection; after a loss once more, over a new one. */
@@ -177,10 +176,9 @@ export class Servers {
   }
 
   /** Asks at once, or not at all: whatever is not usual is for `call`. */
-  tryAsk(key: Argument, args: Argument[], answered: (reply: unknown) => void, refused: (error: unknown) => void): boolean {
+  tryAsk<T>(key: Argument, args: Argument[], answered: (reply: unknown) => T | Promise<T>, refused: (error: unknown) => T | Promise<T>): Promise<T> | undefined {
     const node = this.library.topology ? this.#presentSlots?.[calculateSlot(key as string)] : undefined
-    if (this.library.topology && node === undefined) return false
-    return this.#servers.get(node)?.tryAsk(args, answered, refused) ?? false
+    return this.library.topology && node === undefined ? undefined : this.#servers.get(node)?.tryAsk(args, answered, refused)
   }
 
   /** Asks the master of the key, and follows the key where it went. */

@@ -255,6 +255,27 @@ test('whatever is thrown, the lease ends', async () => {
   assert.deepEqual(await server.redis.sendCommand(['CACHE.LEASES']), [])
 })
 
+test('what the server refuses to store is a failed build to all others, who do not build it in a row', async () => {
+  const others = [1, 2, 3].map(() => new Corral(server.url, { log() {} }))
+  let [builds, waiting] = [0, 0]
+  const tooLong = { ttl: 1e300 } // a number, but none of the server's
+  const build = async () => {
+    builds++
+    await until('the others wait', async () => waiting === 0 || Number(/corral_listeners:(\d+)/.exec(await server.redis.info('corral'))?.[1] ?? 0) + Number(/corral_waiters:(\d+)/.exec(await server.redis.info('corral'))[1]) >= waiting)
+    return 1
+  }
+  for (const other of others) await other.getOrBuild('warm', () => 1)
+  waiting = others.length
+  const first = cache.getOrBuild('refused', build, tooLong)
+  await until('it builds', () => builds === 1)
+  const rest = await Promise.all(others.map((other) => other.getOrBuild('refused', build, tooLong).catch((error) => error.name)))
+  assert.equal(await first, 1)
+  assert.deepEqual(rest, ['BuildFailed', 'BuildFailed', 'BuildFailed'])
+  assert.equal(builds, 1)
+  assert.deepEqual(await server.redis.sendCommand(['CACHE.LEASES']), [])
+  for (const other of others) await other.close()
+})
+
 test('a wrong tag, version or argument is the error of its call, and the server is not taken for gone', async () => {
   const events = []
   const told = new Corral(server.url, { log() {}, onEvent: (event) => events.push(event.type) })

@@ -38,7 +38,8 @@ class AsyncCorral:
         self._engines = weakref.WeakKeyDictionary()
 
     async def get_or_build(self, key: Key, build: Callable[[], Awaitable[R]], **options: Unpack[CallOptions]) -> R:
-        """The value of `key`. `build` is called, in this task, if nobody else is building it."""
+        """The value of `key`. `build` is called, in this task, if nobody else is building it. A StopIteration of its own
+        arrives as the cause of a RuntimeError: no coroutine can raise one."""
         value: R = await self._engine().get_or_build(as_bytes(key), build, self._defaults.but(options))
         return value
 

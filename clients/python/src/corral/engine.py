@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from .connections import Library
-from .errors import CorralError, RecursiveBuild, Unavailable, WaitTimeout, text_of
+from .errors import CorralError, RecursiveBuild, Stopped, Unavailable, WaitTimeout, carried, text_of, told
 from .keys import as_text
 from .leases import Lease, Leases, fill_options
 from .near import NearCache
@@ -164,9 +164,9 @@ class Engine:
     # --- Building ---------------------------------------------------------------------------------------------------
 
     async def _build(self, lease: Lease, flight: Flight, build: Build, o: Call, moment: int) -> Any:
-        self.leases.renew(lease, o.lease)
         began = time.monotonic()
         try:
+            self.leases.renew(lease, o.lease)
             made = await self._call(lease.key, build)
             shared = not isinstance(made, NotShared)
             data = self._encoded(made if shared else made.value)
@@ -191,17 +191,18 @@ class Engine:
         return self._codec.loads(data)
 
     async def _failed(self, lease: Lease, flight: Flight, error: Exception, o: Call) -> Any:
-        self._tell("failed", lease.key, error=error)
-        message = text_of(error, self._settings.error_text)
+        own = told(error)
+        self._tell("failed", lease.key, error=own)
+        message = text_of(own, self._settings.error_text)
         backoff = () if o.backoff is None else ("BACKOFF", milliseconds(o.backoff))
         reply = await self.leases.conclude(lease, "CACHE.FAIL", message.encode(), *backoff)
         state, value, left = reply or (b"", b"", 0)
         if state == b"STALE":
-            log.error("the build of %s failed, and its old value is served", as_text(lease.key), exc_info=error)
+            log.error("the build of %s failed, and its old value is served", as_text(lease.key), exc_info=own)
             flight.outcome = Value(value)
             return self._codec.loads(value)
-        flight.outcome = Failed.by(message, left, error)
-        raise error
+        flight.outcome = Failed.by(message, left, own)
+        raise carried(error)
 
     async def _refresh(self, lease: Lease, build: Build, o: Call, moment: int) -> None:
         granted_at = time.monotonic()
@@ -215,7 +216,7 @@ class Engine:
                     return
                 await self._build(lease, Flight(self._waiting.event()), build, o, moment)
             except Exception as error:
-                log.error("refreshing %s failed", as_text(lease.key), exc_info=error)
+                log.error("refreshing %s failed", as_text(lease.key), exc_info=told(error))
             finally:
                 _building.reset(token)
 
@@ -235,9 +236,10 @@ class Engine:
             shared = not isinstance(made, NotShared)
             data = self._encoded(made if shared else made.value)
         except Exception as error:
-            self._tell("failed", key, error=error)
-            flight.outcome = Failed.by(text_of(error, self._settings.error_text), 0, error)
-            raise
+            own = told(error)
+            self._tell("failed", key, error=own)
+            flight.outcome = Failed.by(text_of(own, self._settings.error_text), 0, own)
+            raise carried(error)
         finally:
             _degraded.reset(token)
             if not nested:
@@ -251,7 +253,10 @@ class Engine:
         return self._codec.loads(self._encoded(made.value if isinstance(made, NotShared) else made))
 
     def _encoded(self, value: Any) -> bytes:
-        data: Any = self._codec.dumps(value)
+        try:
+            data: Any = self._codec.dumps(value)
+        except StopIteration as stop:
+            raise Stopped(stop) from stop
         if isinstance(data, str):
             return data.encode()
         if not isinstance(data, (bytes, bytearray, memoryview)):

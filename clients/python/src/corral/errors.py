@@ -49,6 +49,22 @@ class UnknownAnswer(CorralError):
     """The server answered what this version does not know, and that must not be taken for anything else."""
 
 
+class Stopped(RuntimeError):
+    """A build's StopIteration, as the language has it leave a coroutine. `Corral` raises what it carries."""
+
+    def __init__(self, stop: StopIteration) -> None:
+        super().__init__("coroutine raised StopIteration")
+        self.__cause__ = self.stop = stop
+
+
+def carried(error: Exception) -> Exception:
+    return Stopped(error) if isinstance(error, StopIteration) else error
+
+
+def told(error: Exception) -> Exception:
+    return error.stop if isinstance(error, Stopped) else error
+
+
 class NotAllAnswered(CorralError):
     """An invalidation did not reach every node: old values may still be served there."""
 

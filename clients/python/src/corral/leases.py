@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -26,6 +27,7 @@ class Held:
 
     def __init__(self, node: Node, link: Link, waiting: Waiting) -> None:
         self.node, self.link = node, link
+        self.process = os.getpid()
         self.speaking = waiting.slots(1)  # renewals and verdicts share it
         self.leases = 0
 
@@ -151,6 +153,8 @@ class Leases:
     async def _conclude(self, lease: Lease, command: str, *arguments: Any) -> Any:
         lease.ended.set()
         held = lease.held
+        if held.process != os.getpid():
+            return None  # a child that a build forked off comes back from it as well: the lease is its parent's
         alone = await held.speaking.enter(READ_TIMEOUT)
         try:
             held.leases -= 1

@@ -193,7 +193,10 @@ class Server:
     async def _take(self, node: Node, key: bytes, checked: bool) -> Link:
         if node.outage.error is not None:
             if node.outage.is_due():
-                self._waiting.beside(lambda: self._try_again(node))
+                try:
+                    self._waiting.beside(lambda: self._try_again(node))
+                except Exception as error:  # of a process that can start no thread
+                    node.outage.begin(error)
             raise Unavailable(f"{node.name} is out: {node.outage.error}") from node.outage.error
         try:
             link = await node.take()

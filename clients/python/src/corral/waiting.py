@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from .errors import Stopped
 from .surroundings import outliving
 
 T = TypeVar("T")
@@ -21,8 +22,12 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         coroutine.send(None)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise RuntimeError("a coroutine for threads suspended")
+    except Stopped as stopped:
+        carried = stopped.stop
+    else:
+        coroutine.close()
+        raise RuntimeError("a coroutine for threads suspended")
+    raise carried
 
 
 class Event(Protocol):
@@ -76,7 +81,10 @@ class Threads:
         return _ThreadSlots(count)
 
     async def call(self, build: Callable[[], Any]) -> Any:
-        value = build()
+        try:
+            value = build()
+        except StopIteration as stop:
+            raise Stopped(stop) from stop
         if inspect.isawaitable(value):
             if inspect.iscoroutine(value):
                 value.close()
@@ -99,13 +107,22 @@ class Threads:
         if hook is not None:
             hook(lambda: context.run(job))
             return
+        waiting = lambda: context.run(job)  # noqa: E731
         with self._lock:
-            self._refreshes.append(lambda: context.run(job))
+            self._refreshes.append(waiting)
             if self._workers >= limit:
                 return
             self._workers += 1
         # Daemons, where an executor's threads would hold up the end of the process: the tie ends the lease.
-        threading.Thread(target=self._work, name="corral-refresh", daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name="corral-refresh", daemon=True).start()
+        except Exception:
+            with self._lock:
+                self._workers -= 1
+                if waiting not in self._refreshes:
+                    return  # another worker has taken it
+                self._refreshes.remove(waiting)
+            raise
 
     def _work(self) -> None:
         while True:
@@ -152,7 +169,10 @@ class Tasks:
         return _TaskSlots(count)
 
     async def call(self, build: Callable[[], Any]) -> Any:
-        value = build()
+        try:
+            value = build()
+        except StopIteration as stop:
+            raise Stopped(stop) from stop
         return await value if inspect.isawaitable(value) else value
 
     async def to_the_end(self, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -29,6 +29,60 @@ def test_an_exception_of_which_no_text_can_be_made_ends_the_lease(url, raw, erro
             cache.get_or_build("k", lambda: 1)
 
 
+class NoText:
+    def dumps(self, value):
+        return next(iter(()))
+
+    def loads(self, data):
+        return data
+
+
+@pytest.mark.parametrize("degraded", [False, True], ids=["stored", "without the server"])
+@pytest.mark.parametrize("error", [StopIteration(7), StopAsyncIteration(7)], ids=repr)
+def test_a_build_may_raise_what_ends_an_iteration(url, raw, error, degraded, caplog):
+    def build():
+        raise error
+
+    with Corral("redis://127.0.0.1:1" if degraded else url, sie=60, swr=60) as cache:
+        with pytest.raises(type(error)) as raised:
+            cache.get_or_build("k", build)
+        assert raised.value is error
+        if degraded:
+            return
+        with pytest.raises(BuildFailed, match=f"{type(error).__name__}: 7"):
+            cache.get_or_build("k", lambda: 1)
+        raw.execute_command("CACHE.SET", "s", "1", "PX", 1, "SWR", 60_000, "SIE", 60_000)
+        becomes(lambda: raw.execute_command("CACHE.GET", "s")[0] == b"STALE")
+        assert cache.get_or_build("s", build) == 1
+        assert becomes(lambda: [r for r in caplog.records if r.exc_info and r.exc_info[1] is error])
+        with Corral(url, serializer=NoText()) as mute, pytest.raises(StopIteration):
+            mute.get_or_build("n", lambda: 1)
+        assert raw.execute_command("CACHE.LEASES") == []
+
+
+def test_in_asyncio_a_stop_iteration_arrives_as_the_language_has_it_leave_a_coroutine(url, raw):
+    async def build():
+        raise StopIteration(7)
+
+    async def ends():
+        raise StopAsyncIteration
+
+    def plain():
+        raise StopIteration(7)
+
+    async def main():
+        async with AsyncCorral(url) as cache:
+            for key, function in ("k", build), ("p", plain):
+                with pytest.raises(RuntimeError, match="coroutine raised StopIteration") as raised:
+                    await cache.get_or_build(key, function)
+                assert raised.value.__cause__.value == 7
+            with pytest.raises(StopAsyncIteration):
+                await cache.get_or_build("e", ends)
+
+    asyncio.run(main())
+    assert raw.execute_command("CACHE.LEASES") == []
+
+
 def test_a_task_that_a_build_began_may_ask_for_its_key_when_it_is_over(url, raw):
     async def main():
         async with AsyncCorral(url, ttl=60) as cache:

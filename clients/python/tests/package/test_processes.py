@@ -5,6 +5,11 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+
+import pytest
+from conftest import becomes
 
 import corral
 
@@ -59,6 +64,77 @@ def test_greenlets_build_once_and_a_timed_out_one_hands_over(url, raw):
             print(cache.get_or_build("slow", lambda: 8))
     """,
     ) == ["{7}", "1", "8"]
+
+
+def test_a_greenlet_killed_while_its_renewal_begins_leaves_no_lease(url, raw):
+    assert script(
+        url,
+        """
+        from gevent import monkey; monkey.patch_all()
+        import gevent, sys, threading
+        from corral import Corral
+        cache, start = Corral(sys.argv[1], ttl=60, lease=60), threading.Thread.start
+
+        def killed(thread):
+            start(thread)
+            raise gevent.GreenletExit
+
+        threading.Thread.start = killed
+        gevent.spawn(cache.get_or_build, "k", lambda: 1).join()
+        with gevent.Timeout(10):
+            threading.Thread.start = start
+            print(cache.get_or_build("k", lambda: 2))
+    """,
+    ) == ["2"]
+
+
+@pytest.mark.parametrize("way", ["return 'child'", "sys.exit()", "raise ValueError"])
+def test_a_child_that_comes_back_from_the_build_says_nothing_of_its_parents_lease(url, raw, way):
+    assert script(
+        url,
+        f"""
+        import os, sys
+        from corral import Corral
+        cache, parent = Corral(sys.argv[1], ttl=60), os.getpid()
+
+        def build():
+            child = os.fork()
+            if child == 0:
+                {way}
+            os.waitpid(child, 0)
+            return "parent"
+
+        try:
+            print(cache.get_or_build("k", build))
+        except BaseException:
+            pass
+        if os.getpid() != parent:
+            os._exit(0)
+        print(cache.get_or_build("k", lambda: "again"))
+    """,
+    )[-2:] == ["parent", "parent"]
+
+
+def test_a_process_that_can_start_no_thread_refreshes_and_finds_its_server_when_it_can_again(url, raw):
+    cache = corral.Corral(url, ttl=60, swr=60, background_limit=1)
+    for key in ("a", "b"):
+        cache.get_or_build(key, lambda: "old")
+    cache.invalidate("a", "b")
+    start = threading.Thread.start
+    node = cache._engine().server.topology.at(None)
+    try:
+        threading.Thread.start = lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread"))
+        assert cache.get_or_build("a", lambda: "new") == "old"
+        assert raw.execute_command("CACHE.LEASES") == []
+        node.outage.begin(ConnectionError("gone"))
+        becomes(lambda: node.outage._again_at < time.monotonic())
+        assert cache.get_or_build("without", lambda: 1) == 1
+    finally:
+        threading.Thread.start = start
+    becomes(lambda: cache.get_or_build("found", lambda: 1) and raw.exists("found"))
+    assert cache.get_or_build("b", lambda: "new") == "old"
+    assert becomes(lambda: cache.get_or_build("b", lambda: "newer") == "new")
+    cache.close()
 
 
 def test_a_process_ends_although_a_refresh_still_runs(url, raw):
