@@ -15,7 +15,8 @@ use corral_core::node::stats::Counters;
 use corral_server::figures::CommandCalls;
 use corral_server::Context;
 
-use crate::{commands, memory};
+use crate::commands;
+use crate::memory::{self, Memory};
 
 const MARK_FIELD: &CStr = c"cmdstat_CACHE.VERSION";
 
@@ -102,9 +103,7 @@ fn look() {
     let is_unused = is_anew && commands::FIELDS.iter().all(|field| calls.of(field) == 0);
     memory::with(|memory| {
         if is_unused {
-            memory.resets.settle(&memory.node.counters);
-            memory.builds.look();
-            memory.waits.look();
+            memory.settle();
         }
         if is_anew {
             memory.resets.base = memory.resets.looked.clone();
@@ -113,19 +112,22 @@ fn look() {
             memory.waits.reset_stats();
             memory.node.reset_stats();
         }
-        memory.resets.settle(&memory.node.counters);
-        memory.builds.look();
-        memory.waits.look();
+        memory.settle();
     });
 }
 
-impl Resets {
+impl Memory {
     /// What was counted by now is part of the figures.
-    fn settle(&mut self, counters: &Counters) {
-        self.looked = counters.clone();
-        self.looked_outside = Outside::now();
+    fn settle(&mut self) {
+        self.resets.looked = self.node.counters.clone();
+        self.resets.looked_outside = Outside::now();
+        self.builds.look();
+        self.waits.look();
+        self.node.look_at_stats();
     }
+}
 
+impl Resets {
     /// What was counted since the statistics began.
     pub fn counted(&self, counters: &Counters) -> Counters {
         let mut counted = counters.since(&self.base);

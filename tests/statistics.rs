@@ -255,6 +255,30 @@ fn resetstat_begins_the_figures_anew() {
 }
 
 #[test]
+fn what_follows_a_reset_is_counted_however_soon_it_comes() {
+    let server = Server::start();
+    let mut client = server.client();
+    for _ in 0..20 {
+        client.ask("CACHE.GETORLOCK old GROUP slow FORCE");
+        numbers(&mut client);
+        client.run("CONFIG RESETSTAT");
+        let token = client.ask("CACHE.GETORLOCK new GROUP slow FORCE").token();
+        let mut waiter = server.client();
+        server.park(&mut waiter, "CACHE.GETORLOCK new BLOCK 0");
+        client.run(&format!("CACHE.FILL new {token} html"));
+        waiter.read();
+        let top = client.run("CACHE.TOP BY grants");
+        let keys: Vec<String> = top.list().iter().map(|costs| costs.field("key").text()).collect();
+        assert_eq!(keys, ["new"]);
+        let info = client.run("INFO corral").text();
+        let group = info.lines().find(|line| line.starts_with("corral_group_slow:")).expect(&info);
+        assert!(group.contains(",granted=1,"), "{group}");
+        assert_eq!(numbers(&mut client)["waiters_peak"], 1);
+        client.run("DEL old new");
+    }
+}
+
+#[test]
 fn refused_waiters_are_told_in_the_log_once_a_second_with_the_reason() {
     let server = Server::start();
     let mut client = server.client();

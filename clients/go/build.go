@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,30 +21,40 @@ type job struct {
 	behind   bool  // nobody waits for it, so its error has to be said
 }
 
-// chain is the builds that a context is part of, innermost first.
+// chain is the builds that a context is part of, innermost first. A goroutine that a build began may outlive it.
 type chain struct {
-	cache *Cache
-	key   string
-	outer *chain
+	cache    *Cache
+	key      string
+	outer    *chain
+	degraded bool // in one of the places of builds without a server
+	ended    atomic.Bool
 }
 
 type chainOf struct{}
-type degradedIn struct{}
 
 func enclosing(ctx context.Context) *chain {
 	found, _ := ctx.Value(chainOf{}).(*chain)
-	return found
+	return found.running()
 }
+
+func (b *chain) running() *chain {
+	for b != nil && b.ended.Load() {
+		b = b.outer
+	}
+	return b
+}
+
+func (b *chain) next() *chain { return b.outer.running() }
 
 // do runs the build in its caller's goroutine, and says to the server how it ended.
 func (c *Cache) do(ctx context.Context, j job) (product, error) {
+	defer j.release() // the goroutine may end anywhere (runtime.Goexit), and no lease is to stay behind, nor a flight
 	if j.outage != nil {
 		leave, err := c.enterDegraded(ctx, j)
 		if err != nil {
 			return product{}, err
 		}
 		defer leave()
-		ctx = context.WithValue(ctx, degradedIn{}, c)
 	}
 	if j.lease != nil {
 		j.lease.keep()
@@ -87,7 +98,6 @@ func (c *Cache) run(ctx context.Context, j job) (made product, err error) {
 		}
 		panicked := recover()
 		if panicked == nil { // runtime.Goexit, as t.FailNow does
-			j.release()
 			return
 		}
 		err = fmt.Errorf("panic: %v", panicked)
@@ -99,8 +109,9 @@ func (c *Cache) run(ctx context.Context, j job) (made product, err error) {
 		_, _ = c.failed(ctx, j, err, time.Since(began))
 		panic(panicked)
 	}()
-	ctx = context.WithValue(ctx, chainOf{}, &chain{c, j.key, enclosing(ctx)})
-	made, err = j.build(ctx)
+	building := &chain{cache: c, key: j.key, outer: enclosing(ctx), degraded: j.outage != nil}
+	defer building.ended.Store(true)
+	made, err = j.build(context.WithValue(ctx, chainOf{}, building))
 	returned = true
 	return made, err
 }
@@ -108,8 +119,10 @@ func (c *Cache) run(ctx context.Context, j job) (made product, err error) {
 // enterDegraded waits for one of the places of builds without a server. A build inside another has that one's.
 func (c *Cache) enterDegraded(ctx context.Context, j job) (leave func(), err error) {
 	c.tell(ctx, Event{Name: "degraded", Key: j.key, Err: j.outage})
-	if ctx.Value(degradedIn{}) == c {
-		return func() {}, nil
+	for outer := enclosing(ctx); outer != nil; outer = outer.next() {
+		if outer.cache == c && outer.degraded {
+			return func() {}, nil
+		}
 	}
 	timer := time.NewTimer(time.Until(j.deadline))
 	defer timer.Stop()
@@ -197,14 +210,19 @@ func (c *Cache) refreshBehind(ctx context.Context, j job) {
 	}
 	ctx = context.WithValue(context.WithoutCancel(ctx), chainOf{}, (*chain)(nil)) // whoever began it does not wait for it
 	c.behind.Add(1)
-	done := func() {
+	leave := func() {
 		<-c.refreshing
 		c.behind.Done()
 	}
+	var begun atomic.Bool
 	refresh := func() {
-		defer done()
-		defer c.survive(j)
-		j.lease.tie()
+		if begun.Swap(true) {
+			return
+		}
+		defer leave()
+		if !j.lease.tie() { // its turn came too late: somebody else builds, or will
+			return
+		}
 		_, _ = c.do(ctx, j) // its error is logged and told where it happened
 		c.dropNear(j.key)
 	}
@@ -212,28 +230,34 @@ func (c *Cache) refreshBehind(ctx context.Context, j job) {
 		go refresh()
 		return
 	}
-	defer c.survive(j)
-	j.plan.background(refresh)
-}
-
-// survive: a panic of an event hook, of a codec or of the background hook must not end the process.
-func (c *Cache) survive(j job) {
-	if panicked := recover(); panicked != nil {
-		c.settings.log.Error("corral: panic while refreshing", "key", j.key, "panic", panicked)
-		j.release()
+	forget := func() {
+		if !begun.Swap(true) {
+			j.lease.release()
+			leave()
+		}
 	}
+	// Nobody renews it before it begins. A hook may never begin it; then its place is another's.
+	time.AfterFunc(j.plan.lease, forget)
+	c.guarded("Background", j.key, func() {
+		kept := false
+		defer func() {
+			if !kept {
+				forget()
+			}
+		}()
+		j.plan.background(refresh)
+		kept = true
+	})
 }
 
 // message is what other processes see, and so may other users.
 func (c *Cache) message(err error) string {
-	if c.settings.hidesText {
+	text := fmt.Sprint(err)                        // not err.Error(), which may panic
+	text, _, _ = strings.Cut(text, "\ngoroutine ") // no stacks
+	if text = cut(text); text == "" || c.settings.hidesText {
 		return fmt.Sprintf("%T", err)
 	}
-	text, _, _ := strings.Cut(err.Error(), "\ngoroutine ") // no stacks
-	if text == "" {
-		text = fmt.Sprintf("%T", err)
-	}
-	return cut(text)
+	return text
 }
 
 // cut leaves as much as the server takes for a message, in whole letters.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"corral.example/corral-cache"
 )
@@ -180,20 +181,50 @@ func TestTheServerSeesAKilledConnectionAndTheValueIsStillStored(t *testing.T) {
 	})
 }
 
-func TestAFillThatTheServerRefusesAsItStandsIsNotRepeatedByTheNext(t *testing.T) {
+// The server would refuse the FILL as it stands, and that of every next builder.
+func TestTagsAndVersionsOfTheValueThatTheServerWouldRefuseAreTheBuildsError(t *testing.T) {
 	eachLibrary(t, func(t *testing.T, s *server, open opener) {
-		var seen events
-		cache := open(seen.hook())
-		long := corral.Tags(strings.Repeat("x", 256))
-		if value, err := corral.GetOrBuild(context.Background(), cache, "k", give("v"), long); value != "v" || err != nil {
-			t.Errorf("the builder got %v, %v", value, err)
+		cache := open(corral.Backoff(time.Minute))
+		for key, wrong := range map[string]corral.Option{
+			"no text":     corral.TagsOf(func(string) []string { return []string{""} }),
+			"255":         corral.TagsOf(func(string) []string { return []string{strings.Repeat("x", 256)} }),
+			"32 tags":     corral.TagsOf(func(string) []string { return strings.Split(strings.Repeat("x ", 33), " ") }),
+			"not -1":      corral.VersionOf(func(string) int64 { return -1 }),
+			"2^53-1, not": corral.VersionOf(func(string) int64 { return 1 << 53 }),
+		} {
+			if value, err := corral.GetOrBuild(context.Background(), cache, key, give("v"), wrong); !errors.Is(err, corral.ErrUsage) {
+				t.Errorf("%s: the builder got %v, %v", key, value, err)
+			}
+			var failed *corral.BuildFailed
+			if _, err := corral.GetOrBuild(context.Background(), cache, key, give("again"), wrong); !errors.As(err, &failed) {
+				t.Errorf("%s: the next caller got %v", key, err)
+			}
+		}
+	})
+}
+
+// enormous encodes into what no memory is spent on, for nobody writes to it.
+type enormous struct{ corral.Codec }
+
+func (enormous) Encode(any) ([]byte, error) { return make([]byte, 512<<20+1), nil }
+
+// For a text so long the server closes the connection, and every next builder's, as if it were gone.
+func TestAValueTooLargeForTheServerIsTheBuildsErrorAndNoOutage(t *testing.T) {
+	eachLibrary(t, func(t *testing.T, s *server, open opener) {
+		cache := open(corral.Backoff(time.Minute), corral.Degrade(false))
+		if _, err := corral.GetOrBuild(context.Background(), cache, "k", give("v"), corral.Serializer(enormous{corral.JSON})); !errors.Is(err, corral.ErrUsage) {
+			t.Errorf("the builder got %v", err)
 		}
 		var failed *corral.BuildFailed
-		if _, err := corral.GetOrBuild(context.Background(), cache, "k", give("again"), long); !errors.As(err, &failed) {
+		if _, err := corral.GetOrBuild(context.Background(), cache, "k", give("again")); !errors.As(err, &failed) {
 			t.Errorf("the next caller got %v", err)
 		}
-		if !seen.has("not_stored", "255") {
-			t.Errorf("told were %v", seen.seen)
+		bytes := make([]byte, 512<<20+1)
+		if _, err := corral.GetOrBuild(context.Background(), cache, unsafe.String(&bytes[0], len(bytes)), give("v")); !errors.Is(err, corral.ErrUsage) {
+			t.Errorf("such a key gave %v", err)
+		}
+		if value, err := corral.GetOrBuild(context.Background(), cache, "other", give("v")); value != "v" || err != nil {
+			t.Errorf("another key gave %v, %v", value, err)
 		}
 	})
 }

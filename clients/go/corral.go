@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,11 +40,16 @@ type Cache struct {
 func New(client Client, options ...CacheOption) (*Cache, error) {
 	s := defaults()
 	for _, option := range options {
+		if option == nil {
+			s.refuse("an option is nil")
+			break
+		}
 		option.applyTo(&s)
 	}
 	if s.plan.err != nil {
 		return nil, s.plan.err
 	}
+	s.log = slog.New(unfailing{s.log.Handler()})
 	c := &Cache{
 		settings: s, flights: newFlights(), usual: s.plan.with(false, nil),
 		degraded: make(chan struct{}, s.degradeLimit), refreshing: make(chan struct{}, s.backgroundLimit),
@@ -94,6 +100,9 @@ func get[T any](ctx context.Context, c *Cache, key string, p *plan, build func(c
 			return product{}, err
 		}
 		data, err := p.codec.Encode(value)
+		if err == nil {
+			err = checkedSize("an encoded value", len(data))
+		}
 		if err != nil {
 			return product{}, err
 		}
@@ -116,7 +125,10 @@ func (c *Cache) get(ctx context.Context, key string, p *plan, build func(context
 	if err := ctx.Err(); err != nil {
 		return product{}, err
 	}
-	for outer := enclosing(ctx); outer != nil; outer = outer.outer {
+	if err := checkedSize("a key", len(key)); err != nil {
+		return product{}, err
+	}
+	for outer := enclosing(ctx); outer != nil; outer = outer.next() {
 		if outer.cache == c && outer.key == key {
 			return product{}, fmt.Errorf("%w: %q", ErrRecursiveBuild, key)
 		}
@@ -175,7 +187,7 @@ func (c *Cache) get(ctx context.Context, key string, p *plan, build func(context
 
 func (c *Cache) waitedInVain(ctx context.Context, key string, p *plan) error {
 	building := ""
-	for outer := enclosing(ctx); outer != nil; outer = outer.outer {
+	for outer := enclosing(ctx); outer != nil; outer = outer.next() {
 		building += fmt.Sprintf(", while building %q: do two builds ask for each other's keys?", outer.key)
 	}
 	return fmt.Errorf("%w: %v for somebody else's build of %q%s", ErrWaitTimeout, p.wait, key, building)
@@ -183,13 +195,13 @@ func (c *Cache) waitedInVain(ctx context.Context, key string, p *plan) error {
 
 // Invalidate makes values stale now; builds that began before are not stored.
 func (c *Cache) Invalidate(ctx context.Context, keys ...string) error {
-	return c.toEach(ctx, keys, func(key string) []string { return []string{"CACHE.INVALIDATE", key} })
+	return c.toEach(ctx, c.servers.together(keys), func(keys []string) []string { return append([]string{"CACHE.INVALIDATE"}, keys...) })
 }
 
 // Outdate says that the source has this version of the key now: an older value is stale, and is never stored again.
 func (c *Cache) Outdate(ctx context.Context, key string, version int64) error {
-	return c.toEach(ctx, []string{key}, func(key string) []string {
-		return []string{"CACHE.OUTDATE", key, fmt.Sprint(version)}
+	return c.toEach(ctx, [][]string{{key}}, func(keys []string) []string {
+		return []string{"CACHE.OUTDATE", keys[0], fmt.Sprint(version)}
 	})
 }
 
@@ -219,23 +231,37 @@ func (c *Cache) invalidateTags(ctx context.Context, tags, more []string) error {
 	return c.tooOld(err, "tags")
 }
 
-func (c *Cache) toEach(ctx context.Context, keys []string, command func(string) []string) error {
+// commandsAtOnce: more would queue for the library's connections for longer than it lets them.
+const commandsAtOnce = 16
+
+// toEach sends a command for each of these groups of keys, of one slot each.
+func (c *Cache) toEach(ctx context.Context, groups [][]string, command func([]string) []string) error {
 	var mu sync.Mutex
 	failed := map[string]error{}
 	var final error
 	var all sync.WaitGroup
-	for _, key := range keys {
-		c.forget(key, false)
+	places := make(chan struct{}, commandsAtOnce)
+	for _, keys := range groups {
+		for _, key := range keys {
+			c.forget(key, false)
+		}
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			defer c.forget(key, false)
-			_, err := c.servers.change(ctx, key, command(key)...)
+			places <- struct{}{}
+			defer func() { <-places }()
+			if ctx.Err() != nil { // nobody waits for it any more
+				return
+			}
+			_, err := c.servers.change(ctx, keys[0], command(keys)...)
+			for _, key := range keys {
+				c.forget(key, false)
+			}
 			if err == nil {
 				return
 			}
 			where := c.servers.client.Where()
-			if server, unknown := c.servers.of(key); unknown == nil {
+			if server, unknown := c.servers.of(keys[0]); unknown == nil {
 				where = server.where()
 			}
 			mu.Lock()
@@ -282,7 +308,7 @@ func (c *Cache) dropNear(key string) {
 
 func (c *Cache) tell(ctx context.Context, e Event) {
 	if c.settings.onEvent != nil {
-		c.settings.onEvent(ctx, e)
+		c.guarded("OnEvent", e.Key, func() { c.settings.onEvent(ctx, e) })
 	}
 }
 

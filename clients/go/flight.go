@@ -41,7 +41,7 @@ type outcome struct {
 type flight struct {
 	cache *Cache
 	shard *shard
-	name  string
+	name  flightName
 	key   string
 	plan  *plan
 	asked uint64 // the near cache's moment when the question was sent
@@ -64,8 +64,23 @@ type member struct {
 // shard is some of the flights; there are many, so that callers do not queue for one lock.
 type shard struct {
 	mu      sync.Mutex
-	flights map[string]*flight
+	flights map[flightName]*flight
 }
+
+// flightName: flights are shared by those who would take the same answer.
+type flightName struct {
+	key string
+	of  callers
+}
+
+type callers uint8
+
+const (
+	anybody callers = iota
+	forced          // are not content with the value that is being replaced
+	withoutStale
+	kindsOfCallers
+)
 
 type flights struct {
 	seed   maphash.Seed
@@ -76,13 +91,13 @@ type flights struct {
 func newFlights() *flights {
 	f := &flights{seed: maphash.MakeSeed()}
 	for i := range f.shards {
-		f.shards[i].flights = map[string]*flight{}
+		f.shards[i].flights = map[flightName]*flight{}
 	}
 	return f
 }
 
-func (f *flights) shard(name string) *shard {
-	return &f.shards[maphash.String(f.seed, name)%uint64(len(f.shards))]
+func (f *flights) shard(key string) *shard {
+	return &f.shards[maphash.String(f.seed, key)%uint64(len(f.shards))]
 }
 
 // forget: who asks after an invalidation must not join a question from before it.
@@ -95,22 +110,19 @@ func (f *flights) forget(key string, all bool) {
 		}
 		return
 	}
-	for _, name := range []string{key, forced + key, noStale + key} {
-		s := f.shard(name)
-		s.mu.Lock()
-		delete(s.flights, name)
-		s.mu.Unlock()
+	s := f.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for of := range kindsOfCallers {
+		delete(s.flights, flightName{key, of})
 	}
 }
 
 // ask joins the key's flight, begins it if there is none, and waits for what it brings. The caller leaves when its
 // context ends or its patience.
 func (c *Cache) ask(ctx context.Context, key string, p *plan, deadline time.Time) (outcome, *flight) {
-	name := key
-	if p.flightsOf != "" {
-		name = p.flightsOf + key
-	}
-	s := c.flights.shard(name)
+	name := flightName{key, p.callers}
+	s := c.flights.shard(key)
 	s.mu.Lock()
 	f := s.flights[name]
 	begins := f == nil || f.over

@@ -111,6 +111,27 @@ func TestWrongOptionsAreErrorsThatNameThem(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	day := 24*time.Hour + 1
+	for text, option := range map[string]corral.CacheOption{
+		"24h": corral.Lease(day), "most 24h": corral.Backoff(day), "at most 24h": corral.ReadTimeout(day), "Logger": corral.Logger(nil),
+		"TTLOf": corral.TTLOf[string](nil), "TagsOf": corral.TagsOf[string](nil), "VersionOf": corral.VersionOf[string](nil),
+		"1 to 255": corral.Tags(""), "256": corral.Tags(strings.Repeat("x", 256)), "33": corral.Tags(make([]string, 33)...),
+		"not -1": corral.Version(-1), "2^53": corral.Version(1 << 53), "nil": nil,
+	} {
+		if _, err := nowhere(t, option); !errors.Is(err, corral.ErrUsage) || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	cache, err := nowhere(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := corral.GetOrBuild(context.Background(), cache, "k", give("v"), nil); !errors.Is(err, corral.ErrUsage) {
+		t.Errorf("no option: %v", err)
+	}
+	if _, err := goredis.New(redis.NewClusterClient(&redis.ClusterOptions{})); !errors.Is(err, corral.ErrUsage) {
+		t.Errorf("a cluster without addresses: %v", err)
+	}
 	if _, err := goredis.New(redis.NewRing(&redis.RingOptions{})); !errors.Is(err, corral.ErrUsage) {
 		t.Errorf("a Ring: %v", err)
 	}
@@ -122,6 +143,30 @@ func TestWrongOptionsAreErrorsThatNameThem(t *testing.T) {
 			t.Errorf("no URL of a server: %v", err)
 		}
 	}
+}
+
+func TestAKeyMayHaveAnyBytesAndIsNoOtherKeysFlight(t *testing.T) {
+	eachLibrary(t, func(t *testing.T, s *server, open opener) {
+		cache := open(corral.TTL(time.Minute))
+		begun, gate := make(chan struct{}), make(chan struct{})
+		forces := begin(func() (string, error) {
+			return corral.Refresh(context.Background(), cache, "k", func(context.Context) (string, error) {
+				close(begun)
+				<-gate
+				return "k's", nil
+			})
+		})
+		<-begun
+		for _, key := range []string{"\x00force k", "\x00nostale k", "", "\x00", "\xff{", strings.Repeat("x", 1<<20)} {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			if value, err := corral.GetOrBuild(ctx, cache, key, give("own")); value != "own" || err != nil {
+				t.Errorf("%.20q gave %v, %v", key, value, err)
+			}
+			cancel()
+		}
+		close(gate)
+		answer(t, forces)
+	})
 }
 
 func TestCodecsGiveBackWhatTheyWereGiven(t *testing.T) {

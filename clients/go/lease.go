@@ -22,31 +22,38 @@ type lease struct {
 }
 
 // tie moves the tie to a connection of the lease's own, so that a killed process frees the lease at once. Done before the
-// build begins: a build may kill its process. Without a connection the lease still holds, until its deadline.
-func (l *lease) tie() {
+// build begins: a build may kill its process. Without a connection the lease still holds, until its deadline. False if
+// it is not ours any more.
+func (l *lease) tie() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for range 2 { // an idle connection may be lost without anybody's knowing
 		if l.held != nil || l.ended {
-			return
+			return !l.ended
 		}
 		server, err := l.cache.servers.of(l.key)
 		if err != nil {
-			return
+			return true
 		}
 		held, err := server.borrow()
 		if err != nil {
-			return
+			return true
 		}
 		l.held = held
-		if _, err = held.call(l.limit, "CACHE.RENEW", l.key, l.token, l.ms, "TIED"); err == nil {
-			return
+		left, err := held.call(l.limit, "CACHE.RENEW", l.key, l.token, l.ms, "TIED")
+		if err == nil {
+			if left == nil {
+				l.ended = true
+				l.letGo(false)
+			}
+			return left != nil
 		}
 		l.letGo(true)
 		if serverError(err) != nil {
-			return
+			return true
 		}
 	}
+	return true
 }
 
 // keep renews, from now until the verdict, however the build ends.

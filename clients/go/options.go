@@ -26,7 +26,7 @@ func TTL(d time.Duration) Option {
 
 // TTLOf reads the TTL off the built value; 0 gives the value to those who wait, and keeps nothing.
 func TTLOf[T any](f func(T) time.Duration) Option {
-	return func(p *plan) { p.ttlOf = ofValue("TTLOf", f) }
+	return func(p *plan) { p.ttlOf = ofValue(p, "TTLOf", f) }
 }
 
 // SWR is how long after its TTL the old value is served while one caller refreshes it.
@@ -46,21 +46,26 @@ func Jitter(percent int) Option {
 }
 
 // Tags are labels for InvalidateTags. Cached makes them of its argument: Tags("day:{day}").
-func Tags(tags ...string) Option { return func(p *plan) { p.tags, p.tagsOf = tags, nil } }
+func Tags(tags ...string) Option {
+	return func(p *plan) { p.tags, p.tagsOf = tags, nil; p.keep(checkedTags(tags)) }
+}
 
 // TagsOf reads the tags off the built value.
 func TagsOf[T any](f func(T) []string) Option {
-	return func(p *plan) { p.tagsOf = ofValue("TagsOf", f) }
+	return func(p *plan) { p.tagsOf = ofValue(p, "TagsOf", f) }
 }
 
 // Version is how new the source was when it was read, for Outdate.
 func Version(n int64) Option {
-	return VersionOf(func(any) int64 { return n })
+	return func(p *plan) {
+		VersionOf(func(any) int64 { return n })(p)
+		p.keep(checkedVersion(n))
+	}
 }
 
 // VersionOf reads the version off the built value.
 func VersionOf[T any](f func(T) int64) Option {
-	return func(p *plan) { p.versionOf = ofValue("VersionOf", f) }
+	return func(p *plan) { p.versionOf = ofValue(p, "VersionOf", f) }
 }
 
 // Group names the server's group that limits builds of one source (its setting corral.groups).
@@ -76,11 +81,13 @@ func BuildOnTimeout(yes bool) Option { return func(p *plan) { p.buildOnTimeout =
 
 // Lease is renewed while the build runs, so it is not the longest build; 10 s if it is not said.
 func Lease(d time.Duration) Option {
-	return func(p *plan) { p.above0("Lease", d); p.lease = d }
+	return func(p *plan) { p.above0("Lease", d); p.withinADay("Lease", d); p.lease = d }
 }
 
 // Backoff is how long nobody tries again after a failed build; the server's if it is not said.
-func Backoff(d time.Duration) Option { return func(p *plan) { p.backoff = p.window("Backoff", d) } }
+func Backoff(d time.Duration) Option {
+	return func(p *plan) { p.withinADay("Backoff", d); p.backoff = p.window("Backoff", d) }
+}
 
 // Early refreshes before the deadline with growing chance (XFetch): 1 is usual, 0 is never.
 func Early(beta float64) Option {
@@ -130,7 +137,7 @@ func BackgroundLimit(n int) CacheOption {
 
 // ReadTimeout is the silence after which a server counts as gone; 5 s if it is not said.
 func ReadTimeout(d time.Duration) CacheOption {
-	return settingOption(func(s *settings) { s.above0("ReadTimeout", d); s.readTimeout = d })
+	return settingOption(func(s *settings) { s.above0("ReadTimeout", d); s.withinADay("ReadTimeout", d); s.readTimeout = d })
 }
 
 // Local is how many values are kept in this process, so that their hits ask nobody; 0 if it is not said.
@@ -152,7 +159,14 @@ func OnEvent(hook func(context.Context, Event)) CacheOption {
 }
 
 // Logger is where outages and failed refreshes are said; slog.Default() if it is not said.
-func Logger(l *slog.Logger) CacheOption { return settingOption(func(s *settings) { s.log = l }) }
+func Logger(l *slog.Logger) CacheOption {
+	return settingOption(func(s *settings) {
+		if l == nil {
+			s.refuse("Logger takes a *slog.Logger, not nil")
+		}
+		s.log = l
+	})
+}
 
 // Event is one thing that happened to a call.
 type Event struct {
@@ -166,22 +180,23 @@ type Event struct {
 
 // plan is what a call wants, made ready to be asked. A cached function makes its own once, not for every call.
 type plan struct {
-	ttl, wait, lease   time.Duration
-	swr, sie, backoff  *time.Duration
-	jitter             int
-	tags               []string
-	ttlOf              func(any) (time.Duration, error)
-	tagsOf             func(any) ([]string, error)
-	versionOf          func(any) (int64, error)
-	group              string
-	buildOnTimeout     bool
-	early              *float64
-	noStale, force     bool
-	codec              Codec
-	background         func(func())
-	err                error
-	words              []string // what stands after the key in GETORLOCK
-	flightsOf, leaseMS string
+	ttl, wait, lease  time.Duration
+	swr, sie, backoff *time.Duration
+	jitter            int
+	tags              []string
+	ttlOf             func(any) (time.Duration, error)
+	tagsOf            func(any) ([]string, error)
+	versionOf         func(any) (int64, error)
+	group             string
+	buildOnTimeout    bool
+	early             *float64
+	noStale, force    bool
+	codec             Codec
+	background        func(func())
+	err               error
+	words             []string // what stands after the key in GETORLOCK
+	callers           callers
+	leaseMS           string
 }
 
 type settings struct {
@@ -205,6 +220,10 @@ func defaults() settings {
 func (p *plan) with(force bool, options []Option) *plan {
 	made := *p
 	for _, option := range options {
+		if option == nil {
+			made.refuse("an option is nil")
+			break
+		}
 		option(&made)
 	}
 	made.force = force
@@ -216,15 +235,13 @@ func (p *plan) with(force bool, options []Option) *plan {
 	if made.early != nil {
 		made.words = append(made.words, "EARLY", strconv.FormatFloat(*made.early, 'f', -1, 64))
 	}
-	// Flights are shared by those who would take the same answer.
 	switch {
 	case force:
-		// Who asks for a new value is not content with the one that is being replaced.
 		made.words = append(made.words, "NOSTALE", "FORCE")
-		made.flightsOf = forced
+		made.callers = forced
 	case made.noStale:
 		made.words = append(made.words, "NOSTALE")
-		made.flightsOf = noStale
+		made.callers = withoutStale
 	}
 	return &made
 }
@@ -233,11 +250,9 @@ func (p *plan) with(force bool, options []Option) *plan {
 func (p *plan) tagged(tags []string) *plan {
 	made := *p
 	made.tags = tags
+	made.keep(checkedTags(tags))
 	return &made
 }
-
-// No key of an application begins with a NUL and these words.
-const forced, noStale = "\x00force ", "\x00nostale "
 
 // product is what a build made, as it goes to the server.
 type product struct {
@@ -275,7 +290,10 @@ func (p *plan) fillOptions(value any) ([]string, error) {
 	tags := p.tags
 	if p.tagsOf != nil {
 		var err error
-		if tags, err = p.tagsOf(value); err != nil {
+		if tags, err = p.tagsOf(value); err == nil {
+			err = checkedTags(tags)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -284,6 +302,9 @@ func (p *plan) fillOptions(value any) ([]string, error) {
 	}
 	if p.versionOf != nil {
 		version, err := p.versionOf(value)
+		if err == nil {
+			err = checkedVersion(version)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -294,9 +315,49 @@ func (p *plan) fillOptions(value any) ([]string, error) {
 
 func (p *plan) hasTags() bool { return len(p.tags) > 0 || p.tagsOf != nil }
 
-func (p *plan) refuse(format string, words ...any) {
+func (p *plan) refuse(format string, words ...any) { p.keep(usage(format, words...)) }
+
+// keep: the first of several is told.
+func (p *plan) keep(err error) {
 	if p.err == nil {
-		p.err = usage(format, words...)
+		p.err = err
+	}
+}
+
+// What the server would refuse is found here: a FILL that it refuses would be everybody's, and each would build in vain.
+
+func checkedTags(tags []string) error {
+	if len(tags) > 32 {
+		return usage("32 tags are allowed, not %d", len(tags))
+	}
+	for _, tag := range tags {
+		if tag == "" || len(tag) > 255 {
+			return usage("a tag takes 1 to 255 bytes, and %.40q has %d", tag, len(tag))
+		}
+	}
+	return nil
+}
+
+func checkedVersion(n int64) error {
+	if n < 0 || n >= 1<<53 {
+		return usage("a version is 0 to 2^53-1, not %d", n)
+	}
+	return nil
+}
+
+// largest is what servers take: for more they close the connection, as if they were gone.
+const largest = 512 << 20
+
+func checkedSize(what string, bytes int) error {
+	if bytes > largest {
+		return usage("%s takes at most 512 MiB, not %d bytes", what, bytes)
+	}
+	return nil
+}
+
+func (p *plan) withinADay(name string, d time.Duration) {
+	if d > 24*time.Hour {
+		p.refuse("%s takes at most 24h, not %v", name, d)
 	}
 }
 
@@ -323,7 +384,10 @@ func count(name string, n, least int, set func(*settings)) CacheOption {
 }
 
 // ofValue keeps a function of a value's own type among options that know no types.
-func ofValue[T, R any](name string, f func(T) R) func(any) (R, error) {
+func ofValue[T, R any](p *plan, name string, f func(T) R) func(any) (R, error) {
+	if f == nil {
+		p.refuse("%s takes a function, not nil", name)
+	}
 	return func(value any) (R, error) {
 		typed, ok := value.(T)
 		if !ok && value != nil { // a nil value of an interface type has lost its type: its zero value is nil as well

@@ -3,11 +3,16 @@ package corral_test
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"corral.example/corral-cache"
+	"corral.example/corral-cache/goredis"
 )
 
 func TestALocalCopyOfALateAnswerDoesNotOutliveTheValue(t *testing.T) {
@@ -66,4 +71,34 @@ func TestWhatChangesWhileTheConnectionBreaksIsToldAllTheSame(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAClientForOneServerSaysThatItIsANodeOfACluster(t *testing.T) {
+	var nodes []*server
+	var ports []string
+	for _, slots := range [][]any{{0, 8191}, {8192, 16383}} {
+		ports = append(ports, freePort(t))
+		node := startServer(t, "--cluster-enabled", "yes", "--cluster-port", ports[len(ports)-1])
+		node.command(t, append([]any{"CLUSTER", "ADDSLOTSRANGE"}, slots...)...)
+		nodes = append(nodes, node)
+	}
+	host, port, _ := net.SplitHostPort(nodes[1].address)
+	nodes[0].command(t, "CLUSTER", "MEET", host, port, ports[1])
+	until(t, "the cluster is whole", func() bool {
+		return strings.Contains(nodes[0].command(t, "CLUSTER", "INFO").(string), "cluster_state:ok")
+	})
+	cache, err := goredis.New(redis.NewClient(&redis.Options{Addr: nodes[0].address}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cache.Close)
+	for _, key := range []string{"k", "other", "third", "fourth"} { // some are elsewhere
+		_, last := corral.GetOrBuild(context.Background(), cache, key, give("v"))
+		if last != nil {
+			err = last
+		}
+	}
+	if !errors.Is(err, corral.ErrUsage) || !strings.Contains(err.Error(), "client for clusters") {
+		t.Errorf("a key of another node gave %v", err)
+	}
 }

@@ -23,7 +23,7 @@ type server struct {
 	log      *slog.Logger
 
 	gone     atomic.Pointer[outage]
-	answered atomic.Int64 // when it last did, in Unix milliseconds
+	answered atomic.Int64 // when it last did, by uptime
 	mu       sync.Mutex
 	node     Node // what is shared; nil until it is used
 	idle     []Conn
@@ -50,7 +50,7 @@ func (s *server) call(args ...string) (any, error) {
 		}
 		reply, err := node.Do(args)
 		if err == nil || serverError(err) != nil {
-			s.answered.Store(time.Now().UnixMilli())
+			s.answered.Store(uptime())
 			return reply, err
 		}
 		loss := lostBy(s.where(), err)
@@ -161,16 +161,15 @@ func (s *server) report(err error) {
 func (s *server) begin(loss *lost) error {
 	gone := &outage{fmt.Errorf("%s is gone: %w", s.where(), loss)}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return gone
+	begins := !s.closed && s.gone.CompareAndSwap(nil, gone)
+	if begins {
+		s.leave()
 	}
-	if !s.gone.CompareAndSwap(nil, gone) {
-		return gone
+	s.mu.Unlock()
+	if begins {
+		s.log.Warn("corral: the server is gone, values are built without it", "server", s.where(), "error", loss.cause)
+		go s.search()
 	}
-	s.leave()
-	s.log.Warn("corral: the server is gone, values are built without it", "server", s.where(), "error", loss.cause)
-	go s.search()
 	return gone
 }
 
@@ -189,17 +188,19 @@ func (s *server) search() {
 			node.Close()
 			continue
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.closed {
-			go node.Close()
-			return
-		}
 		if s.settings.Heard != nil {
 			s.settings.Heard("", true)
 		}
-		s.node = node
-		s.gone.Store(nil)
+		s.mu.Lock()
+		if closed = s.closed; !closed {
+			s.node = node
+			s.gone.Store(nil)
+		}
+		s.mu.Unlock()
+		if closed {
+			node.Close()
+			return
+		}
 		s.log.Warn("corral: the server is back", "server", s.where())
 		return
 	}

@@ -84,6 +84,7 @@ func eachLibrary(t *testing.T, play func(t *testing.T, s *server, open func(...c
 		"go-redis": func(s *server, options ...corral.CacheOption) (*corral.Cache, error) {
 			// Time-outs and retries of the application's, which are not to matter.
 			client := redis.NewClient(&redis.Options{Addr: s.address, ReadTimeout: 100 * time.Millisecond, MaxRetries: 9, PoolSize: 4})
+			defer client.Close() // its settings are all that is taken of it
 			return goredis.New(client, options...)
 		},
 		"rueidis": func(s *server, options ...corral.CacheOption) (*corral.Cache, error) {

@@ -18,6 +18,11 @@ const lively = 100 * time.Millisecond
 
 const attemptsToChange = 3
 
+var longAgo = time.Now().Add(-time.Hour)
+
+// uptime is in milliseconds, and no clock that is set changes it.
+func uptime() int64 { return time.Since(longAgo).Milliseconds() }
+
 // servers is where questions go: to the master of a key, or to every master there is.
 type servers struct {
 	client   Client
@@ -28,8 +33,8 @@ type servers struct {
 	single atomic.Bool // asked for its slots, the seed said that it is no cluster
 	slots  atomic.Pointer[slotMap]
 
-	known  sync.Map // *server by address
-	readAt atomic.Int64
+	known  sync.Map     // *server by address
+	readAt atomic.Int64 // by uptime
 
 	reading sync.Mutex
 	last    []string // masters that once served slots, to ask when the seeds are gone
@@ -64,7 +69,7 @@ func (s *servers) of(key string) (*server, error) {
 // isLively: the master of the key has answered just now.
 func (s *servers) isLively(key string) bool {
 	server, err := s.of(key)
-	return err == nil && time.Now().UnixMilli()-server.answered.Load() < lively.Milliseconds()
+	return err == nil && uptime()-server.answered.Load() < lively.Milliseconds()
 }
 
 // call asks the master of the key, and follows the key where it went.
@@ -112,6 +117,9 @@ func (s *servers) follow(ctx context.Context, server *server, err error, args []
 	}
 	switch said.Code() {
 	case "MOVED":
+		if s.isSingle() {
+			return false, nil, usage("%s is a node of a cluster: the Cache is to be made of a client for clusters (it said: %v)", server.where(), err)
+		}
 		s.forgetSlots(0)
 	case "ASK":
 		words := strings.Fields(said.Message)
@@ -247,7 +255,7 @@ func (s *servers) read(fresh bool) (*slotMap, error) {
 		}
 		if err == nil {
 			s.slots.Store(found)
-			s.readAt.Store(time.Now().UnixMilli())
+			s.readAt.Store(uptime())
 			s.last = found.masters()
 			return found, nil
 		}
@@ -260,7 +268,7 @@ func (s *servers) read(fresh bool) (*slotMap, error) {
 
 // forgetSlots drops what is known, if it is older than that.
 func (s *servers) forgetSlots(than time.Duration) {
-	if time.Now().UnixMilli()-s.readAt.Load() >= than.Milliseconds() {
+	if uptime()-s.readAt.Load() >= than.Milliseconds() {
 		s.slots.Store(nil)
 	}
 }

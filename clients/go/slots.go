@@ -3,6 +3,7 @@ package corral
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -54,6 +55,26 @@ func slotsOf(reply any, asked string) (*slotMap, error) {
 		}
 	}
 	return made, nil
+}
+
+const keysOfOneCommand = 500
+
+// together are the keys as one command takes them: of one slot if it may be a cluster, and no more than a server does
+// without a break.
+func (s *servers) together(keys []string) [][]string {
+	of := map[int][]string{}
+	for _, key := range keys {
+		slot := 0
+		if !s.isSingle() {
+			slot = slotOf(key)
+		}
+		of[slot] = append(of[slot], key)
+	}
+	var groups [][]string
+	for _, keys := range of {
+		groups = slices.AppendSeq(groups, slices.Chunk(keys, keysOfOneCommand))
+	}
+	return groups
 }
 
 // slotOf is the slot of a key: CRC16 of its hash tag, if it has one.

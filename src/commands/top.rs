@@ -42,13 +42,13 @@ impl Command for Top {
             context.reply_word(fields::DB.name);
             context.reply_count(u64::from(costs.db));
             context.reply_word(fields::WAIT_MS.name);
-            context.reply_count(costs.wait_ms);
+            context.reply_count(costs.wait_ms.sum());
             context.reply_word(fields::BUILDS_MS.name);
-            context.reply_count(costs.build_ms);
+            context.reply_count(costs.build_ms.sum());
             context.reply_word(fields::GRANTS.name);
-            context.reply_count(costs.grants);
+            context.reply_count(costs.grants.sum());
             context.reply_word(fields::SAVED.name);
-            context.reply_count(costs.saved);
+            context.reply_count(costs.saved.sum());
         }
         Ok(())
     }

@@ -27,7 +27,11 @@ func New(client redis.UniversalClient, options ...corral.CacheOption) (*corral.C
 		}
 		return corral.New(&library{base: *base, where: where}, options...)
 	case *redis.ClusterClient:
-		return corral.New(ofCluster(client.Options()), options...)
+		cluster := ofCluster(client.Options())
+		if len(cluster.seeds) == 0 {
+			return nil, fmt.Errorf("%w: goredis.New needs the Addrs of some of the cluster's nodes", corral.ErrUsage)
+		}
+		return corral.New(cluster, options...)
 	}
 	return nil, fmt.Errorf("%w: goredis.New takes a *redis.Client or a *redis.ClusterClient, not a %T", corral.ErrUsage, client)
 }

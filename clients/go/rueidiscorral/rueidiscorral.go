@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -68,6 +69,8 @@ func (l *library) Node(address string, settings corral.NodeSettings) corral.Node
 	held := o
 	held.ReadBufferEachConn, held.WriteBufferEachConn, held.RingScaleEachConn = 4096, 4096, 2
 	held.PipelineMultiplex = -1
+	// How many are held at once is for Corral to bound: who would queue for one may be what another's holder waits for.
+	held.BlockingPoolSize, held.BlockingPoolMinSize, held.BlockingPoolCleanup, held.ConnLifetime = math.MaxInt, 0, 0, 0
 	n := &node{held: lazy{option: held}, limit: settings.ReadTimeout}
 	if heard := settings.Heard; heard != nil && !o.AlwaysRESP2 {
 		n.tracks = true

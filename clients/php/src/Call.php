@@ -46,10 +46,8 @@ final class Call
             'backoff' => $this->backoff = $value === null ? null : self::seconds($name, $value),
             'jitter' => $this->jitter = is_int($value) && $value >= 0 && $value <= 100 ? $value
                 : throw new Usage('jitter takes a percentage, 0 to 100'),
-            'tags' => $this->tags = is_array($value) || $value instanceof \Closure ? $value
-                : throw new Usage('tags takes an array of texts, or a function of the value'),
-            'version' => $this->version = $value === null || is_int($value) || $value instanceof \Closure ? $value
-                : throw new Usage('version takes a whole number, or a function of the value'),
+            'tags' => $this->tags = $value instanceof \Closure ? $value : self::tags($value),
+            'version' => $this->version = $value instanceof \Closure ? $value : self::version($value),
             'group' => $this->group = $value === null || is_string($value) ? $value : throw new Usage('group takes a name'),
             'onTimeout' => $this->onTimeout = in_array($value, ['raise', 'build'], true) ? $value
                 : throw new Usage("onTimeout takes 'raise' or 'build'"),
@@ -67,6 +65,22 @@ final class Call
             throw new Usage("$name takes seconds, 0 and more, or a DateInterval, not " . (is_scalar($given) ? var_export($given, true) : get_debug_type($given)));
         }
         return (float) $given;
+    }
+
+    /** @return list<string> */
+    public static function tags(mixed $given): array
+    {
+        $isTag = fn (mixed $tag) => (is_string($tag) || is_int($tag) || $tag instanceof \Stringable) && (string) $tag !== '';
+        if (!is_array($given) || array_filter($given, $isTag) !== $given) {
+            throw new Usage('tags takes an array of texts that are not empty, or a function of the value');
+        }
+        return array_map('strval', array_values($given));
+    }
+
+    private static function version(mixed $given): ?int
+    {
+        return $given === null || is_int($given) && $given >= 0 ? $given
+            : throw new Usage('version takes a whole number, 0 and more, or a function of the value');
     }
 
     /** At least 1: the server takes 0 for an error where a time must be a time. */
@@ -119,11 +133,11 @@ final class Call
                 array_push($options, 'JITTER', $this->jitter);
             }
         }
-        $tags = $this->tags instanceof \Closure ? ($this->tags)($made) : $this->tags;
+        $tags = $this->tags instanceof \Closure ? self::tags(($this->tags)($made) ?? []) : $this->tags;
         if ($tags) {
-            array_push($options, 'TAGS', count($tags), ...array_map('strval', array_values($tags)));
+            array_push($options, 'TAGS', count($tags), ...$tags);
         }
-        $version = $this->version instanceof \Closure ? ($this->version)($made) : $this->version;
+        $version = $this->version instanceof \Closure ? self::version(($this->version)($made)) : $this->version;
         if ($version !== null) {
             array_push($options, 'VERSION', $version);
         }

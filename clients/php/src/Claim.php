@@ -29,6 +29,11 @@ final class Claim
         return $this->lease !== null;
     }
 
+    public function isOver(): bool
+    {
+        return $this->lease !== null && $this->lease->isOver();
+    }
+
     /** False: the server did not keep it. */
     public function fill(string $bytes, Call $options): bool
     {

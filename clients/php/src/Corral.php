@@ -79,8 +79,9 @@ final class Corral
      */
     public function invalidateTags(string|array $tags, int|float|null $swr = null): void
     {
-        if ((array) $tags !== []) {
-            $this->server->invalidateTags(array_values(array_map('strval', (array) $tags)), $swr === null ? null : Call::seconds('swr', $swr));
+        $tags = Call::tags((array) $tags);
+        if ($tags !== []) {
+            $this->server->invalidateTags($tags, $swr === null ? null : Call::seconds('swr', $swr));
         }
     }
 
@@ -154,6 +155,12 @@ final class Corral
     }
 
     /** @internal */
+    public function defaults(): Call
+    {
+        return $this->defaults;
+    }
+
+    /** @internal */
     public function settings(): Settings
     {
         return $this->settings;
@@ -171,9 +178,10 @@ final class Corral
             if ($link !== null) { // nearly always, and nearly always it is a hit, which needs nothing of what comes after
                 try {
                     $reply = $link->call(['CACHE.GETORLOCK', $key, ...$force, ...$o->asking()]);
-                    if (is_array($reply) && $reply[0] === 'HIT' && microtime(true) - $link->asked < Leases::WAIT_WORTH_TELLING) {
+                    $hears = $this->settings->hears;
+                    if (is_array($reply) && $reply[0] === 'HIT' && !($hears && microtime(true) - $link->asked > Leases::WAIT_WORTH_TELLING)) {
                         $link->node->give($link);
-                        if ($this->settings->hears) {
+                        if ($hears) {
                             $this->settings->tell('hit', $key);
                         }
                         return $this->settings->serializer->decode($reply[1]);
@@ -216,26 +224,25 @@ final class Corral
     private function build(Lease $lease, callable $build, Call $o): mixed
     {
         $began = microtime(true);
-        $concluded = false;
+        $this->building[$lease->key] = true; // until the verdict: the hook that is told of it may ask, too
         try {
             try {
-                $made = $this->call($lease->key, $build);
+                $made = $build();
                 $shared = !$made instanceof NotShared;
                 $bytes = $this->settings->serializer->encode($shared ? $made : $made->value);
                 $options = $shared ? $o->fillOptions($made) : [];
             } catch (\Throwable $error) {
                 // Also what the serializer refuses: a released lease would have every waiter build it again.
-                $concluded = true;
                 return $this->failed($lease, $error, $o, microtime(true) - $began);
             }
             $this->settings->tell('built', $lease->key, microtime(true) - $began);
-            $concluded = true;
             $shared ? $this->leases->conclude($lease, 'CACHE.FILL', $bytes, ...$options) : $this->leases->conclude($lease, 'CACHE.PASS');
             return $this->settings->serializer->decode($bytes);
         } finally {
-            if (!$concluded) { // a Fiber that was destroyed in the middle of its build: says nothing about the source
+            if (!$lease->ended) { // a Fiber that was destroyed in the middle of its build: says nothing about the source
                 $this->leases->conclude($lease, 'CACHE.RELEASE');
             }
+            unset($this->building[$lease->key]);
         }
     }
 
@@ -253,7 +260,12 @@ final class Corral
     private function buildBehind(Lease $lease, string $old, callable $build, Call $o): mixed
     {
         $this->settings->tell('refresh', $lease->key);
-        $job = function () use ($lease, $build, $o, $old): mixed {
+        $release = fn () => $this->leases->conclude($lease, 'CACHE.RELEASE');
+        $job = function () use ($lease, $build, $o, $old, $release): mixed {
+            if ($lease->isOver()) {
+                $release();
+                return $this->settings->serializer->decode($old);
+            }
             $building = $this->building; // whoever began it does not wait for it
             $this->building = [];
             try {
@@ -270,9 +282,9 @@ final class Corral
                 ($this->settings->background)($job);
             } catch (\Throwable $error) {
                 $this->settings->log('error', "refreshing {$lease->key} could not be begun", $error);
-                $this->leases->conclude($lease, 'CACHE.RELEASE');
+                $release();
             }
-        } elseif (!Refreshes::later($job)) {
+        } elseif (!Refreshes::later($job, $release)) {
             return $job();
         }
         return $this->settings->serializer->decode($old);

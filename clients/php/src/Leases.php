@@ -34,7 +34,7 @@ final class Leases
             }
             $state = is_array($reply) && count($reply) === 3 ? $reply[0] : null;
             if ($state === 'LOCK' || $state === 'REFRESH') {
-                return [...$reply, new Lease($key, $reply[2], $link)];
+                return [...$reply, new Lease($key, $reply[2], $link, microtime(true) + $o->lease)];
             }
             if ($state !== 'HIT' && !in_array($state, ['STALE', 'WAIT', 'PASS', 'FAIL'], true)) {
                 $link->close(); // should it be a grant, the tie ends it
@@ -79,6 +79,10 @@ final class Leases
      */
     public function conclude(Lease $lease, string $command, string|int ...$arguments): mixed
     {
+        if (!$lease->isMine()) {
+            return null;
+        }
+        $lease->ended = true;
         $reply = $this->speak($lease, $command, array_values($arguments), $told);
         if ($reply === null && !$told && $command === 'CACHE.FILL') {
             $this->settings->tell('not_stored', $lease->key); // invalidated meanwhile, or somebody took over
@@ -123,8 +127,8 @@ final class Leases
     {
         $link = $lease->link;
         $answered = $link->usable;
-        if ($answered && $failure->kind === Kind::Other && $command === 'CACHE.FILL') {
-            // Refused as it stands, and so would be what every next builder brings.
+        if ($answered && $failure->kind === Kind::Other && $command !== 'CACHE.RELEASE') {
+            // Refused as it stands (a tag, a time that is too long), and so would be what every next builder brings.
             try {
                 $link->call(['CACHE.FAIL', $lease->key, $lease->token, $this->message($failure)]);
             } catch (Failure) {
@@ -134,6 +138,9 @@ final class Leases
         $link->close(); // should the lease still be live, the tie ends it
         if ($failure->kind === Kind::Denied) {
             throw new NoPermission("{$link->node->name}: {$failure->getMessage()}", 0, $failure);
+        }
+        if (!$answered && $failure->kind === Kind::Outage) {
+            throw $this->server->out($link->node, $failure); // a server that hangs costs a read time-out, and not another
         }
         if ($answered && !in_array($failure->kind, [Kind::Moved, Kind::Again], true)) {
             throw $failure;
@@ -156,11 +163,19 @@ final class Leases
         return null;
     }
 
-    /** A build's exception as a message for everybody. */
+    /** A build's exception as a message for everybody, in UTF-8 as every language's are. */
     public function message(\Throwable $error): string
     {
-        $name = (new \ReflectionClass($error))->getShortName();
-        $text = $this->settings->errorText && $error->getMessage() !== '' ? "$name: {$error->getMessage()}" : $name;
+        $name = strtok((new \ReflectionClass($error))->getShortName(), "\0"); // after which an anonymous class names its file
+        try {
+            $said = $this->settings->errorText ? $error->getMessage() : '';
+        } catch (\Throwable) {
+            $said = '(not to be printed)'; // `$this->message` of an exception may be anything
+        }
+        $text = $said === '' ? $name : "$name: $said";
+        if (preg_match('//u', $text) !== 1) {
+            $text = (string) json_decode((string) json_encode($text, JSON_INVALID_UTF8_SUBSTITUTE));
+        }
         // Cut between characters: what is left of one at the end is removed.
         return strlen($text) <= self::MESSAGE_BYTES ? $text : preg_replace('/[\xC0-\xFF][\x80-\xBF]*$/', '', substr($text, 0, self::MESSAGE_BYTES));
     }

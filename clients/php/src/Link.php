@@ -41,6 +41,13 @@ abstract class Link
         return Failure::broken($error, microtime(true) - $this->asked >= $this->readTimeout - 0.05);
     }
 
+    /** What a signal's handler raises is no failure of the connection's: nobody asks again. */
+    protected function interrupted(\Throwable $interrupt): \Throwable
+    {
+        $this->close();
+        return $interrupt;
+    }
+
     /** The server is to be known or not by then: for one that was out. */
     abstract public function hurry(float $readTimeout): void;
 

@@ -12,15 +12,21 @@ namespace Corral;
  */
 final class Refreshes
 {
+    private const MOST = 8; // each holds a connection, and has its lease for a build, not for a queue
+
     /** @var list<\Closure(): void> */
     private static array $jobs = [];
     private static bool $registered = false;
 
-    /** False: there is no afterwards here. */
-    public static function later(\Closure $job): bool
+    /** False: there is no afterwards here. $release: is called in place of the job if there are enough, for whoever asks next. */
+    public static function later(\Closure $job, \Closure $release): bool
     {
         if (self::finisher() === null) {
             return false;
+        }
+        if (count(self::$jobs) >= self::MOST) {
+            $release();
+            return true;
         }
         self::$jobs[] = $job;
         if (!self::$registered) {

@@ -256,7 +256,7 @@ final class Server
         return false;
     }
 
-    private function out(Node $node, Failure $failure): Unavailable
+    public function out(Node $node, Failure $failure): Unavailable
     {
         $node->outage->begin($failure->getMessage());
         return new Unavailable("{$node->name}: {$failure->getMessage()}", 0, $failure->getPrevious() ?? $failure);

@@ -72,16 +72,21 @@ final class Settings
         try {
             ($this->onEvent)(new Event($name, $key, $seconds, $error));
         } catch (\Throwable $raised) {
-            $this->log('error', "onEvent raised: {$raised->getMessage()}", $raised);
+            $this->log('error', 'onEvent raised', $raised);
         }
     }
 
+    /** No build fails because its log is full, or its error cannot be printed. */
     public function log(string $level, string $message, ?\Throwable $error = null): void
     {
-        if ($this->logger !== null) {
-            $this->logger->$level($message, $error === null ? [] : ['exception' => $error]);
-        } else {
-            error_log("corral: $message" . ($error === null ? '' : "\n$error"));
+        try {
+            if ($this->logger !== null) {
+                $this->logger->$level($message, $error === null ? [] : ['exception' => $error]);
+            } else {
+                error_log("corral: $message" . ($error === null ? '' : "\n$error"));
+            }
+        } catch (\Throwable $raised) {
+            error_log("corral: $message (and to log it raised " . get_debug_type($raised) . ')');
         }
     }
 }

@@ -26,8 +26,8 @@ final class SimpleCache implements CacheInterface
      */
     public function getOrBuild(string $key, callable $build, mixed ...$options): mixed
     {
-        $tags = $options['tags'] ?? [];
-        $options['tags'] = $tags instanceof \Closure ? fn ($value) => [...$tags($value), $this->tag()] : [...$tags, $this->tag()];
+        $tags = $options['tags'] ?? $this->corral->defaults()->tags;
+        $options['tags'] = $tags instanceof \Closure ? fn ($value) => [...Call::tags($tags($value) ?? []), $this->tag()] : [...Call::tags($tags), $this->tag()];
         return $this->corral->getOrBuild($this->named($key), $build, ...$options);
     }
 

@@ -118,6 +118,12 @@ final class Topology
         return $crc % 16384;
     }
 
+    /** Connections and their node name each other, and PHP looks for such circles late. */
+    public function __destruct()
+    {
+        $this->close();
+    }
+
     public function close(): void
     {
         foreach ($this->nodes as $node) {

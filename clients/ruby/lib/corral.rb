@@ -29,16 +29,16 @@ class Corral
 
   # The value, decoded from what is stored, for the builder's caller too.
   def get_or_build(key, **options, &build)
-    raise Usage, "get_or_build takes a block that builds the value" unless build
+    raise Usage, "get_or_build takes a block that builds the value" unless block_given?
 
-    engine.get_or_build(bytes_of(key), options.empty? ? @defaults : @defaults.but(options), build)
+    engine.get_or_build(bytes_of(key), options.empty? ? @defaults : @defaults.but(options), &build)
   end
 
   # Builds although the value is fresh; while somebody else does, waits for theirs.
   def refresh(key, **options, &build)
-    raise Usage, "refresh takes a block that builds the value" unless build
+    raise Usage, "refresh takes a block that builds the value" unless block_given?
 
-    engine.get_or_build(bytes_of(key), @defaults.but(options), build, force: true)
+    engine.get_or_build(bytes_of(key), @defaults.but(options), force: true, &build)
   end
 
   # A function whose values are kept: report = cache.cached("report:{day}", ttl: 60) { |day| … }, or with a Method.
@@ -59,7 +59,7 @@ class Corral
 
   # On every master. swr: so long old values may still serve; 0: not at all; nil: as they were stored.
   def invalidate_tags(*tags, swr: nil)
-    tags = tags.flatten.map { |tag| tag.to_s.b }
+    tags = Call.tags(tags.flatten)
     options = swr.nil? ? [] : ["SWR", (Call.seconds(:swr, swr) * 1000).round]
     engine.forgetting(nil) { engine.server.everywhere("CACHE.INVALIDATETAG", tags.size, *tags, *options) } unless tags.empty?
     nil
@@ -67,8 +67,11 @@ class Corral
 
   # The source has this version of the key now: nothing older is stored any more.
   def outdate(key, version)
+    raise Usage, "version takes a whole number, not nil" if version.nil?
+
     key = bytes_of(key)
-    engine.forgetting([key]) { engine.server.outdate(key, Integer(version)) }
+    version = Call.version(version)
+    engine.forgetting([key]) { engine.server.outdate(key, version) }
     nil
   end
 
@@ -107,6 +110,6 @@ class Corral
   def bytes_of(key)
     raise Usage, "a key is a String or Symbol, not #{key.class}" unless key.is_a?(String) || key.is_a?(Symbol)
 
-    key.to_s.b
+    (key.is_a?(String) ? key : key.name).b.freeze # a Hash copies a key that is not
   end
 end

@@ -54,10 +54,30 @@ class CallsTest < Minitest::Test
     {
       { ttl: -1 } => /ttl takes seconds/, { ttl: "60" } => /ttl takes seconds/, { wait: Float::INFINITY } => /wait takes seconds/,
       { jitter: 101 } => /jitter takes a percentage/, { tags: "red" } => /tags takes a list/, { on_timeout: :wait } => /on_timeout takes :raise or :build/,
-      { degrade: false } => /degrade takes true or :raise/, { degrade_limit: 0 } => /degrade_limit takes 1 and more/, { serializer: :yaml } => /serializer takes :json/
+      { ttl: Time.now } => /ttl takes seconds/, { ttl: 1i } => /ttl takes seconds/, { tags: [nil] } => /tags takes a list/, { tags: [""] } => /tags takes a list/,
+      { tags: nil } => /tags takes a list/, { version: 1.5 } => /version takes a whole number/, { version: -1 } => /version takes a whole number/,
+      { group: 5 } => /group takes a name/, { on_timeout: nil } => /on_timeout takes :raise or :build/, { local: "5" } => /local takes 0 and more/,
+      { local: -1 } => /local takes 0 and more/, { on_event: 5 } => /on_event takes something with `call`/, { background: :x } => /background takes something/,
+      { logger: 5 } => /logger takes something with `error`/, { degrade: false } => /degrade takes true or :raise/, { degrade_limit: 0 } => /degrade_limit takes 1 and more/, { serializer: :yaml } => /serializer takes :json/
     }.each do |options, said|
       assert_match(said, assert_raises(Corral::Usage) { Corral.new(URL, **options) }.message)
     end
+  end
+
+  def test_the_middlewares_of_redis_client_see_every_call
+    skip "redis-rb 4 has none" unless defined?(RedisClient)
+
+    reading, writing = IO.pipe
+    Process.wait(fork do # for they are those of the process, for ever
+      seen = []
+      RedisClient.register(Module.new { define_method(:call) { |words, config, &block| seen << words.first && super(words, config, &block) } })
+      cache = Corral.new(URL)
+      2.times { cache.get_or_build("k") { 1 } }
+      writing.write(seen.count("CACHE.GETORLOCK"))
+      exit!
+    end)
+    writing.close
+    assert_equal "2", reading.read
   end
 
   def test_ttl_tags_and_version_may_be_functions_of_the_value
@@ -72,6 +92,14 @@ class CallsTest < Minitest::Test
     cached = Corral.new(URL).cached("{user.id}:{user.name}:{row.x}:{day}") { |user, row, day:| [user, row, day] }
     assert_equal "7:a%3Ab:1:monday", cached.key(user, { x: 1 }, day: "monday")
     assert_match(/argument day is missing/, assert_raises(Corral::Usage) { cached.key(user, { x: 1 }) }.message)
+  end
+
+  def test_the_same_text_makes_the_same_key_in_every_encoding_and_bytes_are_taken_too
+    cached = Corral.new(URL, ttl: 60).cached("é:{x}", tags: ["é:{x}"]) { |x| x.bytesize }
+    keys = ["é:ü".encode("UTF-16LE"), "é:ü".encode("ISO-8859-1"), "é:ü", "é:ü".b].map { |text| cached.key(text) }
+    assert_equal ["é:é%3Aü"], keys.uniq
+    assert_equal [2, 2], Array.new(2) { cached.call("\xFF\xFE".b) }
+    assert_raises(Corral::Usage) { Corral.new(URL).cached(:report) { 1 } }
   end
 
   def test_tags_are_made_of_arguments_as_they_are
@@ -132,6 +160,93 @@ class CallsTest < Minitest::Test
     assert_equal ["built k", "hit k", "failed bad"], seen - ["waited k"] # as a hit does on a busy machine
   end
 
+  def test_what_is_wrong_with_tags_and_versions_is_said_and_nothing_of_it_is_taken_for_something_else
+    cache = Corral.new(URL, backoff: 60)
+    { tags: ->(_) { ["a", nil] }, version: ->(_) { 1.9 } }.each do |name, wrong|
+      assert_match(/#{name} takes a/, assert_raises(Corral::Usage) { cache.get_or_build(name, name => wrong) { 1 } }.message)
+      assert_equal "FAIL", server("CACHE.GET", name.to_s).first
+    end
+    [-> { cache.outdate("k", 1.5) }, -> { cache.outdate("k", nil) }, -> { cache.invalidate_tags(nil) }, -> { cache.invalidate_tags(Object.new) },
+     -> { Corral::NotShared.new(1, seconds: "60") }].each { |wrong| assert_raises(Corral::Usage, &wrong) }
+  end
+
+  def test_what_the_server_refuses_in_a_verdict_is_told_as_a_failed_build
+    cache = Corral.new(URL, logger: QUIET)
+    assert_raises(KeyError) { cache.get_or_build("k", backoff: 1e9) { {}.fetch(:x) } }
+    assert_equal 1, cache.get_or_build("l", tags: ["x" * 300]) { 1 }
+    { "k" => /BACKOFF must be/, "l" => /tag must be/ }.each do |key, said|
+      state, message, = server("CACHE.GET", key)
+      assert_equal ["FAIL", said.source], [state, message[said]]
+    end
+  end
+
+  def test_a_serializer_that_makes_no_text_is_a_failed_build
+    serializer = Class.new { def dump(_value) = nil; def load(bytes) = bytes }.new
+    assert_match(/made a NilClass/, assert_raises(TypeError) { Corral.new(URL, backoff: 60, serializer: serializer).get_or_build("k") { 1 } }.message)
+    assert_equal ["FAIL", []], [server("CACHE.GET", "k").first, server("CACHE.LEASES")]
+  end
+
+  def test_callers_share_no_value_even_if_the_serializer_would
+    serializer = Class.new { def dump(value) = value; def load(bytes) = bytes }.new
+    cache = Corral.new(URL, serializer: serializer, local: 10, local_ttl: 60)
+    3.times { assert_raises(FrozenError) { cache.get_or_build("k") { +"mine" } << "!" } }
+  end
+
+  class Unprintable < StandardError
+    def message = raise("no text")
+    alias to_s message
+    alias full_message message
+  end
+
+  def test_an_error_that_cannot_be_printed_is_a_failed_build_like_any_other
+    cache = Corral.new(URL, backoff: 60, sie: 60, logger: QUIET)
+    [Unprintable.new, Class.new(StandardError) { def message = nil }.new, StandardError.new("\xFF\xFE"), StandardError.new("é".encode("UTF-16LE"))].each_with_index do |error, number|
+      assert_same error, assert_raises(error.class) { cache.get_or_build("k#{number}") { raise error } }
+      assert_equal "FAIL", server("CACHE.GET", "k#{number}").first
+      server("CACHE.SET", "old#{number}", '"old"', "PX", "1", "SIE", "60000")
+      wait_until("it is over") { server("CACHE.GET", "old#{number}").first != "HIT" }
+      assert_equal "old", cache.get_or_build("old#{number}") { raise error }
+    end
+    assert_equal [], server("CACHE.LEASES")
+  end
+
+  def test_no_call_fails_because_the_hook_or_the_logger_does
+    broken = Class.new { def error(_) = raise("the disk is full"); alias warn error }.new
+    gone = Corral.new("redis://127.0.0.1:1", logger: broken)
+    here = Corral.new(URL, logger: broken, on_event: ->(_) { raise NotImplementedError })
+    _, said = capture_io { assert_equal [1, 2], [gone.get_or_build("k") { 1 }, here.get_or_build("k") { 2 }] }
+    assert_match(/the server is out.*the logger raised RuntimeError: the disk is full/m, said)
+  end
+
+  def test_the_hook_may_ask_for_the_key_of_a_hit
+    cache = seen = nil
+    cache = Corral.new(URL, wait: 60, on_event: lambda do |event|
+      next unless event.name == :hit && seen.nil?
+
+      seen = 0 # of this call, too, it is told
+      seen = cache.get_or_build("k") { 2 }
+    end)
+    assert_equal [1, 1, 1], [cache.get_or_build("k") { 1 }, cache.get_or_build("k") { 1 }, seen]
+  end
+
+  def test_the_hook_that_asks_for_what_is_being_built_is_told_so_at_once
+    refused = nil
+    cache = Corral.new(URL, wait: 60, logger: QUIET, on_event: lambda do |event|
+      cache.get_or_build("k") { 2 } if event.name == :built
+    rescue Corral::RecursiveBuild => error
+      refused = error
+    end)
+    assert_equal 1, cache.get_or_build("k") { 1 }
+    assert_match(/would wait for itself/, refused.message)
+  end
+
+  def test_objects_that_were_closed_leave_no_connection_and_no_thread
+    before = server("CLIENT", "LIST").lines.size
+    20.times { |number| Corral.new(URL).tap { |cache| cache.get_or_build("k#{number}") { 1 } }.close }
+    wait_until("their threads have ended") { Thread.list.none? { |thread| thread.name == "corral-renewals" } }
+    assert_operator server("CLIENT", "LIST").lines.size, :<=, before
+  end
+
   def test_other_processes_are_told_the_class_only_if_the_text_is_a_secret
     assert_raises(KeyError) { Corral.new(URL, error_text: false, backoff: 60).get_or_build("k") { {}.fetch(:secret) } }
     assert_equal "k: KeyError", assert_raises(Corral::BuildFailed) { Corral.new(URL).get_or_build("k") { 1 } }.message
@@ -150,6 +265,33 @@ end
 
 class InterruptionsTest < Minitest::Test
   include Server
+
+  def test_a_verdict_to_a_server_that_hangs_is_not_spoken_twice
+    pid = server("INFO", "server")[/process_id:(\d+)/, 1].to_i
+    received = -> { server("INFO", "stats")[/total_connections_received:\d+/] }
+    failure = nil
+    [30, 1].each do |lease| # without a renewal under way, and with one
+      cache = Corral.new(URL, lease: lease, logger: QUIET, on_event: ->(event) { failure = event.error if event.name == :not_stored })
+      cache.get_or_build("warm") { 1 }
+      before = received.call
+      assert_equal(5, cache.get_or_build("k#{lease}") { Process.kill(:STOP, pid) && sleep(lease == 1 ? 1 : 0) && 5 })
+      Process.kill(:CONT, pid)
+      assert_match(/no answer in time/, failure.message)
+      assert_equal before, received.call
+    end
+  ensure
+    Process.kill(:CONT, pid)
+  end
+
+  def test_a_server_that_is_full_is_out
+    before = server("CONFIG", "GET", "maxclients")
+    before = before.is_a?(Hash) ? before["maxclients"] : before[1]
+    server("CONFIG", "SET", "maxclients", "1")
+    out = assert_raises(Corral::Unavailable) { Corral.new(URL, degrade: :raise).get_or_build("k") { 1 } }
+    assert_match(/max number of clients|closed|lost/i, out.message)
+  ensure
+    server("CONFIG", "SET", "maxclients", before)
+  end
 
   def test_whatever_ends_a_build_but_an_error_gives_the_lease_back
     cache = Corral.new(URL, lease: 120)
@@ -216,9 +358,8 @@ class InterruptionsTest < Minitest::Test
       :stopped
     end
     assert_equal %i[killed stopped timed_out], endings.uniq.sort - [:refused]
-    flights, rooms = %i[@flights @rooms].map { |name| cache.engine.instance_variable_get(name) }
-    assert_equal({ false => {}, true => {} }, flights)
-    assert_empty rooms.instance_variable_get(:@taken)
+    flights = cache.engine.instance_variable_get(:@flights)
+    assert_equal [{}, 0, false], [*%i[@under_way @parked].map { |name| flights.instance_variable_get(name) }, flights.instance_variable_get(:@lock).locked?]
     wait_until("no lease is left") { server("CACHE.LEASES").empty? }
     assert_equal [1, 7], [cache.get_or_build("hit") { 2 }, cache.get_or_build("after") { 7 }]
   ensure
@@ -260,6 +401,27 @@ class InterruptionsTest < Minitest::Test
     assert_match(/calls=1,/, server("INFO", "commandstats")[/cache\.getorlock:\S+/i])
   end
 
+  def test_a_child_that_leaves_its_parents_build_has_no_say_in_it
+    cache = Corral.new(URL, lease: 120)
+    parent = Process.pid
+    endings = { returned: -> { "of the child" }, raised: -> { raise "of the child" }, thrown: -> { throw :done } }
+    endings.each do |name, ending|
+      value = catch(:done) do
+        cache.get_or_build(name) do
+          child = fork
+          next ending.call unless child
+
+          Process.wait(child)
+          "of the parent"
+        end
+      rescue RuntimeError
+        nil
+      end
+      exit! unless Process.pid == parent
+      assert_equal ["of the parent", '"of the parent"'], [value, server("CACHE.GET", name.to_s)[1]]
+    end
+  end
+
   def test_a_build_that_forks_and_a_child_that_uses_the_object
     cache = Corral.new(URL)
     value = cache.get_or_build("k") do
@@ -294,6 +456,27 @@ class RefreshesTest < Minitest::Test
     cache = Corral.new(URL, swr: 60, logger: QUIET, background: ->(_) { raise "the queue is full" })
     assert_equal("old", cache.get_or_build("k") { "new" })
     assert_equal [], server("CACHE.LEASES")
+  end
+
+  def test_refreshes_that_are_too_many_are_left_to_those_who_ask_next
+    gate = Queue.new
+    before = server("CLIENT", "LIST").lines.size
+    cache = Corral.new(URL, swr: 60, background_limit: 2, logger: QUIET)
+    keys = Array.new(12) { |number| "k#{number}".tap { |key| stale(key) } }
+    keys.each { |key| assert_equal "old", cache.get_or_build(key) { gate.pop } }
+    wait_until("two run and two are in turn") { server("CACHE.LEASES").size == 4 }
+    assert_operator server("CLIENT", "LIST").lines.size, :<=, before + 5
+    12.times { gate << "new" }
+    wait_until("all are built") { keys.all? { |key| cache.get_or_build(key) { "new" } == "new" } }
+  end
+
+  def test_a_refresh_that_ends_its_thread_has_a_successor
+    cache = Corral.new(URL, swr: 60, background_limit: 1, logger: QUIET)
+    stale("k")
+    assert_equal("old", cache.get_or_build("k") { Thread.exit })
+    wait_until("the lease has ended") { server("CACHE.LEASES").empty? }
+    assert_equal("old", cache.get_or_build("k") { "new" })
+    wait_until("it is built") { server("CACHE.GET", "k").first == "HIT" }
   end
 
   def test_a_refresh_runs_within_rails_executor_and_with_the_callers_locale

@@ -116,6 +116,12 @@ class FetchTest < RailsTest
     assert_equal("built", @peek.fetch("over") { "again" })
   end
 
+  test "what nobody can read is built anew, and so is what has no value of Rails' in it" do
+    @cache.write("k", "plain", raw: true)
+    @cache.corral.engine.server.command("CACHE.SET", "#{@namespace}:l", "\x04\x08o:\fNoSuchXx\x00".b)
+    %w[k l].each { |key| assert_equal %w[built built], [@cache.fetch(key) { "built" }, @peek.fetch(key) { "again" }] }
+  end
+
   def wait_until(seconds = 20)
     deadline = Corral.now + seconds
     sleep(0.01) until yield || Corral.now > deadline
@@ -140,6 +146,15 @@ class DeleteMatchedTest < RailsTest
     @cache.delete_matched("foo*")
     assert_not @cache.exist?("foo")
     assert @cache.exist?("fu")
+  end
+
+  test "a namespace is no pattern" do
+    odd = lookup_store(namespace: "#{@namespace}*[b?")
+    [odd, @cache].each { |cache| cache.write("foo", "bar") }
+    odd.clear
+    assert_equal [false, true], [odd.exist?("foo"), @cache.exist?("foo")]
+    lookup_store(namespace: "#{@namespace[0..-2]}*").clear
+    assert @cache.exist?("foo")
   end
 
   test "fails with regexp matchers" do

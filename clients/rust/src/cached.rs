@@ -35,6 +35,7 @@ impl<A, B> fmt::Debug for Cached<A, B> {
 impl<A: Serialize + DeserializeOwned, B> Cached<A, B> {
     pub(crate) fn new(corral: Corral, template: &str, options: Options, function: B) -> Result<Self, Error> {
         let template = Template::new::<A>(template)?;
+        options.check()?;
         let tags = template.tags::<A>(options.tags.as_deref().unwrap_or_default())?;
         Ok(Cached { corral, template, options, tags, function, arguments: PhantomData })
     }

@@ -1,6 +1,6 @@
-use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::building::{self, Build};
+use crate::building::{self, Build, Failure, Made};
 use crate::cached::Cached;
 use crate::error::{message_of, Error};
 use crate::flight::{build_failed, Boarded, Flight, Flights, Outcome};
 use crate::lease::{ms, Answer, Lease, Leases};
 use crate::near::Near;
 use crate::node::Features;
-use crate::options::{Background, Degrade, OnTimeout, Options, Refresh, Settings};
-use crate::server::{need, triple, Server, Triple};
+use crate::options::{fits, Degrade, OnTimeout, Options, Settings};
+use crate::server::{triple, Server, Triple};
 use crate::target::Target;
 use crate::teller::Teller;
 use crate::topology::Topology;
@@ -47,15 +47,15 @@ impl Corral {
     pub fn with(target: impl Into<Target>, settings: Settings) -> Self {
         let teller = Teller(settings.on_event.clone());
         let server = Arc::new(Server { topology: Topology::new(target.into()) });
-        let parking = Semaphore::new(settings.max_waiting.min(Semaphore::MAX_PERMITS));
+        let places = |wanted: usize| Semaphore::new(wanted.min(Semaphore::MAX_PERMITS));
         let engine = Engine {
-            leases: Leases { server: server.clone(), parking, teller: teller.clone() },
+            leases: Leases { server: server.clone(), parking: places(settings.max_waiting), teller: teller.clone() },
             server,
             teller,
             flights: Flights::default(),
             near: (settings.local > 0).then(|| Near::new(settings.local, settings.local_ttl)),
-            degrading: Semaphore::new(settings.degrade_limit),
-            refreshing: Arc::new(Semaphore::new(settings.background_limit)),
+            degrading: places(settings.degrade_limit),
+            refreshing: Arc::new(places(settings.background_limit)),
             out: AtomicBool::new(false),
             settings,
         };
@@ -189,6 +189,8 @@ impl Engine {
         force: bool,
         build: Build<T, E>,
     ) -> Result<T, Error<E>> {
+        o.check().map_err(Error::of_a_build)?;
+        fits("a key", key.len())?;
         if building::keys(self.id()).iter().any(|outer| outer == key) {
             let key = String::from_utf8_lossy(key);
             return Err(Error::Recursion(format!("the build of {key} asks for {key}, and would wait for itself")));
@@ -296,46 +298,30 @@ impl Engine {
     ) -> Result<T, Error<E>> {
         lease.hold().await;
         let began = Instant::now();
-        let (made, shared) = building::run(self.id(), key, false, async { build().await }).await;
-        let value = match made {
-            Ok(value) => value,
-            Err(error) => {
-                let text = self.text_of(&error);
+        let (data, shared) = match self.run(key, false, build).await {
+            Made::Value(data, shared) => (data, shared),
+            Made::Failed(failure, text) => {
                 self.teller.build_failed(key, began.elapsed(), &text);
-                return self.failed(lease, flight, key, o, text, Error::Build(error)).await;
-            }
-        };
-        let stored = value.encode().map_err(Error::Serialization).and_then(|data| {
-            let words = if shared { Some(writing(lease.features().as_deref(), o)?) } else { None };
-            Ok((data, words))
-        });
-        let (data, words) = match stored {
-            Ok(stored) => stored,
-            // A lease that were released would have every waiter build it again.
-            Err(error) => {
-                let text = message_of("Serialization", Some(error.to_string()));
-                self.teller.build_failed(key, began.elapsed(), &text);
-                return self.failed(lease, flight, key, o, text, error.of_a_build()).await;
+                return self.failed(lease, flight, key, o, text, failure).await;
             }
         };
         self.teller.took("built", key, began.elapsed());
-        let data: Arc<[u8]> = data.into();
         if let Some(flight) = &mut flight {
             flight.outcome = Some(if shared { Outcome::Value(data.clone()) } else { Outcome::Private });
         }
-        let Some(words) = words else {
+        if !shared {
             lease.conclude("CACHE.PASS", Cmd::new()).await.map_err(Error::of_a_build)?;
             return decoded(&data);
-        };
+        }
         let mut rest = Cmd::new();
         rest.arg(&*data);
-        for word in words {
+        for word in writing(o) {
             rest.arg(word);
         }
         let sent = Instant::now();
         let reply = lease.conclude("CACHE.FILL", rest).await.map_err(Error::of_a_build)?;
         if let (Some(near), Some(reply)) = (&self.near, reply) {
-            let fresh = o.ttl.flatten().map(|ttl| ttl * u32::from(100 - o.jitter.unwrap_or(0)) / 100);
+            let fresh = o.ttl.flatten().map(|ttl| ttl / 100 * u32::from(100 - o.jitter.unwrap_or(0)));
             if reply != redis::Value::Nil {
                 near.put(key, data.clone(), fresh, asked_at, sent);
             }
@@ -350,7 +336,7 @@ impl Engine {
         key: &[u8],
         o: &Options,
         message: Arc<str>,
-        error: Error<E>,
+        failure: Failure<E>,
     ) -> Result<T, Error<E>> {
         let mut rest = Cmd::new();
         rest.arg(&*message);
@@ -376,41 +362,51 @@ impl Engine {
         }
         match old {
             Some(old) => decoded(old),
-            None => Err(error),
+            None => Err(failure.of_its_caller()),
         }
     }
 
     /// In a task of its own, which outlives the caller's.
     fn refresh_behind<T: Cacheable, E: fmt::Display + Send + 'static>(
         self: &Arc<Self>,
-        lease: Lease,
+        mut lease: Lease,
         key: &[u8],
         o: Options,
         asked_at: u64,
         build: Build<T, E>,
     ) {
+        let place = match self.settings.background {
+            Some(_) => None,
+            None => match self.refreshing.clone().try_acquire_owned() {
+                Ok(place) => Some(place),
+                Err(_) => return, // left to a later caller
+            },
+        };
         let (engine, key) = (self.clone(), key.to_vec());
         let work = async move {
-            if lease.has_run_out() {
+            let _place = place;
+            if !lease.hold().await {
                 return; // its turn came too late: another caller has been told to build, or will be
             }
-            let done: Result<T, Error<E>> = engine.build(lease, None, &key, &o, asked_at, build).await;
-            if let Err(error) = done {
-                log::error!("refreshing {} failed: {error}", String::from_utf8_lossy(&key));
-            }
+            let name = String::from_utf8_lossy(&key).into_owned();
+            let done = building::caught(engine.build::<T, E>(lease, None, &key, &o, asked_at, build)).await;
+            let why = match &done {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => message_of(error, true),
+                Err(panic) => building::text_of(panic).into(),
+            };
+            log::error!("refreshing {name} failed: {why}");
         };
-        self.behind(self.settings.background.as_ref(), Box::pin(work));
-    }
-
-    fn behind(&self, hook: Option<&Background>, work: Refresh) {
-        if let Some(run) = hook {
-            return run(work);
+        match &self.settings.background {
+            None => drop(tokio::spawn(work)),
+            Some(run) => {
+                // Not what the caller asked for, so its panic is not the caller's. The lease goes with what was not run.
+                let run = AssertUnwindSafe(|| run(Box::pin(work)));
+                if let Err(panic) = catch_unwind(run) {
+                    log::error!("`background` panicked: {}", building::text_of(&panic));
+                }
+            }
         }
-        let places = self.refreshing.clone();
-        tokio::spawn(async move {
-            let _place = places.acquire_owned().await; // never closed
-            work.await;
-        });
     }
 
     async fn without_server<T: Cacheable, E: fmt::Display + Send + 'static>(
@@ -433,39 +429,57 @@ impl Engine {
             }
         };
         let began = Instant::now();
-        let (made, shared) = building::run(self.id(), key, true, async { build().await }).await;
+        let made = self.run(key, true, build).await;
         drop(place);
         match made {
-            Ok(value) => {
-                let data: Arc<[u8]> = match value.encode() {
-                    Ok(data) => data.into(),
-                    // Without an outcome each of the others would build what cannot be encoded, too.
-                    Err(error) => {
-                        let message = message_of("Serialization", Some(error.to_string()));
-                        self.teller.build_failed(key, began.elapsed(), &message);
-                        flight.outcome = Some(Outcome::failed(&message, Duration::ZERO));
-                        return Err(Error::Serialization(error));
-                    }
-                };
+            Made::Value(data, shared) => {
                 flight.outcome = Some(if shared { Outcome::Value(data.clone()) } else { Outcome::Private });
                 decoded(&data)
             }
-            Err(error) => {
-                let message = self.text_of(&error);
-                self.teller.build_failed(key, began.elapsed(), &message);
-                flight.outcome = Some(Outcome::failed(&message, Duration::ZERO));
-                Err(Error::Build(error))
+            // Without an outcome each of the others would build in vain, too.
+            Made::Failed(failure, text) => {
+                self.teller.build_failed(key, began.elapsed(), &text);
+                flight.outcome = Some(Outcome::failed(&text, Duration::ZERO));
+                drop(flight);
+                Err(failure.of_its_caller())
             }
         }
     }
 
-    /// Not stored, but decoded from a copy as everybody's is.
-    async fn alone<T: Cacheable, E>(self: &Arc<Self>, key: &[u8], build: Build<T, E>) -> Result<T, Error<E>> {
-        let value = building::run(self.id(), key, false, async { build().await }).await.0.map_err(Error::Build)?;
-        decoded(&value.encode().map_err(Error::Serialization)?)
+    async fn run<T: Cacheable, E: fmt::Display + Send + 'static>(
+        self: &Arc<Self>,
+        key: &[u8],
+        degraded: bool,
+        build: Build<T, E>,
+    ) -> Made<E> {
+        let with_text = self.settings.error_text;
+        let encoded = async {
+            let value = build().await.map_err(|error| {
+                let text = message_of(&error, with_text);
+                (Error::Build(error), text)
+            })?;
+            let data = value.encode().map_err(Error::Serialization);
+            data.and_then(|data| fits("an encoded value", data.len()).map(|()| data)).map_err(|error| {
+                let text = message_of(&error, with_text);
+                (error, text)
+            })
+        };
+        building::run(self.id(), key, degraded, encoded).await
     }
 
-    async fn impatient<T: Cacheable, E>(
+    /// Not stored, but decoded from a copy as everybody's is.
+    async fn alone<T: Cacheable, E: fmt::Display + Send + 'static>(
+        self: &Arc<Self>,
+        key: &[u8],
+        build: Build<T, E>,
+    ) -> Result<T, Error<E>> {
+        match self.run(key, false, build).await {
+            Made::Value(data, _) => decoded(&data),
+            Made::Failed(failure, _) => Err(failure.of_its_caller()),
+        }
+    }
+
+    async fn impatient<T: Cacheable, E: fmt::Display + Send + 'static>(
         self: &Arc<Self>,
         key: &[u8],
         o: &Options,
@@ -482,12 +496,6 @@ impl Engine {
         };
         let (key, wait) = (String::from_utf8_lossy(key), o.patience());
         Err(Error::WaitTimeout(format!("{key} was not there within {wait:?}{hint}")))
-    }
-
-    fn text_of<E: fmt::Display>(&self, error: &E) -> Arc<str> {
-        let path = std::any::type_name::<E>();
-        let name = path.rsplit("::").next().unwrap_or(path);
-        message_of(name, self.settings.error_text.then(|| error.to_string()))
     }
 
     fn forget(&self, keys: Option<&[Vec<u8>]>) {
@@ -510,7 +518,7 @@ fn decoded<T: Cacheable, E>(data: &[u8]) -> Result<T, Error<E>> {
 }
 
 /// What FILL is told beside the value.
-fn writing(features: Option<&Features>, o: &Options) -> Result<Vec<String>, Error<Infallible>> {
+fn writing(o: &Options) -> Vec<String> {
     let mut words = Vec::new();
     let mut say = |name: &str, number: u64| words.extend([name.to_owned(), number.to_string()]);
     // What is fresh for ever has no windows behind it: the server refuses them without a deadline.
@@ -528,15 +536,12 @@ fn writing(features: Option<&Features>, o: &Options) -> Result<Vec<String>, Erro
             say("JITTER", u64::from(percent));
         }
     }
-    let needed = |word| features.map_or(Ok(()), |features| need(features, word));
     if let Some(version) = o.version {
-        needed("cache.fill version")?;
         say("VERSION", version);
     }
     if let Some(tags) = o.tags.as_ref().filter(|tags| !tags.is_empty()) {
-        needed("cache.fill tags")?;
         say("TAGS", tags.len() as u64);
         words.extend(tags.iter().cloned());
     }
-    Ok(words)
+    words
 }

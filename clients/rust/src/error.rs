@@ -1,5 +1,6 @@
 use std::convert::Infallible;
-use std::fmt;
+use std::fmt::{self, Write};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,13 +153,16 @@ pub(crate) fn kind_of(error: &redis::RedisError) -> Kind {
     }
 }
 
-/// A build's error as a message for everybody: at most what the server takes.
-pub(crate) fn message_of(name: &str, text: Option<String>) -> Arc<str> {
+/// A build's error as a message for everybody: at most what the server takes. Its type, if it has no text, or one that
+/// cannot be written.
+pub(crate) fn message_of<E: fmt::Display>(error: &E, with_text: bool) -> Arc<str> {
     const LIMIT: usize = 1_024;
-    let mut message = match text {
-        Some(text) if !text.is_empty() => text,
-        _ => name.to_owned(),
-    };
+    let mut message = String::new();
+    let written = with_text && matches!(catch_unwind(AssertUnwindSafe(|| write!(message, "{error}"))), Ok(Ok(())));
+    if !written || message.is_empty() {
+        let path = std::any::type_name::<E>();
+        message = path.rsplit("::").next().unwrap_or(path).to_owned();
+    }
     let mut end = message.len().min(LIMIT);
     while !message.is_char_boundary(end) {
         end -= 1;

@@ -117,7 +117,7 @@ impl Leases {
             server: self.server.clone(),
             teller: self.teller.clone(),
         };
-        Lease { held: Arc::new(held), granted: Instant::now(), renewal: None, over: false }
+        Lease { held: Arc::new(held), renewal: None, over: false }
     }
 }
 
@@ -129,6 +129,14 @@ fn question(
     own: bool,
     block: Option<Duration>,
 ) -> Result<Cmd, Error> {
+    let wanted = [
+        (o.group.is_some(), "cache.getorlock group"),
+        (o.version.is_some(), "cache.fill version"),
+        (o.tags.as_ref().is_some_and(|tags| !tags.is_empty()), "cache.fill tags"),
+    ];
+    for (_, word) in wanted.into_iter().filter(|(is_wanted, _)| *is_wanted) {
+        need(features, word)?;
+    }
     let mut command = cmd("CACHE.GETORLOCK");
     command.arg(key).arg("LEASE").arg(ms(o.length()));
     if own {
@@ -138,7 +146,6 @@ fn question(
         command.arg("FORCE").arg("NOSTALE");
     }
     if let Some(group) = &o.group {
-        need(features, "cache.getorlock group")?;
         command.arg("GROUP").arg(group.as_ref());
     }
     // A group may have a time to block of its own, and all others' calls would stand behind it on a shared connection.
@@ -162,42 +169,28 @@ struct Held {
 /// The right to build one key. Dropped without a verdict, it is released: the next one builds.
 pub(crate) struct Lease {
     held: Arc<Held>,
-    granted: Instant,
     renewal: Option<AbortHandle>,
     over: bool,
 }
 
 impl Lease {
-    pub(crate) fn features(&self) -> Option<Arc<Features>> {
-        self.held.node.features()
-    }
-
-    /// For one that was not held yet.
-    pub(crate) fn has_run_out(&self) -> bool {
-        self.granted.elapsed() > self.held.length
-    }
-
     /// Moves the tie to a connection of its own, so that a killed process frees the lease at once, and keeps the lease
     /// until the verdict. Done before the build begins: a build may kill its process. Without a connection the lease
-    /// still holds, until its deadline.
-    pub(crate) async fn hold(&mut self) {
-        let mut slot = self.held.link.lock().await;
-        if slot.is_none() {
-            let command = self.held.renewing().arg("TIED").clone();
-            let tied = async {
-                let mut link = self.held.node.take().await?;
-                let _: Value = command.query_async(&mut link.0).await?;
-                Ok::<_, redis::RedisError>(link)
-            };
-            match tied.await {
-                Ok(link) => *slot = Some(link),
-                Err(error) => {
-                    log::warn!("the lease of {} could not be tied to a connection: {error}", self.held.name())
-                }
-            }
+    /// is renewed all the same. False if it is not ours any more.
+    pub(crate) async fn hold(&mut self) -> bool {
+        if self.renewal.is_some() {
+            return true;
         }
-        drop(slot);
+        match self.held.tie().await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.end();
+                return false;
+            }
+            Err(error) => log::warn!("the lease of {} could not be tied to a connection: {error}", self.held.name()),
+        }
         self.renewal = Some(tokio::spawn(renew(self.held.clone())).abort_handle());
+        true
     }
 
     /// Speaks the verdict over the held connection, or once over another, also if the caller is dropped meanwhile.
@@ -230,17 +223,9 @@ impl Drop for Lease {
         }
         self.end();
         let held = self.held.clone();
-        // Dropped says nothing about the source; a panic does: who is next would panic in turn.
-        let panics = std::thread::panicking();
         // Without a runtime the connection closes with the last of its owners, and the tie ends the lease.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                let mut rest = Cmd::new();
-                if panics {
-                    rest.arg("the build panicked");
-                }
-                held.speak(if panics { "CACHE.FAIL" } else { "CACHE.RELEASE" }, &rest).await
-            });
+            runtime.spawn(async move { held.speak("CACHE.RELEASE", &Cmd::new()).await });
         }
     }
 }
@@ -249,17 +234,19 @@ async fn renew(held: Arc<Held>) {
     loop {
         tokio::time::sleep(held.length / 3).await;
         let mut slot = held.link.lock().await;
-        let Some(link) = slot.as_mut() else { return };
-        match held.renewing().query_async::<Value>(&mut link.0).await {
-            Ok(Value::Nil) => return, // taken over or invalidated; who joined still gets what is being built
-            Ok(_) => {}
-            Err(error) => {
-                log::warn!("the lease of {} could not be renewed: {error}", held.name());
+        let renewed = match slot.as_mut() {
+            Some(link) => held.renewing().query_async::<Value>(&mut link.connection).await.map_err(|error| {
                 if matches!(kind_of(&error), Kind::Lost | Kind::Silent) {
                     *slot = None;
                 }
-                return;
-            }
+                Error::Server(error)
+            }),
+            None => held.server.command(&held.key, held.renewing()).await,
+        };
+        match renewed {
+            Ok(Value::Nil) => return, // taken over or invalidated; who joined still gets what is being built
+            Ok(_) => {}
+            Err(error) => log::warn!("the lease of {} could not be renewed: {error}", held.name()),
         }
     }
 }
@@ -281,6 +268,34 @@ impl Held {
         command
     }
 
+    /// False if the lease is not ours any more.
+    async fn tie(&self) -> redis::RedisResult<bool> {
+        let mut slot = self.link.lock().await;
+        let command = self.renewing().arg("TIED").clone();
+        let mut lost = false;
+        while slot.is_none() {
+            let tied = async {
+                let mut link = self.node.take().await?;
+                let left: Value = command.query_async(&mut link.connection).await?;
+                Ok::<_, redis::RedisError>((link, left))
+            };
+            match tied.await {
+                Ok((link, Value::Nil)) => {
+                    self.node.give(link);
+                    return Ok(false);
+                }
+                Ok((link, _)) => *slot = Some(link),
+                // What is idle may have been closed by the server long ago.
+                Err(error) if kind_of(&error) == Kind::Lost && !lost => {
+                    lost = true;
+                    self.node.drop_idle();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     async fn speak(&self, verdict: &'static str, rest: &Cmd) -> Result<Option<Value>, Error> {
         let mut command = self.command(verdict);
         for word in rest.args_iter() {
@@ -291,7 +306,7 @@ impl Held {
         let held = self.link.lock().await.take();
         let mut why = None;
         if let Some(mut link) = held {
-            match command.query_async::<Value>(&mut link.0).await {
+            match command.query_async::<Value>(&mut link.connection).await {
                 Ok(reply) => {
                     self.node.give(link);
                     return Ok(Some(reply));
@@ -303,7 +318,7 @@ impl Held {
                             // Refused as it stands, and so would be what every next builder brings.
                             let mut fail = self.command("CACHE.FAIL");
                             fail.arg(error.to_string());
-                            if let Err(too) = fail.query_async::<Value>(&mut link.0).await {
+                            if let Err(too) = fail.query_async::<Value>(&mut link.connection).await {
                                 log::warn!("CACHE.FAIL {} was not taken either: {too}", self.name());
                             }
                         }

@@ -62,7 +62,8 @@ impl Near {
         if kept.moment != asked_at {
             return;
         }
-        let until = sent + fresh.map_or(self.longest, |fresh| fresh.min(self.longest));
+        let life = fresh.map_or(self.longest, |fresh| fresh.min(self.longest));
+        let until = sent + life.min(Duration::from_secs(3_000_000_000)); // a century, or a clock would overflow
         kept.uses += 1;
         let used = kept.uses;
         if let Some(before) = kept.copies.insert(key.to_vec(), Copy { data, until, used }) {

@@ -1,11 +1,12 @@
 //! One server: the connection that hits share, those that one caller holds at a time, whether it is out, what it can.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult};
+use tokio::runtime::{Handle, Id};
 
 use crate::target::{Address, Target};
 
@@ -30,7 +31,27 @@ pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A connection of one caller's. Dropped, it is closed, and ends what is tied to it; so it is given back only when the
 /// answer to its last question has come.
-pub(crate) struct Link(pub MultiplexedConnection);
+pub(crate) struct Link {
+    pub connection: MultiplexedConnection,
+    runtime: Id,
+}
+
+/// A connection lives in the runtime that made it, and stands still when nobody runs that: each has its own.
+fn runtime() -> Id {
+    Handle::current().id()
+}
+
+/// More runtimes than that are not alive at once; those that are not have left their connections behind.
+const RUNTIMES: usize = 64;
+
+/// Whoever is to try whether an outage is over. Dropped, if only with its runtime, it leaves that to the next.
+pub(crate) struct Turn(pub Arc<Node>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        locked(&self.0.outage).trying = false;
+    }
+}
 
 #[derive(Default)]
 struct Outage {
@@ -45,7 +66,7 @@ pub(crate) struct Node {
     address: Option<Address>,
     target: Arc<Target>,
     idle: Mutex<Vec<Link>>,
-    shared: RwLock<Option<(u64, MultiplexedConnection)>>,
+    shared: RwLock<HashMap<Id, (u64, MultiplexedConnection)>>,
     sharing: tokio::sync::Mutex<u64>,
     outage: Mutex<Outage>,
     features: RwLock<Option<Arc<Features>>>,
@@ -90,35 +111,42 @@ impl Node {
         }
         let connection = self.target.connect(self.address.as_ref()).await?;
         *last += 1;
-        *self.shared.write().unwrap_or_else(PoisonError::into_inner) = Some((*last, connection.clone()));
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        if shared.len() >= RUNTIMES {
+            shared.clear();
+        }
+        shared.insert(runtime(), (*last, connection.clone()));
         Ok((*last, connection))
     }
 
     fn present(&self) -> Option<(u64, MultiplexedConnection)> {
-        self.shared.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.read().unwrap_or_else(PoisonError::into_inner).get(&runtime()).cloned()
     }
 
     pub(crate) fn leave_shared(&self, number: u64) {
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
-        if shared.as_ref().is_some_and(|(known, _)| *known == number) {
-            *shared = None;
-        }
+        shared.retain(|_, (known, _)| *known != number);
     }
 
     /// The one given back last: it is the least likely to have been closed meanwhile.
     pub(crate) async fn take(&self) -> RedisResult<Link> {
-        let kept = locked(&self.idle).pop();
+        let runtime = runtime();
+        let kept = {
+            let mut idle = locked(&self.idle);
+            idle.iter().rposition(|link| link.runtime == runtime).map(|at| idle.remove(at))
+        };
         match kept {
             Some(link) => Ok(link),
-            None => Ok(Link(self.target.connect(self.address.as_ref()).await?)),
+            None => Ok(Link { connection: self.target.connect(self.address.as_ref()).await?, runtime }),
         }
     }
 
     pub(crate) fn give(&self, link: Link) {
         let mut idle = locked(&self.idle);
-        if idle.len() < KEPT_IDLE {
-            idle.push(link);
+        if idle.len() >= KEPT_IDLE {
+            idle.remove(0);
         }
+        idle.push(link);
     }
 
     /// A server that restarted, or closed what was idle: everything else that is idle is as old.
@@ -129,7 +157,7 @@ impl Node {
     /// A server that is out, or became a replica: with Sentinel, a new connection finds the new master.
     pub(crate) fn leave(&self) {
         self.drop_idle();
-        *self.shared.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.shared.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     // --- Outages. No caller tries whether one is over: a server that hangs would cost it a time-out each time. ---
@@ -146,24 +174,22 @@ impl Node {
         outage.pause = (outage.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
         outage.again_at = Some(Instant::now() + outage.pause);
         outage.error = Some(error.to_string().into());
-        outage.trying = false;
     }
 
-    /// True for one who asks, who is to try it.
-    pub(crate) fn is_due(&self) -> bool {
+    /// For one of those who ask.
+    pub(crate) fn turn_to_try(self: &Arc<Self>) -> Option<Turn> {
         let mut outage = locked(&self.outage);
         if outage.error.is_none() || outage.trying || outage.again_at.is_none_or(|at| Instant::now() < at) {
-            return false;
+            return None;
         }
         outage.trying = true;
-        true
+        Some(Turn(self.clone()))
     }
 
     /// It may be asked again. The pauses begin anew when it has served somebody.
     pub(crate) fn answers(&self) {
         let mut outage = locked(&self.outage);
         outage.error = None;
-        outage.trying = false;
     }
 
     pub(crate) fn served(&self) {

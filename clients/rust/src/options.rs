@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::Error;
+
 /// What becomes of a caller whose `wait` is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnTimeout {
@@ -28,6 +30,15 @@ pub struct Options {
     pub(crate) lease: Option<Duration>,
     pub(crate) backoff: Option<Duration>,
     pub(crate) on_timeout: Option<OnTimeout>,
+}
+
+/// What servers take: for more they close the connection, as if they were gone.
+pub(crate) fn fits<E>(what: &str, bytes: usize) -> Result<(), Error<E>> {
+    const LARGEST: usize = 512 << 20;
+    if bytes > LARGEST {
+        return Err(Error::Usage(format!("{what} takes at most 512 MiB, not {bytes} bytes")));
+    }
+    Ok(())
 }
 
 impl Options {
@@ -115,6 +126,29 @@ impl Options {
             lease: self.lease.or(defaults.lease),
             backoff: self.backoff.or(defaults.backoff),
             on_timeout: self.on_timeout.or(defaults.on_timeout),
+        }
+    }
+
+    /// What the server would refuse: a FILL would be refused to every next builder, too.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let least = Duration::from_millis(1);
+        if let Some(lease) = self.lease.filter(|lease| !(least..=DAY).contains(lease)) {
+            return Err(Error::Usage(format!("`lease` is 1 ms to 24 h, not {lease:?}")));
+        }
+        if let Some(backoff) = self.backoff.filter(|backoff| *backoff > DAY) {
+            return Err(Error::Usage(format!("`backoff` is at most 24 h, not {backoff:?}")));
+        }
+        if let Some(version) = self.version.filter(|version| *version >= 1 << 53) {
+            return Err(Error::Usage(format!("`version` is 0 to 2^53-1, not {version}")));
+        }
+        let tags = self.tags.as_deref().unwrap_or_default();
+        if tags.len() > 32 {
+            return Err(Error::Usage(format!("32 `tags` are allowed, not {}", tags.len())));
+        }
+        match tags.iter().find(|tag| !(1..=255).contains(&tag.len())) {
+            None => Ok(()),
+            Some(tag) => Err(Error::Usage(format!("each of `tags` takes 1 to 255 bytes, and one has {}", tag.len()))),
         }
     }
 
@@ -230,7 +264,7 @@ impl Settings {
         self
     }
 
-    /// How many refreshes run at once as tasks of the runtime. 8; at least 1.
+    /// How many refreshes run at once as tasks of the runtime. One beyond it is left to a later caller. 8; at least 1.
     pub fn background_limit(mut self, refreshes: usize) -> Self {
         self.background_limit = refreshes.max(1);
         self

@@ -1,14 +1,16 @@
 //! One request to whoever has the key, and what comes of each error that it may meet.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{cmd, Cmd, RedisError, RedisResult, Value};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::error::{kind_of, Error, Kind};
@@ -149,9 +151,9 @@ impl Server {
         }
         let mut link = node.take().await?;
         if asks {
-            let _: Value = cmd("ASKING").query_async(&mut link.0).await?;
+            let _: Value = cmd("ASKING").query_async(&mut link.connection).await?;
         }
-        match command.query_async(&mut link.0).await {
+        match command.query_async(&mut link.connection).await {
             Ok(reply) => {
                 node.served();
                 Ok(Reached { reply, node: node.clone(), link: Some(link) })
@@ -294,9 +296,9 @@ impl Server {
 
     fn refuse_if_out(self: &Arc<Self>, node: &Arc<Node>) -> Result<(), Attempt> {
         let Some(why) = node.is_out() else { return Ok(()) };
-        if node.is_due() {
-            let (server, node) = (self.clone(), node.clone());
-            tokio::spawn(async move { server.try_again(&node).await });
+        if let Some(turn) = node.turn_to_try() {
+            let server = self.clone();
+            tokio::spawn(async move { server.try_again(&turn.0).await });
         }
         Err(Attempt::Final(Error::Unavailable(format!("{} is out: {why}", node.name))))
     }
@@ -329,10 +331,11 @@ impl Server {
 
     async fn ask_features(&self, node: &Arc<Node>, key: &[u8]) -> Result<Arc<Features>, Attempt> {
         let mut link = node.take().await?;
-        let told: RedisResult<Value> = cmd("CACHE.VERSION").query_async(&mut link.0).await;
+        let told: RedisResult<Value> = cmd("CACHE.VERSION").query_async(&mut link.connection).await;
         let mut missing = Vec::new();
         for (number, (name, arguments)) in NEEDED.iter().chain(&WANTED).enumerate() {
-            let refused: RedisResult<Value> = cmd(name).arg(key).arg(*arguments).query_async(&mut link.0).await;
+            let refused: RedisResult<Value> =
+                cmd(name).arg(key).arg(*arguments).query_async(&mut link.connection).await;
             match refused {
                 Err(error) if kind_of(&error) == Kind::Missing => {
                     node.give(link);
@@ -377,17 +380,11 @@ impl From<RedisError> for Attempt {
     }
 }
 
-/// A caller that is dropped hears of no grant. So the question is a task of its own, which hears it and gives it back.
 async fn over_shared(node: &Arc<Node>, command: Cmd, key: &[u8]) -> RedisResult<Value> {
-    let (number, mut connection) = node.shared().await?;
-    let (tell, told) = oneshot::channel();
-    let key = key.to_vec();
-    tokio::spawn(async move {
-        let reply = command.query_async(&mut connection).await;
-        drop(tell.send(Heard { reply: Some(reply), connection, key })); // who is not there does not take it
-    });
-    let heard = told.await.ok().and_then(|mut heard| heard.reply.take());
-    let reply = heard.unwrap_or_else(|| Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into()));
+    let (number, connection) = node.shared().await?;
+    let mut over = connection.clone();
+    let question = Box::pin(async move { command.query_async(&mut over).await });
+    let reply = Asking { question: Some(question), connection, key: key.to_vec() }.await;
     if let Err(error) = &reply {
         if matches!(kind_of(error), Kind::Lost | Kind::Silent) {
             node.leave_shared(number);
@@ -396,20 +393,36 @@ async fn over_shared(node: &Arc<Node>, command: Cmd, key: &[u8]) -> RedisResult<
     reply
 }
 
-/// A reply on its way to a caller who may have left, before it was sent or after.
-struct Heard {
-    reply: Option<RedisResult<Value>>,
+type Question = Pin<Box<dyn Future<Output = RedisResult<Value>> + Send>>;
+
+/// A question over the shared connection. A caller that is dropped hears of no grant: then a task hears the answer out,
+/// and gives back what it grants.
+struct Asking {
+    question: Option<Question>, // until it is answered
     connection: MultiplexedConnection,
     key: Vec<u8>,
 }
 
-impl Drop for Heard {
+impl Future for Asking {
+    type Output = RedisResult<Value>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let asking = self.get_mut();
+        let Some(question) = &mut asking.question else { return Poll::Pending };
+        let reply = ready!(question.as_mut().poll(context));
+        asking.question = None;
+        Poll::Ready(reply)
+    }
+}
+
+impl Drop for Asking {
     fn drop(&mut self) {
-        let Some(Ok(unheard)) = self.reply.take() else { return };
-        let Some(Triple { state: b"LOCK" | b"REFRESH", number: token, .. }) = triple(&unheard) else { return };
-        let Ok(runtime) = Handle::try_current() else { return }; // it ends by itself
+        let Some(question) = self.question.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return }; // a grant ends by itself
         let (key, mut connection) = (std::mem::take(&mut self.key), self.connection.clone());
         runtime.spawn(async move {
+            let Ok(unheard) = question.await else { return };
+            let Some(Triple { state: b"LOCK" | b"REFRESH", number: token, .. }) = triple(&unheard) else { return };
             let released: RedisResult<Value> =
                 cmd("CACHE.RELEASE").arg(key).arg(token).query_async(&mut connection).await;
             if let Err(error) = released {
@@ -421,7 +434,7 @@ impl Drop for Heard {
 
 async fn tell(node: &Node, command: &Cmd) -> RedisResult<()> {
     let mut link = node.take().await?;
-    let reply: RedisResult<Value> = command.query_async(&mut link.0).await;
+    let reply: RedisResult<Value> = command.query_async(&mut link.connection).await;
     match reply {
         Err(error) if matches!(kind_of(&error), Kind::Lost | Kind::Silent) => Err(error),
         other => {

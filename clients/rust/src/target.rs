@@ -52,9 +52,12 @@ impl From<redis::sentinel::SentinelClient> for Target {
 impl Target {
     /// A cluster's nodes, as `redis::cluster::ClusterClient` takes them: it does not tell its own again.
     pub fn cluster<I: IntoConnectionInfo>(nodes: impl IntoIterator<Item = I>) -> RedisResult<Self> {
-        Ok(Target::Cluster(
-            nodes.into_iter().map(IntoConnectionInfo::into_connection_info).collect::<RedisResult<_>>()?,
-        ))
+        let nodes: Vec<_> =
+            nodes.into_iter().map(IntoConnectionInfo::into_connection_info).collect::<RedisResult<_>>()?;
+        if nodes.is_empty() {
+            return Err((redis::ErrorKind::InvalidClientConfig, "no node of the cluster was named").into());
+        }
+        Ok(Target::Cluster(nodes))
     }
 
     pub(crate) fn is_cluster(&self) -> bool {

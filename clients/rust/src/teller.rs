@@ -1,5 +1,7 @@
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
+use crate::building;
 use crate::options::{Event, Hook};
 
 /// Tells the hook what has happened.
@@ -25,7 +27,10 @@ impl Teller {
 
     fn say(&self, name: &'static str, key: &[u8], took: Option<Duration>, error: Option<String>) {
         if let Some(hook) = &self.0 {
-            hook(Event { name, key: String::from_utf8_lossy(key).into_owned(), took, error });
+            let event = Event { name, key: String::from_utf8_lossy(key).into_owned(), took, error };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| hook(event))) {
+                log::error!("`on_event` panicked, told of {name}: {}", building::text_of(&panic));
+            }
         }
     }
 }

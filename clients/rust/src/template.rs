@@ -17,8 +17,20 @@ pub(crate) struct Template {
 }
 
 impl Template {
+    /// A key's: of calls that differ, the keys differ.
     pub(crate) fn new<A: DeserializeOwned>(text: &str) -> Result<Self, Error> {
-        Self::read(text, fields_of::<A>())
+        let fields = fields_of::<A>();
+        let made = Self::read(text, fields)?;
+        let left_out = match fields {
+            Some(known) => known.iter().find(|known| !made.parts.iter().any(|(_, field)| field == *known)).copied(),
+            None => made.parts.is_empty().then_some("argument"),
+        };
+        match left_out {
+            None => Ok(made),
+            Some(field) => Err(Error::Usage(format!(
+                "template \"{text}\" does not name {{{field}}}: calls that differ in it would share a value"
+            ))),
+        }
     }
 
     /// A call's tags, if they name what is in its arguments; none if no tag does.
@@ -88,6 +100,11 @@ impl Template {
                     self.text
                 )))
             }
+            // None, or a number that is none: a text that says so would be another argument's.
+            Value::Null => Err(Error::Usage(format!(
+                "template \"{}\": {{{field}}} is nothing, of which no text can be made",
+                self.text
+            ))),
             other => Ok(other.to_string().into()),
         }
     }
@@ -140,8 +157,16 @@ impl<'de> Deserializer<'de> for Asked {
         Err(Told(Some(fields)))
     }
 
+    fn deserialize_unit<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Told> {
+        Err(Told(Some(&[])))
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, _: V) -> Result<V::Value, Told> {
+        Err(Told(Some(&[])))
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
         newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }
@@ -175,6 +200,18 @@ mod tests {
         assert_eq!(template.key(&"monday".to_owned()).unwrap(), "report:monday!");
         assert!(Template::new::<u64>("{a}:{b}").is_err());
         assert!(Template::new::<Vec<u8>>("{a}").unwrap().key(&vec![1u8]).is_err());
+    }
+
+    #[test]
+    fn calls_that_differ_have_keys_that_differ() {
+        let refused = |made: Result<Template, crate::Error>| made.unwrap_err().to_string();
+        assert!(refused(Template::new::<Day>("report:{day}")).contains("does not name {kind}"));
+        assert!(refused(Template::new::<u64>("report")).contains("does not name {argument}"));
+        assert_eq!(Template::new::<()>("all").unwrap().key(&()).unwrap(), "all");
+        let user = Template::new::<Option<String>>("user:{name}").unwrap();
+        assert_eq!(user.key(&Some("null".to_owned())).unwrap(), "user:null");
+        assert!(user.key(&None::<String>).unwrap_err().to_string().contains("{name} is nothing"));
+        assert!(Template::new::<f64>("{x}").unwrap().key(&f64::NAN).is_err());
     }
 
     #[test]

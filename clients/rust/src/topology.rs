@@ -115,7 +115,7 @@ impl Topology {
 
 async fn slots_of(node: &Node) -> Result<Value, RedisError> {
     let mut link = node.take().await?;
-    let slots = cmd("CLUSTER").arg("SLOTS").query_async(&mut link.0).await?;
+    let slots = cmd("CLUSTER").arg("SLOTS").query_async(&mut link.connection).await?;
     node.give(link);
     Ok(slots)
 }

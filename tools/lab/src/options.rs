@@ -43,7 +43,7 @@ pub(crate) struct Demo {
     pub(crate) clients: u32,
 
     /// How often the cache entry expires in each run
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) expiries: u32,
 
     /// How long the cached report lives, in milliseconds

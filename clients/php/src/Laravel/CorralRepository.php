@@ -5,7 +5,7 @@ declare(strict_types=1);
 namespace Corral\Laravel;
 
 use Closure;
-use Corral\Call;
+use Corral\Usage;
 use Illuminate\Cache\Repository;
 
 /**
@@ -58,9 +58,10 @@ final class CorralRepository extends Repository
     {
         return match (true) {
             $ttl === null => null,
+            $ttl instanceof \DateInterval => $this->seconds((new \DateTimeImmutable())->add($ttl)),
             $ttl instanceof \DateTimeInterface => max(0.0, (float) $ttl->format('U.u') - microtime(true)),
-            $ttl instanceof \DateInterval => Call::seconds('ttl', $ttl),
-            default => max(0, $ttl),
+            is_numeric($ttl) => max(0, $ttl + 0), // also of an environment variable, as elsewhere in Laravel
+            default => throw new Usage('a ttl is a number of seconds, an interval, a date or null, not ' . get_debug_type($ttl)),
         };
     }
 }

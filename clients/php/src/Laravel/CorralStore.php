@@ -85,7 +85,7 @@ final class CorralStore implements Store
     }
 
     /** @param list<string|int> $options */
-    private function write(string $key, mixed $value, array $options): mixed
+    private function write(string|int $key, mixed $value, array $options): mixed
     {
         return $this->corral->server()->command('SET', $this->prefix . $key, $this->corral->settings()->serializer->encode($value), ...$options);
     }

@@ -7,7 +7,7 @@ namespace Corral\Laravel;
 use Corral\Serializer;
 use Corral\Serializers\Native;
 
-/** As Laravel's Redis store: numbers as text, which the server can count with, everything else by serialize(). */
+/** As Laravel's Redis store: whole numbers as text, which the server can count with, everything else by serialize(). */
 final class Values implements Serializer
 {
     private readonly Native $native;
@@ -19,7 +19,7 @@ final class Values implements Serializer
 
     public function encode(mixed $value): string
     {
-        return is_int($value) || is_float($value) && is_finite($value) ? (string) $value : $this->native->encode($value);
+        return is_int($value) ? (string) $value : $this->native->encode($value); // the text of a float is not all of it
     }
 
     public function decode(string $bytes): mixed

@@ -47,8 +47,10 @@ final class PhpRedisLink extends Link
         $this->asked = microtime(true);
         try {
             $reply = $this->redis->rawCommand(...$arguments);
-        } catch (\Throwable $error) {
+        } catch (\RedisException | \ErrorException $error) { // the latter is a warning, where somebody makes errors of these
             throw $this->said() ?? $this->broken($error); // it raises some error replies and returns false for others
+        } catch (\Throwable $interrupt) {
+            throw $this->interrupted($interrupt);
         }
         if ($reply === false) {
             $said = $this->said();

@@ -11,6 +11,7 @@ use Predis\Client;
 use Predis\Command\RawCommand;
 use Predis\Connection\Factory;
 use Predis\Connection\NodeConnectionInterface;
+use Predis\PredisException;
 use Predis\Response\ErrorInterface;
 use Predis\Response\Status;
 
@@ -26,7 +27,7 @@ final class PredisLink extends Link
         $this->connection = (new Factory())->create($where + ['timeout' => $timeout, 'read_write_timeout' => $this->readTimeout]);
         try {
             $this->connection->connect();
-        } catch (\Throwable $error) {
+        } catch (PredisException | \ErrorException $error) {
             $this->usable = false;
             throw Failure::unreachable($error);
         }
@@ -46,8 +47,10 @@ final class PredisLink extends Link
             // Of 2.0 and later the command's name is an argument of its own. A write to a closed socket warns, and then raises.
             $reply = @$this->connection->executeCommand(Client::VERSION[0] === '1' ? new RawCommand($arguments)
                 : new RawCommand((string) $arguments[0], array_slice($arguments, 1)));
-        } catch (\Throwable $error) {
+        } catch (PredisException | \ErrorException | \TypeError $error) { // a warning, or a stream that is closed
             throw $this->broken($error);
+        } catch (\Throwable $interrupt) {
+            throw $this->interrupted($interrupt);
         }
         if ($reply instanceof ErrorInterface) {
             throw $this->refused($reply->getMessage());

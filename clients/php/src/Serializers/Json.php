@@ -11,7 +11,14 @@ final class Json implements Serializer
 {
     public function encode(mixed $value): string
     {
-        return json_encode($value, JSON_THROW_ON_ERROR | JSON_PRESERVE_ZERO_FRACTION | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+        $bytes = json_encode($value, JSON_THROW_ON_ERROR | JSON_PRESERVE_ZERO_FRACTION | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);
+        $all = [$value];
+        array_walk_recursive($all, function (mixed $each): void {
+            if ($each instanceof \Closure || $each instanceof \Generator) { // for which PHP writes {}
+                throw new \JsonException('JSON has no ' . $each::class . ': return what it gives');
+            }
+        });
+        return $bytes;
     }
 
     public function decode(string $bytes): mixed

@@ -11,6 +11,12 @@ final class Native implements Serializer
 {
     public function encode(mixed $value): string
     {
+        $all = [$value];
+        array_walk_recursive($all, function (mixed $each): void {
+            if (str_starts_with(gettype($each), 'resource')) { // for which PHP writes 0
+                throw new \TypeError('serialize() has no resources: return what is in it');
+            }
+        });
         return serialize($value);
     }
 

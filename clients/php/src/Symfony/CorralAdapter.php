@@ -8,6 +8,7 @@ use Corral\Call;
 use Corral\Claim;
 use Corral\Corral;
 use Corral\Refreshes;
+use Corral\Usage;
 use Psr\Log\LoggerInterface;
 use Symfony\Component\Cache\Adapter\AbstractAdapter;
 use Symfony\Component\Cache\Marshaller\DefaultMarshaller;
@@ -28,7 +29,7 @@ final class CorralAdapter extends AbstractAdapter
     /** @var array<string, string> what an answer brought, for the getItem that unpacks it */
     private array $brought = [];
 
-    /** @param array<string, mixed> $options of Corral's calls: swr, sie, wait, lease, group, backoff */
+    /** @param array<string, mixed> $options of Corral's calls: swr, sie, jitter, wait, lease, group, backoff, onTimeout */
     public function __construct(
         private readonly Corral $corral,
         string $namespace = '',
@@ -37,6 +38,10 @@ final class CorralAdapter extends AbstractAdapter
         ?MarshallerInterface $marshaller = null,
     ) {
         parent::__construct($namespace, $defaultLifetime);
+        (new Call())->but($options); // what is wrong is said now
+        if (array_intersect_key($options, ['ttl' => 0, 'tags' => 0, 'version' => 0]) !== []) {
+            throw new Usage("an item's lifetime and tags are said to Symfony: no option ttl, tags or version");
+        }
         $this->marshaller = $marshaller ?? new DefaultMarshaller();
         $this->tag = 'symfony:' . ($namespace === '' ? '' : $namespace . static::NS_SEPARATOR);
         $this->setCallbackWrapper($this->wrapper());
@@ -61,7 +66,7 @@ final class CorralAdapter extends AbstractAdapter
                 $claim?->release(); // somebody has just built it
             }
         } elseif ($claim !== null && $claim->isMine() && $found !== null) {
-            if (Refreshes::later(fn () => $this->buildBehind($id, $claim, $callback, $item, $pool, $setMetadata))) {
+            if (Refreshes::later(fn () => $this->buildBehind($id, $claim, $callback, $item, $pool, $setMetadata), $claim->release(...))) {
                 $save = false;
                 return $found->get();
             }
@@ -84,6 +89,10 @@ final class CorralAdapter extends AbstractAdapter
 
     private function buildBehind(string $id, Claim $claim, callable $callback, ItemInterface $item, CacheInterface $pool, \Closure $setMetadata): void
     {
+        if ($claim->isOver()) {
+            $claim->release();
+            return;
+        }
         try {
             $save = true;
             $item->set($this->build($id, $claim, $callback, $item, $pool, $save));

@@ -48,6 +48,8 @@ final class CallsTest extends TestCase
         return [
             [['ttl' => -1], 'ttl takes seconds'], [['ttl' => '60'], 'ttl takes seconds'], [['wait' => INF], 'wait takes seconds'],
             [['jitter' => 101], 'jitter takes a percentage'], [['tags' => 'red'], 'tags takes an array'],
+            [['tags' => [null]], 'tags takes an array'], [['tags' => ['']], 'tags takes an array'], [['tags' => [['a']]], 'tags takes an array'],
+            [['tags' => [new stdClass()]], 'tags takes an array'], [['version' => -1], 'version takes a whole number'],
             [['onTimeout' => 'wait'], "onTimeout takes 'raise' or 'build'"], [['degrade' => false], "degrade takes true or 'raise'"],
             [['degradeLimit' => 0], 'degradeLimit takes 1 and more'], [['serializer' => 'yaml'], "serializer takes 'json'"],
         ];
@@ -216,6 +218,120 @@ final class CallsTest extends TestCase
         $this->assertSame(1, $cache->getOrBuild('k', fn () => 1, tags: [str_repeat('x', 300)]));
         $this->assertSame(['built', 'not_stored'], $seen);
         $this->assertSame('FAIL', server('CACHE.GET', 'k')[0]);
+    }
+
+    public function testWhatIsWrongWithTagsAndVersionsIsSaidAndNothingOfItIsTakenForSomethingElse(): void
+    {
+        $cache = new Corral($this->url, backoff: 60);
+        foreach ([['tags' => fn () => 'red'], ['tags' => fn () => [['a']]], ['version' => fn () => 1.9], ['version' => fn () => '5']] as $number => $wrong) {
+            $this->assertRaises(Usage::class, fn () => $cache->getOrBuild("k$number", fn () => 1, ...$wrong));
+            $this->assertSame('FAIL', server('CACHE.GET', "k$number")[0]);
+        }
+        $this->assertRaises(Usage::class, fn () => $cache->invalidateTags([['a']]));
+        $this->assertRaises(Usage::class, fn () => $cache->invalidateTags(''));
+    }
+
+    public function testWhatTheServerRefusesInAVerdictIsToldAsAFailedBuild(): void
+    {
+        $cache = new Corral($this->url, logger: new class { public function __call($name, $args) {} });
+        $this->assertRaises(LogicException::class, fn () => $cache->getOrBuild('k', fn () => throw new LogicException('no'), backoff: 1e9));
+        $this->assertSame('FAIL', server('CACHE.GET', 'k')[0]);
+    }
+
+    public function testAnErrorThatCannotBePrintedIsAFailedBuildLikeAnyOther(): void
+    {
+        $cache = new Corral($this->url, backoff: 60, sie: 60, logger: new class { public function __call($name, $args) {} });
+        $odd = new class extends Exception {
+            public function __construct()
+            {
+                $this->message = new class { public function __toString(): string { throw new LogicException('no text'); } };
+            }
+        };
+        foreach ([$odd, new Exception("caf\xe9 \xff")] as $number => $error) {
+            $this->assertSame($error, $this->assertRaises(Exception::class, fn () => $cache->getOrBuild("k$number", fn () => throw $error)));
+            [$state, $message] = server('CACHE.GET', "k$number");
+            $this->assertSame(['FAIL', 1, false], [$state, preg_match('//u', $message), str_contains($message, __FILE__)]);
+            server('CACHE.SET', "old$number", '"old"', 'PX', 1, 'SIE', 60000);
+            until('it is over', fn () => server('CACHE.GET', "old$number")[0] !== 'HIT');
+            $this->assertSame('old', $cache->getOrBuild("old$number", fn () => throw $error));
+        }
+    }
+
+    public function testNoCallFailsBecauseTheHookOrTheLoggerDoes(): void
+    {
+        $broken = new class { public function __call($name, $args) { throw new RuntimeException('the disk is full'); } };
+        $log = ini_set('error_log', '/dev/null');
+        try {
+            $this->assertSame(1, (new Corral('redis://127.0.0.1:1', logger: $broken))->getOrBuild('k', fn () => 1));
+            $this->assertSame(2, (new Corral($this->url, logger: $broken, onEvent: fn () => throw new LogicException()))->getOrBuild('k', fn () => 2));
+        } finally {
+            ini_set('error_log', (string) $log);
+        }
+    }
+
+    public function testTheHookThatAsksForWhatIsBeingBuiltIsToldSoAtOnce(): void
+    {
+        $cache = $refused = null;
+        $cache = new Corral($this->url, wait: 60, onEvent: function ($event) use (&$cache, &$refused) {
+            if ($event->name === 'built') {
+                $refused = $this->assertRaises(\Corral\RecursiveBuild::class, fn () => $cache->getOrBuild('k', fn () => 2));
+            }
+        });
+        $this->assertSame(1, $cache->getOrBuild('k', fn () => 1));
+        $this->assertNotNull($refused);
+    }
+
+    public function testWhatASerializerWouldWriteAsSomethingElseIsRefused(): void
+    {
+        $json = new Corral($this->url);
+        $native = new Corral($this->url, serializer: 'php');
+        $this->assertRaises(JsonException::class, fn () => $json->getOrBuild('a', fn () => ['rows' => (fn () => yield 1)()]));
+        $this->assertRaises(JsonException::class, fn () => $json->getOrBuild('b', fn () => fn () => 1));
+        $this->assertRaises(TypeError::class, fn () => $native->getOrBuild('c', fn () => ['file' => fopen('php://memory', 'r')]));
+        $this->assertSame(['FAIL', 'FAIL', 'FAIL'], array_map(fn ($key) => server('CACHE.GET', $key)[0], ['a', 'b', 'c']));
+    }
+
+    public function testObjectsThatAreGoneLeaveNoConnection(): void
+    {
+        gc_disable();
+        $before = count(scandir('/proc/self/fd'));
+        foreach (['phpredis', 'predis'] as $library) {
+            for ($number = 0; $number < 10; ++$number) {
+                (new Corral(Servers::at($this->url, library: $library)))->getOrBuild("k$number", fn () => 1);
+            }
+        }
+        gc_enable();
+        $this->assertSame($before, count(scandir('/proc/self/fd')));
+    }
+
+    public function testTheDefaultTagsAreThoseOfPsr16sTooAndItsWrongOnesAreRefused(): void
+    {
+        $cache = new Corral($this->url, tags: ['red']);
+        $pool = new \Corral\SimpleCache($cache);
+        $pool->getOrBuild('k', fn () => 1);
+        $cache->invalidateTags('red', swr: 0);
+        $this->assertSame(2, $pool->getOrBuild('k', fn () => 2));
+        $this->assertRaises(Usage::class, fn () => $pool->getOrBuild('l', fn () => 1, tags: 'red'));
+    }
+
+    public function testWrongOptionsOfSymfonysAreRefusedWhenTheyAreSaid(): void
+    {
+        require_once 'Symfony/Component/Cache/autoload.php';
+        foreach ([['tll' => 1], ['swr' => '60'], ['tags' => ['red']], ['ttl' => 60]] as $wrong) {
+            $this->assertRaises(Usage::class, fn () => new \Corral\Symfony\CorralAdapter(new Corral($this->url), 'shop', options: $wrong));
+        }
+    }
+
+    /** @param class-string<Throwable> $class */
+    private function assertRaises(string $class, Closure $call): Throwable
+    {
+        try {
+            $call();
+        } catch (Throwable $error) {
+            $this->assertInstanceOf($class, $error);
+            return $error;
+        }
+        $this->fail("$class was not raised");
     }
 
     public function testWhenNothingIsKeptAfterTheResponseTheCallerBuilds(): void

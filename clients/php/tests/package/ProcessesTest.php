@@ -46,6 +46,82 @@ final class ProcessesTest extends TestCase
         until('the lease has ended', fn () => server('CACHE.LEASES') === []);
     }
 
+    public function testRefreshesThatAreTooManyAreLeftToThoseWhoAskNext(): void
+    {
+        foreach (range(1, 12) as $number) {
+            server('CACHE.SET', "k$number", '"old"', 'PX', 1, 'SWR', 60000);
+        }
+        $worker = new Worker("function fastcgi_finish_request() {} // as in php-fpm there is an afterwards
+            \$cache = new Corral('{$this->url}', ttl: 60, swr: 60);
+            foreach (range(1, 12) as \$number) { if (\$cache->getOrBuild(\"k\$number\", fn () => 'new') !== 'old') { echo 'built at once'; } }
+            echo count(server('CACHE.LEASES'));");
+        $this->assertSame('8', $worker->finish());
+        $states = array_map(fn ($number) => server('CACHE.GET', "k$number")[0], range(1, 12));
+        $this->assertSame(['HIT' => 8, 'STALE' => 4], array_count_values($states));
+        $this->assertSame([], server('CACHE.LEASES'));
+    }
+
+    public function testARefreshWhoseLeaseIsOverIsNotBuilt(): void
+    {
+        server('CACHE.SET', 'k', '"old"', 'PX', 1, 'SWR', 60000);
+        $jobs = [];
+        $cache = new Corral($this->url, swr: 60, lease: 0.01, background: function ($job) use (&$jobs) { $jobs[] = $job; });
+        until('it is old', fn () => server('CACHE.GET', 'k')[0] === 'STALE');
+        $built = 0;
+        $this->assertSame('old', $cache->getOrBuild('k', function () use (&$built) { return ++$built; }));
+        until('it is over', fn () => server('CACHE.LEASES') === []);
+        $this->assertSame(['old', 0], [$jobs[0](), $built]);
+    }
+
+    public function testWhatASignalsHandlerRaisesEndsTheWaitAndReachesTheCaller(): void
+    {
+        server('CACHE.GETORLOCK', 'k', 'LEASE', 60000);
+        $workers = array_map(fn ($library) => new Worker("pcntl_async_signals(true);
+            pcntl_signal(SIGALRM, fn () => throw new DomainException('time is up'));
+            \$cache = new Corral(\Corral\Servers::at('{$this->url}', library: '$library'), wait: 8);
+            \$cache->getOrBuild('warm', fn () => 1);
+            pcntl_alarm(1);
+            try { \$cache->getOrBuild('k', fn () => 'own'); } catch (Throwable \$error) { echo get_class(\$error), ' ', \$cache->getOrBuild('warm', fn () => 2); }"), ['phpredis', 'predis']);
+        foreach ($workers as $worker) {
+            $this->assertSame('DomainException 1', $worker->finish());
+        }
+    }
+
+    public function testAVerdictToAServerThatHangsIsNotSpokenTwice(): void
+    {
+        preg_match('/process_id:(\d+)/', server('INFO', 'server'), $found);
+        $pid = (int) $found[1];
+        $received = fn () => preg_match('/total_connections_received:(\d+)/', server('INFO', 'stats'), $found) ? $found[1] : null;
+        try {
+            foreach (['phpredis', 'predis'] as $library) {
+                $cache = new Corral(\Corral\Servers::at($this->url, library: $library), logger: new class { public function __call($name, $args) {} });
+                $cache->getOrBuild('warm', fn () => 1);
+                $before = $received();
+                $this->assertSame(5, $cache->getOrBuild("k $library", function () use ($pid) { posix_kill($pid, SIGSTOP); return 5; }));
+                posix_kill($pid, SIGCONT);
+                $this->assertSame($before, $received());
+            }
+        } finally {
+            posix_kill($pid, SIGCONT);
+        }
+    }
+
+    public function testAChildThatLeavesItsParentsBuildHasNoSayInIt(): void
+    {
+        foreach (['return "of the child"', 'throw new Exception("of the child")'] as $ending) {
+            $worker = new Worker("\$parent = getmypid();
+                try { (new Corral('{$this->url}', lease: 120))->getOrBuild('k', function () {
+                    if ((\$child = pcntl_fork()) === 0) { $ending; }
+                    pcntl_waitpid(\$child, \$status);
+                    return 'of the parent'; }, ttl: 60);
+                } catch (Exception) {}
+                if (getmypid() !== \$parent) { posix_kill(getmypid(), SIGKILL); }");
+            $this->assertSame('', $worker->finish());
+            $this->assertSame('"of the parent"', server('CACHE.GET', 'k')[1]);
+            server('FLUSHALL');
+        }
+    }
+
     public function testWithoutAServerOnlySoManyBuildsRunOnTheMachine(): void
     {
         $dead = 'redis://127.0.0.1:1';

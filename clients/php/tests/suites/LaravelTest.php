@@ -46,6 +46,15 @@ final class LaravelTest extends TestCase
         $this->assertSame('default', $this->cache->get('not there', 'default'));
     }
 
+    public function testNumbersComeBackAsTheyWere(): void
+    {
+        foreach ([1, PHP_INT_MIN, 1.0, 0.1 + 0.2, -0.0, 1e300, INF, '007', '1e3', '1.50'] as $number => $value) {
+            $this->assertTrue($this->cache->put('k', $value, 60));
+            $this->assertSame($value, $this->cache->get('k'));
+            $this->assertSame($value, $this->cache->remember("r$number", 60, fn () => $value));
+        }
+    }
+
     public function testRememberBuildsOnceAndKeepsNull(): void
     {
         $built = 0;
@@ -64,7 +73,13 @@ final class LaravelTest extends TestCase
         $this->cache->remember('closure', fn () => 60, fn () => 1);
         foreach (['seconds', 'interval', 'moment', 'closure'] as $key) {
             $this->assertEqualsWithDelta(60000, server('CACHE.GET', "app:$key")[2], 5000, $key);
-        }
+            $past = new DateInterval('PT5S');
+        $past->invert = 1;
+        $this->assertSame([1, 2], [$this->cache->remember('past', $past, fn () => 1), $this->cache->remember('past', '60', fn () => 2)]);
+        $this->assertSame(2, $this->cache->remember('past', 60, fn () => 3));
+        $this->expectException(\Corral\Usage::class);
+        $this->cache->remember('k', 'a while', fn () => 1);
+    }
         $this->cache->rememberForever('ever', fn () => 1);
         $this->assertSame(-1, server('CACHE.GET', 'app:ever')[2]);
         $this->cache->flexible('flexible', [60, 90], fn () => 1);
@@ -102,6 +117,8 @@ final class LaravelTest extends TestCase
         $this->assertSame(['a' => 1, 'b' => 'two', 'c' => null], $this->cache->many(['a', 'b', 'c']));
         $this->cache->clear();
         $this->assertSame(['a' => null], $this->cache->many(['a']));
+        $this->assertTrue($this->cache->putMany(['5' => 'five'], 60)); // whose key is a number to PHP
+        $this->assertSame('five', $this->cache->get('5'));
     }
 
     public function testAFailedBuildIsNotTriedByEverybody(): void

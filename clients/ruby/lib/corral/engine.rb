@@ -3,12 +3,9 @@
 class Corral
   # What a call does in each state. One for each process, made at the first call in it.
   class Engine # :nodoc:
-    # A failed build. What else ends one (an interrupt, exit, throw) says nothing about the source.
-    FAILURES = [StandardError, ScriptError, NoMemoryError, SecurityError, SystemStackError].freeze
-
-    WHEN_WAITING = { Object => :on_blocking }.freeze
-    AT_ONCE = { Object => :immediate }.freeze
-    NEVER = { Object => :never }.freeze
+    # A mask is copied at each use, unless it is such a one.
+    WHEN_WAITING = { Object => :on_blocking }.compare_by_identity.freeze
+    AT_ONCE = { Object => :immediate }.compare_by_identity.freeze
 
     attr_reader :server, :leases, :settings
 
@@ -17,9 +14,7 @@ class Corral
       @codec = settings.serializer
       @server = Server.new(servers)
       @leases = Leases.new(@server, settings)
-      @flights = { false => {}, true => {} } # by whether they are forced, by key
-      @lock = Mutex.new
-      @rooms = Rooms.new(settings.max_waiting)
+      @flights, @forced = Array.new(2) { Flights.new(settings.max_waiting) }
       @places = Places.new(settings.degrade_limit)
       @background = Background.new(settings.background_limit)
       @near = settings.local.positive? ? Near.new(settings.local, settings.local_ttl) : nil
@@ -27,7 +22,7 @@ class Corral
     end
 
     # force: build although it is fresh, unless `unless_` says of the bytes there that they will do after all.
-    def get_or_build(key, o, build, force: false, unless_: nil)
+    def get_or_build(key, o, force: false, unless_: nil, &build)
       if Thread.current[:corral_building]&.include?([self, key])
         raise RecursiveBuild, "the build of #{Corral.as_text(key)} asks for #{Corral.as_text(key)}, and would wait for itself"
       end
@@ -35,27 +30,30 @@ class Corral
         @settings.tell(:hit, key)
         return @codec.load(bytes)
       end
-      deadline = Corral.now + o.wait
+      flights = force ? @forced : @flights
+      began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       while true # not loop, which takes a build's StopIteration for its own
-        flight = Flight.new(key, @flights[force], @rooms, @lock)
-        ahead = nil
-        # Two interrupts may come at once, as of a Timeout and a kill: none between a flight's beginning and its end but
-        # where something is waited for.
-        Thread.handle_interrupt(NEVER) do
-          unless (ahead = flight.take_off)
+        flight = Flight.new
+        flight.asked = [@near.moment, Corral.now] if @near
+        ahead = bytes = nil
+        # Two interrupts may come at once, as of a Timeout and a kill: none between a flight's beginning and its end, or a
+        # grant's arrival and its lease, but where something is waited for.
+        Thread.handle_interrupt(WHEN_WAITING) do
+          unless (ahead = flights.take_off(key, flight))
             begin
-              return lead(flight, key, o, build, deadline, force, unless_)
+              bytes = (hit(flights, flight, key, o, began) unless force) || lead(flights, flight, key, o, build, began, force, unless_)
             ensure
-              flight.land unless flight.landed?
+              flights.land(key, flight) unless flight.landed
             end
           end
         end
-        return impatient(key, o, build) unless ahead.wait(deadline - Corral.now)
+        return @codec.load(bytes) unless ahead
+        return @codec.load(impatient(key, o, build)) unless flights.wait(ahead, began + o.wait - Corral.now)
 
         case (outcome = ahead.outcome)
         when String then return @codec.load(outcome)
         when Failed then outcome.raise_for(key)
-        when PRIVATE then return alone(key, build)
+        when PRIVATE then return @codec.load(alone(key, build))
         end
       end
     end
@@ -72,39 +70,39 @@ class Corral
 
     def forget(keys)
       @near&.drop(keys)
-      @lock.synchronize { @flights.each_value { |flights| keys ? keys.each { |key| flights.delete(key) } : flights.clear } }
+      [@flights, @forced].each { |flights| flights.forget(keys) }
     end
 
-    # --- The one that asks ---
+    # --- The one that asks: each of these answers with the bytes for its caller ---
 
-    def lead(flight, key, o, build, deadline, force, unless_)
-      asked = @near && [@near.moment, Corral.now]
-      if !force && flight.parks? && (link = @server.idle(key)) # nearly always, and nearly always it is a hit
-        begin
-          reply = Thread.handle_interrupt(AT_ONCE) { link.ask(["CACHE.GETORLOCK", key, *o.asking]) }
-        rescue Failure => failure
-          reply = failure
-        end
-        if reply.is_a?(Array) && reply[0] == "HIT" && Corral.now - deadline + o.wait < Leases::WAIT_WORTH_TELLING
-          taken = true
-          link.node.give(link)
-          return fresh(flight, key, reply[1], reply[2], asked)
-        end
-      end
-      # No grant is lost between its arrival and its lease.
-      Thread.handle_interrupt(WHEN_WAITING) do
-        taken = true
-        lead_on(flight, key, o, build, deadline, force, unless_, asked, link && [reply, link])
-      end
-    ensure
-      link.close if link && !taken # interrupted: should it be a grant, the tie ends it
-    end
+    # Nearly always there is a connection, and nearly always it is a hit, which needs nothing of what comes after. Else nil.
+    def hit(flights, flight, key, o, began)
+      return unless flight.parked && (link = @server.idle(key))
 
-    # met: what the first attempt has met already.
-    def lead_on(flight, key, o, build, deadline, force, unless_, asked, met)
       begin
-        answer = @leases.ask(key, o, deadline, flight, force: force ? %w[FORCE NOSTALE] : [], met: met)
-        flight.answered
+        reply = link.ask(["CACHE.GETORLOCK", key, *o.asking])
+        if reply.is_a?(Array) && reply[0] == "HIT" && !(@settings.on_event && Corral.now - began > Leases::WAIT_WORTH_TELLING)
+          link.node.give(link)
+          flight.outcome = bytes = reply[1].freeze # or a serializer that hands bytes on would have callers share them
+          if @settings.on_event
+            flights.land(key, flight) # the hook may ask for this key itself
+            @settings.tell(:hit, key)
+          end
+          @near&.put(key, bytes, fresh_for(reply[2]), *flight.asked)
+          return bytes
+        end
+      rescue Failure => failure
+        reply = failure
+      end
+      flight.met = [reply, link]
+      nil
+    end
+
+    def lead(flights, flight, key, o, build, began, force, unless_)
+      deadline = began + o.wait
+      begin
+        answer = @leases.ask(key, o, deadline, -> { flights.parks?(flight) }, force: force ? %w[FORCE NOSTALE] : [], met: flight.met)
+        flights.answered(flight)
       rescue Unavailable => outage
         raise if @settings.degrade == :raise
 
@@ -113,18 +111,18 @@ class Corral
       end
       back if @out
       if answer.lease
-        return build(answer.lease, flight, o, build, asked) if answer.state == "LOCK" || force && !unless_&.call(answer.value)
+        return build(answer.lease, flight, o, build) if answer.state == "LOCK" || force && !unless_&.call(answer.value)
 
-        return build_behind(answer, flight, o, build, asked, force)
+        return build_behind(answer, flight, o, build, force)
       end
       case answer.state
-      when "HIT" then fresh(flight, key, answer.value, answer.number, asked)
-      when "STALE"
-        @settings.tell(:stale, key)
-        flight.outcome = answer.value
-        @codec.load(answer.value)
+      when "HIT", "STALE"
+        @settings.tell(answer.state == "HIT" ? :hit : :stale, key)
+        @near&.put(key, answer.value, fresh_for(answer.number), *flight.asked) if answer.state == "HIT"
+        flight.outcome = answer.value.freeze
       when "PASS"
         flight.outcome = PRIVATE
+        flights.land(key, flight)
         alone(key, build)
       when "FAIL"
         flight.outcome = Failed.by(Corral.as_text(answer.value), answer.number)
@@ -134,46 +132,41 @@ class Corral
       end
     end
 
-    def fresh(flight, key, bytes, left, asked)
-      @settings.tell(:hit, key) if @settings.on_event
-      flight.outcome = bytes
-      flight.land
-      @near&.put(key, bytes, left.negative? ? Float::INFINITY : left / 1000.0, *asked)
-      @codec.load(bytes)
+    def fresh_for(milliseconds)
+      milliseconds.negative? ? Float::INFINITY : milliseconds / 1000.0
     end
 
     # --- Building ---
 
-    def build(lease, flight, o, build, asked)
-      @leases.renew(lease, o.lease)
+    def build(lease, flight, o, build)
       began = Corral.now
-      concluded = false
+      self.building = [*building, [self, lease.key]] # until the verdict: the hook that is told of it may ask, too
+      @leases.renew(lease, o.lease)
       begin
-        made = call(lease.key, build)
+        made = Thread.handle_interrupt(AT_ONCE) { build.call } # in the caller's own thread, which may be interrupted there
         shared = !made.is_a?(NotShared)
-        bytes = @codec.dump(shared ? made : made.value)
-        options = shared ? o.fill_options(made) : []
+        bytes = dumped(made)
+        options = shared ? o.fill_options(made) : made.options
         need(lease.key, options)
       rescue *FAILURES => error
         # Also what the serializer refuses: a released lease would have every waiter build it again.
-        concluded = true
         return failed(lease, flight, error, o, Corral.now - began)
       end
       @settings.tell(:built, lease.key, Corral.now - began)
-      concluded = true
       if shared
         flight.outcome = bytes
         filled_at = Corral.now
-        stored = @leases.conclude(lease, "CACHE.FILL", bytes.b, *options)
+        stored = @leases.conclude(lease, "CACHE.FILL", bytes, *options)
         fresh = o.ttl.nil? ? Float::INFINITY : o.ttl * (1 - o.jitter / 100.0) unless o.ttl.respond_to?(:call)
-        @near&.put(lease.key, bytes, fresh, asked.first, filled_at) if stored && fresh
+        @near&.put(lease.key, bytes, fresh, flight.asked.first, filled_at) if stored && fresh
       else
         flight.outcome = PRIVATE
-        @leases.conclude(lease, "CACHE.PASS", *(made.seconds ? ["PX", Call.milliseconds(made.seconds)] : []))
+        @leases.conclude(lease, "CACHE.PASS", *options)
       end
-      @codec.load(bytes)
+      bytes
     ensure
-      @leases.conclude(lease, "CACHE.RELEASE") unless concluded
+      @leases.conclude(lease, "CACHE.RELEASE") unless lease.ended
+      self.building = building[0...-1]
     end
 
     # Tags and versions are asked of the second version of the module only.
@@ -188,38 +181,46 @@ class Corral
       reply = @leases.conclude(lease, "CACHE.FAIL", message.b, *(o.backoff ? ["BACKOFF", Call.milliseconds(o.backoff)] : []))
       if reply.is_a?(Array) && reply.first == "STALE"
         @settings.log(:error, "the build of #{Corral.as_text(lease.key)} failed, and its old value is served", error)
-        flight.outcome = reply[1]
-        return @codec.load(reply[1])
+        return flight.outcome = reply[1].freeze
       end
       flight.outcome = Failed.by(message, reply.is_a?(Array) ? reply[2] : 0, error)
       raise error
     end
 
-    def build_behind(answer, flight, o, build, asked, force)
+    def build_behind(answer, flight, o, build, force)
       lease = answer.lease
-      flight.outcome = answer.value
+      flight.outcome = answer.value.freeze
       if force # somebody has just built it
         @leases.conclude(lease, "CACHE.RELEASE")
       else
         @settings.tell(:refresh, lease.key)
-        refresh(lease, o, build, asked)
+        refresh(lease, flight.asked, o, build)
       end
-      @codec.load(answer.value)
+      answer.value
     end
 
-    def refresh(lease, o, build, asked)
+    def refresh(lease, asked, o, build)
+      granted = Corral.now
+      behind = Flight.new
+      behind.asked = asked
+      around = @settings.background ? :call.to_proc : Background.surroundings
       job = lambda do
         before, self.building = building, [] # whoever began it does not wait for it
-        build(lease, Flight.new(lease.key, {}, @rooms, @lock), o, build, asked)
+        # After long in the queue somebody else may be building, or have built.
+        late = Corral.now - granted > o.lease / 3
+        around.call(-> { build(lease, behind, o, build) }) unless lease.ended || late && !@leases.renew_once(lease, o.lease)
       rescue *FAILURES => error
         @settings.log(:error, "refreshing #{Corral.as_text(lease.key)} failed", error)
       ensure
         self.building = before
+        @leases.conclude(lease, "CACHE.RELEASE") unless lease.ended
       end
-      @settings.background ? @settings.background.call(job) : @background.add(&job)
-    rescue StandardError => error # of the hook, or of a process that can start no thread: the caller has its value
+      return @settings.background.call(job) if @settings.background
+
+      @leases.conclude(lease, "CACHE.RELEASE") unless @background.add(job)
+    rescue *FAILURES => error # of the hook, or of a process that can start no thread: the caller has its value
       @settings.log(:error, "refreshing #{Corral.as_text(lease.key)} could not be begun", error)
-      @leases.conclude(lease, "CACHE.RELEASE")
+      @leases.conclude(lease, "CACHE.RELEASE") unless lease.ended
     end
 
     def build_without_server(flight, key, o, build, deadline)
@@ -238,9 +239,9 @@ class Corral
     def degraded(flight, key, build)
       began = Corral.now
       made = call(key, build)
-      bytes = @codec.dump(made.is_a?(NotShared) ? made.value : made)
+      bytes = dumped(made)
       flight.outcome = made.is_a?(NotShared) ? PRIVATE : bytes
-      @codec.load(bytes)
+      bytes
     rescue *FAILURES => error
       @settings.tell(:failed, key, Corral.now - began, error)
       flight.outcome = Failed.by(Corral.text_of(error, with_text: @settings.error_text), 0, error)
@@ -249,11 +250,16 @@ class Corral
 
     # Not stored, but decoded from a copy as everybody's is.
     def alone(key, build)
-      made = call(key, build)
-      @codec.load(@codec.dump(made.is_a?(NotShared) ? made.value : made))
+      dumped(call(key, build))
     end
 
-    # In the caller's own thread, which may be interrupted there at any place.
+    def dumped(made)
+      bytes = @codec.dump(made.is_a?(NotShared) ? made.value : made)
+      raise TypeError, "the serializer's dump made a #{bytes.class}, not a String" unless bytes.is_a?(String)
+
+      bytes.b.freeze
+    end
+
     def call(key, build)
       self.building = [*building, [self, key]]
       Thread.handle_interrupt(AT_ONCE) { build.call }

@@ -107,11 +107,22 @@ class Corral
     end
   end
 
+  # A failed build, or hook. What else ends one (an interrupt, exit, throw) says nothing about its source.
+  FAILURES = [StandardError, ScriptError, NoMemoryError, SecurityError, SystemStackError].freeze # :nodoc:
+
   # A build's exception as a message for everybody: at most the 1024 bytes that FAIL takes.
   def self.text_of(error, with_text: true) # :nodoc:
-    name = error.class.name || error.class.to_s
-    text = with_text && !error.message.empty? && error.message != name ? "#{name}: #{error.message}" : name
-    text = text.dup.force_encoding(Encoding::UTF_8)
+    name = printed { error.class.name || error.class.to_s }
+    said = with_text ? printed { error.message } : ""
+    text = said.empty? || said == name ? name : "#{name}: #{said}"
     text.bytesize <= 1024 ? text : text.byteslice(0, 1024).scrub("")
+  end
+
+  # What others wrote may be in any encoding, no text at all, or raise.
+  def self.printed # :nodoc:
+    text = String(yield)
+    text.encoding == Encoding::UTF_8 || text.encoding == Encoding::BINARY ? as_text(text) : text.encode(Encoding::UTF_8, invalid: :replace, undef: :replace)
+  rescue *FAILURES
+    "(not to be printed)"
   end
 end

@@ -3,7 +3,7 @@
 class Corral
   # The right to build a key, tied to its connection.
   class Lease # :nodoc:
-    attr_reader :key, :token, :link, :speaking
+    attr_reader :key, :token, :link, :speaking, :process
     attr_accessor :ended
 
     def initialize(key, token, link)
@@ -11,6 +11,7 @@ class Corral
       @token = token
       @link = link
       @ended = false
+      @process = Process.pid
       @speaking = Mutex.new # renewal and verdict share the connection
     end
   end
@@ -27,14 +28,14 @@ class Corral
       @renewals = Renewals.new { |lease, seconds| renew_once(lease, seconds) }
     end
 
-    # The connection that asks is the one that is parked, and the one that holds the lease. flight: whether it may be
+    # The connection that asks is the one that is parked, and the one that holds the lease. parks: says whether it may be
     # parked; met: what the first attempt has met already.
-    def ask(key, o, deadline, flight, force: [], met: nil)
+    def ask(key, o, deadline, parks, force: [], met: nil)
       began = deadline - o.wait
       @server.features(key).need("cache.getorlock group") if o.group
       while true
         asked = Corral.now
-        reply, link = @server.reach(key, deadline, met: met) { ["CACHE.GETORLOCK", key, *force, *patient(o, flight.parks? ? deadline - Corral.now : 0)] }
+        reply, link = @server.reach(key, deadline, met: met) { ["CACHE.GETORLOCK", key, *force, *patient(o, parks.call ? deadline - Corral.now : 0)] }
         met = nil
         state, value, number = reply if reply.is_a?(Array) && reply.size == 3
         case state
@@ -58,8 +59,11 @@ class Corral
     end
 
     # Speaks the verdict over the held connection, or once over another; also if the thread is interrupted meanwhile.
-    # Whoever built has the value in any case, so nothing but a missing right is raised.
+    # Whoever built has the value in any case, so nothing but a missing right is raised. A child that was forked in the build
+    # has no say in it: its parent goes on building.
     def conclude(lease, command, *arguments)
+      return if lease.process != Process.pid
+
       Thread.handle_interrupt(Object => :never) do
         @renewals.remove(lease)
         reply = lease.speaking.synchronize { speak(lease, command, arguments) }
@@ -73,6 +77,20 @@ class Corral
       @settings.log(:warn, "#{command} #{Corral.as_text(lease.key)} was not taken: #{error.message}")
       @settings.tell(:not_stored, lease.key, nil, error)
       nil
+    end
+
+    # False: it is not to be renewed any more.
+    def renew_once(lease, seconds)
+      lease.speaking.synchronize do
+        next false if lease.ended || !lease.link.usable?
+
+        # nil: taken over or invalidated; who joined still gets what is being built.
+        !lease.link.call("CACHE.RENEW", lease.key, lease.token, Call.milliseconds(seconds)).nil?
+      end
+    rescue Failure => failure
+      @server.out(lease.link.node, failure) if failure.kind == :outage && !failure.reply? # a verdict is not to find that out again
+      @settings.log(:warn, "the lease of #{Corral.as_text(lease.key)} could not be renewed: #{failure.message}")
+      false
     end
 
     private
@@ -101,8 +119,8 @@ class Corral
     def after_refusal(lease, command, failure)
       link = lease.link
       answered = link.usable?
-      if answered && failure.kind == :other && command == "CACHE.FILL"
-        # Refused as it stands, and so would be what every next builder brings.
+      if answered && failure.kind == :other && command != "CACHE.RELEASE"
+        # Refused as it stands (a tag, a time that is too long), and so would be what every next builder brings.
         link.call("CACHE.FAIL", lease.key, lease.token, Corral.text_of(failure).b)
       end
     rescue Failure
@@ -110,21 +128,11 @@ class Corral
     ensure
       link.close # should the lease still be live, the tie ends it
       raise NoPermission, "#{link.node.name}: #{failure.message}" if failure.kind == :denied
+      # A server that hangs costs a read time-out, and not another.
+      raise @server.out(link.node, failure) if !answered && failure.kind == :outage
       raise failure if answered && !%i[moved again].include?(failure.kind)
     end
 
-    # False: it is not to be renewed any more.
-    def renew_once(lease, seconds)
-      lease.speaking.synchronize do
-        next false if lease.ended || !lease.link.usable?
-
-        # nil: taken over or invalidated; who joined still gets what is being built.
-        !lease.link.call("CACHE.RENEW", lease.key, lease.token, Call.milliseconds(seconds)).nil?
-      end
-    rescue Failure => failure
-      @settings.log(:warn, "the lease of #{Corral.as_text(lease.key)} could not be renewed: #{failure.message}")
-      false
-    end
   end
 
   # One thread renews all leases of the process, each at a third of its length.
@@ -165,11 +173,11 @@ class Corral
       end
     end
 
-    # The lease that is due. An idle thread ends after a while; the next lease starts another.
+    # The lease that is due. An idle thread ends soon, and lets go of the object that it belongs to; the next lease starts another.
     def wait_for_one
       while true
         if @due.empty?
-          @changed.wait(@lock, 60)
+          @changed.wait(@lock, 1)
           if @due.empty?
             @thread = nil
             return nil
@@ -181,7 +189,7 @@ class Corral
           @due.delete(lease)
           return lease, due
         end
-        @changed.wait(@lock, left)
+        @changed.wait(@lock, [left, 1].min) # it may end meanwhile
       end
     end
   end

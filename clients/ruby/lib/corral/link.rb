@@ -40,6 +40,8 @@ class Corral
     end
 
     def ask(words)
+      raise Failure.new(:lost, "the connection is closed") unless @usable # the clients would open another one
+
       answered = false
       reply = exchange(words)
       answered = true

@@ -61,31 +61,36 @@ class Corral
       @port = port
       @name = port.zero? ? host : "#{host}:#{port}"
       @outage = Outage.new
-      @idle = []
-      @lock = Mutex.new
+      @idle = Queue.new # of threads: needs no lock
     end
 
-    # The last one given back is the least likely to have been closed meanwhile.
     def idle
-      while (link = @lock.synchronize { @idle.pop })
+      until @idle.empty?
+        link = @idle.pop(true)
         return link if link.usable?
       end
+    rescue ThreadError
+      nil # somebody else took the last one
     end
 
     def take
-      idle || @servers.open(@host, @port).tap { |link| link.node = self }
+      idle || open
+    end
+
+    def open(timeout = Link::CONNECT_TIMEOUT)
+      @servers.open(@host, @port, timeout).tap { |link| link.node = self }
     end
 
     def give(link)
       return unless link.usable?
 
-      kept = @lock.synchronize { @idle.size < KEPT_IDLE && @idle.push(link) }
-      link.close unless kept
+      @idle.size < KEPT_IDLE ? @idle.push(link) : link.close
     end
 
     def drop_idle
-      idle = @lock.synchronize { @idle.slice!(0..) }
-      idle.each(&:close)
+      while (link = idle)
+        link.close
+      end
     end
   end
 

@@ -37,7 +37,7 @@ class Corral
 
     # What FILL is told, as far as it depends on the value. What is wrong in it is raised to the build's caller.
     def fill_options(made)
-      ttl = Call.seconds(:ttl, of(@ttl, made), none: true)
+      ttl = @ttl.respond_to?(:call) ? Call.seconds(:ttl, @ttl.call(made), none: true) : @ttl
       options = []
       if ttl # what is fresh for ever has no windows after it, and nothing to shorten
         options.push(*(ttl.positive? ? ["PX", Call.milliseconds(ttl)] : ["PXAT", 1])) # 0: for those who wait, not to be kept
@@ -45,17 +45,32 @@ class Corral
         options.push("SIE", Call.milliseconds(@sie)) if @sie.positive?
         options.push("JITTER", @jitter) if @jitter.positive?
       end
-      tags = Array(of(@tags, made))
-      options.push("TAGS", tags.size, *tags.map { |tag| tag.to_s.b }) unless tags.empty?
-      version = of(@version, made)
-      options.push("VERSION", Integer(version)) if version
+      tags = @tags.respond_to?(:call) ? Call.tags(@tags.call(made)) : @tags
+      options.push("TAGS", tags.size, *tags) unless tags.empty?
+      version = @version.respond_to?(:call) ? Call.version(@version.call(made)) : @version
+      options.push("VERSION", version) if version
       options
+    end
+
+    def self.tags(given)
+      return [].freeze if given.nil?
+
+      good = given.is_a?(Array) && given.all? { |tag| (tag.is_a?(String) || tag.is_a?(Symbol) || tag.is_a?(Integer)) && tag != "" && tag != :"" }
+      raise Usage, "tags takes a list of texts that are not empty, not #{given.inspect}" unless good
+
+      given.map { |tag| tag.to_s.b.freeze }.freeze
+    end
+
+    def self.version(given)
+      return given if given.nil? || given.is_a?(Integer) && given >= 0
+
+      raise Usage, "version takes a whole number, 0 and more, not #{given.inspect}"
     end
 
     def self.seconds(name, given, none: false)
       return nil if none && given.nil?
 
-      value = given.respond_to?(:to_f) && !given.is_a?(String) && !given.nil? ? given.to_f : -1.0
+      value = given.is_a?(Numeric) && given.real? ? given.to_f : -1.0 # a duration says that it is a number
       raise Usage, "#{name} takes seconds, 0 and more, not #{given.inspect}" unless value >= 0 && value < 9e12
 
       value
@@ -72,10 +87,6 @@ class Corral
       DEFAULTS.to_h { |name, _| [name, public_send(name)] }
     end
 
-    def of(option, made)
-      option.respond_to?(:call) ? option.call(made) : option
-    end
-
     def taken(name, value)
       case name
       when :ttl then value.respond_to?(:call) ? value : Call.seconds(name, value, none: true)
@@ -85,15 +96,16 @@ class Corral
         raise Usage, "jitter takes a percentage, 0 to 100, not #{value.inspect}" unless value.is_a?(Integer) && value.between?(0, 100)
 
         value
-      when :tags
-        raise Usage, "tags takes a list of texts, not #{value.inspect}" unless value.is_a?(Array) || value.respond_to?(:call)
-
-        value
+      when :tags then value.respond_to?(:call) ? value : Call.tags(value || value.inspect)
+      when :version then value.respond_to?(:call) ? value : Call.version(value)
       when :on_timeout
-        raise Usage, "on_timeout takes :raise or :build, not #{value.inspect}" unless %i[raise build].include?(value.to_sym)
+        raise Usage, "on_timeout takes :raise or :build, not #{value.inspect}" unless %w[raise build].include?(value.to_s)
 
         value.to_sym
-      else value
+      when :group
+        raise Usage, "group takes a name, not #{value.inspect}" unless value.nil? || value.is_a?(String) || value.is_a?(Symbol)
+
+        value&.to_s
       end
     end
   end
@@ -123,9 +135,13 @@ class Corral
       @degrade = @degrade.to_sym if @degrade.is_a?(String)
       raise Usage, "degrade takes true or :raise, not #{@degrade.inspect}" unless [true, :raise].include?(@degrade)
 
-      %i[degrade_limit max_waiting background_limit].each do |name|
+      { degrade_limit: 1, max_waiting: 1, background_limit: 1, local: 0 }.each do |name, least|
         value = public_send(name)
-        raise Usage, "#{name} takes 1 and more, not #{value.inspect}" unless value.is_a?(Integer) && value >= 1
+        raise Usage, "#{name} takes #{least} and more, not #{value.inspect}" unless value.is_a?(Integer) && value >= least
+      end
+      { background: :call, on_event: :call, logger: :error }.each do |name, method|
+        value = public_send(name)
+        raise Usage, "#{name} takes something with `#{method}`, not #{value.inspect}" unless value.nil? || value.respond_to?(method)
       end
     end
 
@@ -136,14 +152,17 @@ class Corral
 
     def tell(name, key, seconds = nil, error = nil)
       @on_event&.call(Event.new(name, Corral.as_text(key), seconds, error))
-    rescue StandardError => raised
+    rescue *FAILURES => raised
       log(:error, "on_event raised", raised)
     end
 
+    # No build fails because its log is full.
     def log(level, message, error = nil)
-      text = error ? "#{message}: #{error.full_message(highlight: false)}" : message
+      text = error ? "#{message}: #{Corral.printed { error.full_message(highlight: false) }}" : message
       logger = @logger || (defined?(Rails) && Rails.respond_to?(:logger) && Rails.logger)
       logger ? logger.public_send(level, "corral: #{text}") : warn("corral: #{text}")
+    rescue *FAILURES => raised
+      warn("corral: #{text} (the logger raised #{Corral.text_of(raised)})") if logger
     end
   end
 
@@ -157,7 +176,12 @@ class Corral
     # seconds: how long everybody builds; nil is the server's default
     def initialize(value, seconds: nil)
       @value = value
-      @seconds = seconds
+      @seconds = Call.seconds(:seconds, seconds, none: true)
+    end
+
+    # What PASS is told.
+    def options # :nodoc:
+      @seconds ? ["PX", Call.milliseconds(@seconds)] : []
     end
   end
 

@@ -25,7 +25,7 @@ class Corral
       end
 
       def self.load(bytes)
-        JSON.parse(bytes.encoding == Encoding::UTF_8 ? bytes : bytes.dup.force_encoding(Encoding::UTF_8))
+        JSON::Parser.new(bytes.encoding == Encoding::UTF_8 ? bytes : bytes.dup.force_encoding(Encoding::UTF_8)).parse
       end
 
       # The library would write any other object as what its to_s says, and nobody would notice.

@@ -142,6 +142,11 @@ class Corral
       end
     end
 
+    def out(node, failure)
+      node.outage.begin(failure.message)
+      Unavailable.new("#{node.name}: #{failure.message}")
+    end
+
     private
 
     def take(node, key, checked)
@@ -162,10 +167,8 @@ class Corral
       link.close if link && !ready
     end
 
-    def try_again(node)
-      link = node.take
-      link.call("PING")
-      node.give(link)
+    def try_again(node, patience = Link::CONNECT_TIMEOUT)
+      node.give(node.open(patience))
       node.outage.answers
     rescue Failure => failure
       return node.outage.answers unless %i[lost outage].include?(failure.kind)
@@ -184,7 +187,7 @@ class Corral
         link.call(name, key, *arguments)
       rescue Failure => failure
         raise ModuleMissing, node.name if failure.kind == :missing
-        raise if %i[lost outage].include?(failure.kind) && !failure.reply?
+        raise unless link.usable?
 
         # "… no permissions to run the 'cache.fill' command". A refused key is told when it is used.
         missing << name if failure.kind == :denied && failure.message.match?(/run the '?cache/i)
@@ -206,11 +209,6 @@ class Corral
       raise unless failure.kind == :missing
 
       ["of the first version", FIRST_VERSION]
-    end
-
-    def out(node, failure)
-      node.outage.begin(failure.message)
-      Unavailable.new("#{node.name}: #{failure.message}")
     end
 
     # After MOVED the topology is read anew and asked; ASK names the node for this one call.
@@ -246,7 +244,7 @@ class Corral
           end
           sleep(rand(0.1..0.2))
           refreshed
-          try_again(node) if node # it may be back before its pause is over
+          try_again(node, 0.5) if node # it may be back before its pause is over; if it hangs it has cost enough
         end
       end
       raise NotAllAnswered, failed unless failed.empty?

@@ -13,6 +13,8 @@ class Corral
     end
 
     def initialize(template, function)
+      raise Usage, "a template is a String, not #{template.inspect}" unless template.is_a?(String)
+
       @template = template
       @parameters = function.parameters.select { |kind, name| name && kind != :block }
       @parts = template.split(FIELD, -1)
@@ -35,9 +37,15 @@ class Corral
 
     private
 
+    # Arguments may be bytes, and texts of any encoding: the same text makes the same key.
     def written(args, kwargs)
       bound = bind(args, kwargs)
-      @parts.each_with_index.map { |part, index| index.odd? ? yield(text(part, bound)) : part }.join
+      @parts.each_with_index.map { |part, index| index.odd? ? yield(Template.bytes(text(part, bound))) : Template.bytes(part) }.join.force_encoding(Encoding::UTF_8)
+    end
+
+    def self.bytes(text)
+      text = text.encode(Encoding::UTF_8) unless text.encoding == Encoding::UTF_8 || text.encoding == Encoding::BINARY
+      text.b
     end
 
     def fields

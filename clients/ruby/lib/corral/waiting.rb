@@ -1,82 +1,102 @@
 # frozen_string_literal: true
 
 class Corral
-  # The callers of one key in this process: one asks, the others wait for what it gets. No outcome: ask anew.
+  # What one caller asks for all callers of its key in this process, who wait for what it gets. No outcome: ask anew.
   class Flight # :nodoc:
-    attr_accessor :outcome
+    # asked: when, and at which moment of the near cache; met: [the first reply, or Failure, its connection]
+    attr_accessor :outcome, :parked, :landed, :waiting, :asked, :met
 
-    # flights: those under way, by key; rooms: those to be parked in; both guarded by the engine's lock.
-    def initialize(key, flights, rooms, lock)
-      @key = key
-      @flights = flights
-      @rooms = rooms
-      @lock = lock
-      @parks = @landed = false
+    def initialize
+      @outcome = @parked = @landed = nil # three have a place in the object itself, and a hit needs no more
+    end
+  end
+
+  # The flights under way by key, so many of which may have a connection parked. Whoever has one holds interrupts back but
+  # where it has to wait, so that a lock that is free, as it nearly always is, needs no mask and no block around what it guards.
+  class Flights # :nodoc:
+    NEVER = { Object => :never }.compare_by_identity.freeze
+
+    def initialize(count)
+      @count = count
+      @parked = 0
+      @lock = Mutex.new
+      @under_way = {}
     end
 
     # The flight that is under way already; nil: this one is it now.
-    def take_off
-      @lock.synchronize do
-        ahead = @flights[@key]
-        next ahead if ahead
-
-        @parks = @rooms.take(self)
-        @flights[@key] = self
-        nil
+    def take_off(key, flight)
+      hold
+      unless (ahead = @under_way[key])
+        park(flight)
+        @under_way[key] = flight
       end
+      @lock.unlock
+      ahead
     end
 
     # Whether it may be parked now.
-    def parks?
-      @parks ||= @lock.synchronize { @rooms.take(self) }
+    def parks?(flight)
+      return true if flight.parked
+
+      hold
+      park(flight)
+      @lock.unlock
+      flight.parked
     end
 
     # There is an answer: the room is for others.
-    def answered
-      @lock.synchronize { @rooms.give(self) }
+    def answered(flight)
+      hold
+      leave(flight)
+      @lock.unlock
     end
 
-    def land
-      @lock.synchronize do
-        @flights.delete(@key) if @flights[@key].equal?(self) # not if it was forgotten, and another is under way
-        @rooms.give(self)
-        @landed = true
-        @waiting&.broadcast
-      end
+    def land(key, flight)
+      hold
+      @under_way.delete(key) if @under_way[key].equal?(flight) # not if it was forgotten, and another is under way
+      leave(flight)
+      flight.landed = true
+      flight.waiting&.broadcast
+      @lock.unlock
     end
 
-    def landed?
-      @landed
+    # Who asks from now on does not join them.
+    def forget(keys)
+      @lock.synchronize { keys ? keys.each { |key| @under_way.delete(key) } : @under_way.clear }
     end
 
     # False: not within so many seconds.
-    def wait(seconds)
+    def wait(flight, seconds)
       deadline = Corral.now + seconds
       @lock.synchronize do
-        until @landed
+        until flight.landed
           left = deadline - Corral.now
           return false if left <= 0
 
-          (@waiting ||= ConditionVariable.new).wait(@lock, left) # made when there are others: nearly never
+          (flight.waiting ||= ConditionVariable.new).wait(@lock, left) # made when there are others: nearly never
         end
       end
       true
     end
-  end
 
-  # The flights that may have a connection parked, so many at once.
-  class Rooms # :nodoc:
-    def initialize(count)
-      @count = count
-      @taken = {}.compare_by_identity
+    private
+
+    def hold
+      Thread.handle_interrupt(NEVER) { @lock.lock } unless @lock.try_lock
     end
 
-    def take(flight)
-      @taken.size < @count && @taken[flight] = true
+    def park(flight)
+      return unless @parked < @count
+
+      @parked += 1
+      flight.parked = true
     end
 
-    def give(flight)
-      @taken.delete(flight)
+    def leave(flight)
+      return unless flight.parked
+
+      @parked -= 1
+      flight.parked = false
     end
   end
 
@@ -123,7 +143,7 @@ class Corral
     end
   end
 
-  # Threads for what is built behind an answer: made when there is something to do, so many at once.
+  # Threads for what is built behind an answer: made when there is something to do, so many at once, and as many in turn.
   class Background # :nodoc:
     def initialize(limit)
       @limit = limit
@@ -132,29 +152,24 @@ class Corral
       @lock = Mutex.new
     end
 
-    # It outlives the request: what is carried along is the locale and the trace, and nothing that ends with it.
-    def add(&job)
-      around = Background.surroundings
+    # False: there are enough, each of which holds a connection.
+    def add(job)
       @lock.synchronize do
-        @jobs << -> { around.call(&job) }
-        next if @workers >= @limit
+        next false if @jobs.size >= @limit
 
-        @workers += 1
-        begin
-          Thread.new { work }
-        rescue ThreadError
-          @workers -= 1
-          raise if @workers.zero?
-        end
+        @jobs << job
+        hire
+        true
       end
     end
 
-    # Rails' executor gives database connections back after the build, and lets code be reloaded.
+    # What is built outlives the request: carried along are the locale and the trace, and nothing that ends with it. Rails'
+    # executor gives database connections back after the build, and lets code be reloaded.
     def self.surroundings
       locale = defined?(I18n) && I18n.respond_to?(:locale) ? I18n.locale : nil
       trace = defined?(::OpenTelemetry::Context) ? ::OpenTelemetry::Context.current : nil
       executor = defined?(Rails) && Rails.respond_to?(:application) && Rails.application.respond_to?(:executor) ? Rails.application&.executor : nil
-      lambda do |&job|
+      lambda do |job|
         inner = locale ? -> { I18n.with_locale(locale, &job) } : job
         traced = trace ? -> { ::OpenTelemetry::Context.with_current(trace) { inner.call } } : inner
         executor ? executor.wrap { traced.call } : traced.call
@@ -163,11 +178,29 @@ class Corral
 
     private
 
+    def hire
+      return if @workers >= @limit
+
+      Thread.new { work }
+      @workers += 1
+    rescue ThreadError
+      raise if @workers.zero? # then nobody else comes to it, either
+    end
+
     def work
       Thread.current.name = "corral-refresh"
       while (job = @lock.synchronize { @jobs.shift || (@workers -= 1) && nil })
         job.call
       end
+    ensure
+      @lock.synchronize { succeed } if job # which ended this thread, as by Thread.exit
+    end
+
+    def succeed
+      @workers -= 1
+      hire if @jobs.any?
+    rescue ThreadError
+      nil # the process ends, and with it what is in turn
     end
   end
 

@@ -109,6 +109,30 @@ async fn a_near_copy_of_a_late_answer_does_not_outlive_the_value() {
     assert_eq!(text(&cache, &key, "new").await, "new");
 }
 
+/// The runtime that tried whether the outage is over has been shut down.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_ends_though_the_runtime_that_tried_has_ended() {
+    let (way, key) = (Way::new().await, key());
+    let cache = way.cache(Settings::new());
+    let _: String = ask(&format!("CACHE.SET {key} \"theirs\" PX 60000")).await;
+    way.breaks(usize::MAX);
+    assert_eq!(text(&cache, &key, "own").await, "own");
+    way.breaks(0);
+    way.answers_take(MINUTE);
+    let (its, own) = (cache.clone(), key.clone());
+    let tried = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+            crate::until("one tries", || async { text(&its, &own, "own").await == "own" && tasks() > 0 }).await;
+        });
+        runtime.shutdown_background();
+    });
+    tried.await.unwrap();
+    way.answers_take(Duration::ZERO);
+    crate::until("the server is asked again", || async { text(&cache, &key, "own").await == "theirs" }).await;
+}
+
 #[tokio::test]
 async fn what_is_outdated_while_the_connection_breaks_is_outdated_all_the_same() {
     let (way, key) = (Way::new().await, key());

@@ -88,7 +88,7 @@ impl Node {
             _ => {
                 if matches!(decision, Decision::Fail(_) | Decision::Stale { lease_left_ms: 0 }) {
                     if let Some(group) = self.groups.get_mut(group) {
-                        group.refused += 1;
+                        group.refused.add(1);
                     }
                 }
                 Ok(Reply::Answer(answer))

@@ -108,6 +108,7 @@ pub struct Node {
     pub(crate) outbox: Outbox,
     pub counters: Counters,
     pub(crate) waiters_peak: u64,
+    pub(crate) peak_since_look: u64,
     pub(crate) top: Top,
     /// How many calls asked: the place of each.
     asks: u64,

@@ -40,7 +40,8 @@ impl Node {
         };
         let room = self.rooms.open(key.db, key.name);
         let waiter = self.rooms.park(room, token, *asked, gives_up, caller.client, key.moment.steady_us);
-        self.waiters_peak = self.waiters_peak.max(self.rooms.waiters() as u64);
+        self.peak_since_look = self.peak_since_look.max(self.waiters());
+        self.waiters_peak = self.waiters_peak.max(self.peak_since_look);
         match token {
             Some(_) => self.await_lease(key, room),
             None => self.queue_up(room, asked, is_full),

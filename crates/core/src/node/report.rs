@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::leases::{ClientId, Record};
 use super::name::Name;
+use super::stats::Tally;
 use super::top::Costs;
 use super::Node;
 use crate::answer::Answer;
@@ -198,7 +199,11 @@ impl Node {
     /// The groups that are configured or were named.
     pub fn groups(&self, now: UnixMs) -> Vec<GroupReport> {
         let is_used = |group: &&super::groups::Group| {
-            group.is_configured() || group.granted > 0 || group.live > 0 || group.queued() > 0 || group.refused > 0
+            group.is_configured()
+                || group.granted.sum() > 0
+                || group.live > 0
+                || group.queued() > 0
+                || group.refused.sum() > 0
         };
         let groups = self.groups.iter().map(|(_, group)| group).filter(is_used);
         let mut found: Vec<GroupReport> = Vec::new();
@@ -215,18 +220,25 @@ impl Node {
                 report.live += group.live;
                 report.permits += group.permits();
                 report.queued += group.queued();
-                report.granted += group.granted;
-                report.refused += group.refused;
+                report.granted += group.granted.sum();
+                report.refused += group.refused.sum();
             }
         }
         found
     }
 
-    /// CONFIG RESETSTAT: what is counted here and has no base elsewhere begins anew.
+    /// What is counted here and has no base elsewhere: from here on all of it would go with the next reset.
+    pub fn look_at_stats(&mut self) {
+        self.groups.tallies().for_each(Tally::look);
+        self.top.look();
+        self.peak_since_look = self.waiters();
+    }
+
+    /// CONFIG RESETSTAT, some time after the last look: what was counted up to then counts no more.
     pub fn reset_stats(&mut self) {
-        self.groups.reset_counters();
-        self.top = super::top::Top::default();
-        self.waiters_peak = self.rooms.waiters() as u64;
+        self.groups.tallies().for_each(Tally::begin_anew);
+        self.top.begin_anew();
+        self.waiters_peak = self.peak_since_look;
     }
 
     /// The floor and the marks that are kept, as the records that replicas get.

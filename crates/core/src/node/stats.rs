@@ -1,5 +1,31 @@
 //! What is counted. Plain numbers; the shell adds the hits that it counts itself.
 
+/// A sum that can begin anew at a moment in the past: at the last look.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Tally {
+    sum: u64,
+    looked: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, more: u64) {
+        self.sum = self.sum.saturating_add(more);
+    }
+
+    pub const fn sum(self) -> u64 {
+        self.sum
+    }
+
+    pub fn look(&mut self) {
+        self.looked = self.sum;
+    }
+
+    /// What was counted up to the last look counts no more.
+    pub fn begin_anew(&mut self) {
+        *self = Self { sum: self.sum - self.looked, looked: 0 };
+    }
+}
+
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident)*) => {
         /// Counted since the server started, or since CONFIG RESETSTAT.

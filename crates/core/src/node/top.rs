@@ -7,6 +7,7 @@ use core::cmp::Reverse;
 
 use super::name::Name;
 use super::slab::{Id, Slab};
+use super::stats::Tally;
 use crate::request::Cost;
 
 /// Keys that are told apart at once.
@@ -31,10 +32,10 @@ pub struct Top {
 pub struct Costs {
     pub db: u32,
     pub name: Name,
-    pub wait_ms: u64,
-    pub build_ms: u64,
-    pub grants: u64,
-    pub saved: u64,
+    pub wait_ms: Tally,
+    pub build_ms: Tally,
+    pub grants: Tally,
+    pub saved: Tally,
     weight: u64,
 }
 
@@ -53,17 +54,16 @@ impl Top {
             return;
         }
         let name = Name::new(name);
-        let weight = added.wait_ms.saturating_add(added.build_ms).saturating_add(added.grants + added.saved);
         let id = match self.by_name.get(&(db, name.clone())) {
             Some(id) => *id,
             None => self.enter(db, name),
         };
         let Some(costs) = self.keys.get_mut(id) else { return };
-        costs.weight = costs.weight.saturating_add(weight);
-        costs.wait_ms = costs.wait_ms.saturating_add(added.wait_ms);
-        costs.build_ms = costs.build_ms.saturating_add(added.build_ms);
-        costs.grants += added.grants;
-        costs.saved += added.saved;
+        let added = [added.wait_ms, added.build_ms, added.grants, added.saved];
+        costs.weight = added.into_iter().fold(costs.weight, u64::saturating_add);
+        for (tally, more) in costs.tallies().into_iter().zip(added) {
+            tally.add(more);
+        }
     }
 
     fn enter(&mut self, db: u32, name: Name) -> Id {
@@ -75,7 +75,8 @@ impl Top {
                 self.by_name.remove(&(costs.db, costs.name));
             }
         }
-        let costs = Costs { db, name: name.clone(), wait_ms: 0, build_ms: 0, grants: 0, saved: 0, weight };
+        let none = Tally::default();
+        let costs = Costs { db, name: name.clone(), wait_ms: none, build_ms: none, grants: none, saved: none, weight };
         let id = self.keys.insert(costs);
         self.by_name.insert((db, name), id);
         self.by_weight.push(Reverse((weight, id)));
@@ -101,6 +102,27 @@ impl Top {
         lightest.map(|(_, id)| id)
     }
 
+    pub fn look(&mut self) {
+        for id in self.by_name.values() {
+            if let Some(costs) = self.keys.get_mut(*id) {
+                costs.tallies().into_iter().for_each(Tally::look);
+            }
+        }
+    }
+
+    /// Keys that have cost nothing since the last look are forgotten.
+    pub fn begin_anew(&mut self) {
+        let mut before = core::mem::take(self);
+        for ((db, name), id) in before.by_name {
+            let Some(costs) = before.keys.get_mut(id) else { continue };
+            costs.tallies().into_iter().for_each(Tally::begin_anew);
+            let [wait_ms, build_ms, grants, saved] = costs.tallies().map(|tally| tally.sum());
+            if wait_ms + build_ms + grants + saved > 0 {
+                self.add(db, &name, Added { wait_ms, build_ms, grants, saved });
+            }
+        }
+    }
+
     /// The dearest, first first.
     pub fn dearest(&self, by: Cost, count: usize) -> Vec<&Costs> {
         let mut all: Vec<&Costs> = self.by_name.values().filter_map(|id| self.keys.get(*id)).collect();
@@ -113,12 +135,17 @@ impl Top {
 
 impl Costs {
     const fn of(&self, cost: Cost) -> u64 {
-        match cost {
+        let tally = match cost {
             Cost::Wait => self.wait_ms,
             Cost::Build => self.build_ms,
             Cost::Grants => self.grants,
             Cost::Saved => self.saved,
-        }
+        };
+        tally.sum()
+    }
+
+    const fn tallies(&mut self) -> [&mut Tally; 4] {
+        [&mut self.wait_ms, &mut self.build_ms, &mut self.grants, &mut self.saved]
     }
 }
 
@@ -136,7 +163,27 @@ mod tests {
             }
         }
         let dearest = top.dearest(Cost::Wait, 10);
-        assert_eq!((&*dearest[0].name, dearest[0].wait_ms, dearest.len()), (&b"hot"[..], 500_000, 1));
+        assert_eq!((&*dearest[0].name, dearest[0].wait_ms.sum(), dearest.len()), (&b"hot"[..], 500_000, 1));
         assert_eq!(top.keys.len(), KEYS);
+    }
+
+    #[test]
+    fn what_came_after_the_last_look_outlives_a_reset() {
+        let mut top = Top::default();
+        let grant = Added { grants: 1, ..Added::default() };
+        top.add(0, b"before", grant);
+        top.add(0, b"both", grant);
+        top.look();
+        top.add(0, b"both", Added { wait_ms: 7, ..grant });
+        top.add(0, b"after", grant);
+        top.begin_anew();
+        let dearest = top
+            .dearest(Cost::Grants, 10)
+            .into_iter()
+            .map(|costs| (&*costs.name, costs.grants.sum(), costs.wait_ms.sum()));
+        assert_eq!(dearest.collect::<Vec<_>>(), [(&b"after"[..], 1, 0), (&b"both"[..], 1, 7)]);
+        top.look();
+        top.begin_anew();
+        assert!(top.dearest(Cost::Grants, 10).is_empty());
     }
 }

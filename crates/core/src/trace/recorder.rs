@@ -210,6 +210,11 @@ impl Recorder {
     }
 
     /// The same.
+    pub fn look_at_stats(&mut self) {
+        self.node.look_at_stats();
+    }
+
+    /// The same.
     pub fn reset_stats(&mut self) {
         self.node.reset_stats();
     }

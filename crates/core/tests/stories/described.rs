@@ -131,10 +131,10 @@ pub fn top(stage: &mut NodeStage, call: Call) -> Answered {
         call.map(vec![
             ("key", text(&*costs.name)),
             ("db", number(u64::from(costs.db))),
-            ("wait-ms", number(costs.wait_ms)),
-            ("build-ms", number(costs.build_ms)),
-            ("grants", number(costs.grants)),
-            ("saved", number(costs.saved)),
+            ("wait-ms", number(costs.wait_ms.sum())),
+            ("build-ms", number(costs.build_ms.sum())),
+            ("grants", number(costs.grants.sum())),
+            ("saved", number(costs.saved.sum())),
         ])
     });
     Ok(Some(Reply::List(costs.collect())))

@@ -72,7 +72,8 @@ module ActiveSupport
       def delete_matched(matcher, options = nil)
         raise ArgumentError, "Only Redis glob strings are supported: #{matcher.inspect}" unless matcher.is_a?(String)
 
-        pattern = namespace_key(matcher, merged_options(options)).b
+        # Of the namespace no letter is a wildcard: what is in another one stays.
+        pattern = (namespace_key("", merged_options(options)).gsub(/[\\*?\[\]^]/) { |letter| "\\#{letter}" } + matcher).b
         instrument(:delete_matched, matcher) { server.topology.masters.each { |node| scan(node, pattern) } }
         true
       end
@@ -111,10 +112,10 @@ module ActiveSupport
         end
         call = call_of(options)
         bytes = options[:force] ? @corral.refresh(key, **call, &build) : @corral.get_or_build(key, **call, &build)
-        found = deserialize_entry(bytes) || Entry.new(bytes)
+        found = loaded(bytes)
         # A recyclable key: what is there is of another version of the record, though fresh. Or an entry that another
-        # store wrote, which is kept longer than it is good.
-        found = deserialize_entry(renewed(key, version, call, build)) if outdated?(found, version)
+        # store wrote, which is kept longer than it is good. Or what nobody can read, as of a class that is no more.
+        found = loaded(renewed(key, version, call, build)) if outdated?(found, version)
         if outdated?(found, version) # still: a plain string, which nobody can have a lease of
           server.command("DEL", key)
           found = deserialize_entry(@corral.get_or_build(key, **call, &build))
@@ -125,12 +126,12 @@ module ActiveSupport
 
       # Whoever comes second finds that the first has just built it.
       def renewed(key, version, call, build)
-        will_do = ->(bytes) { deserialize_entry(bytes).then { |entry| entry && !outdated?(entry, version) } }
-        @corral.engine.get_or_build(key.b, @corral.defaults.but(call), build, force: true, unless_: will_do)
+        will_do = ->(bytes) { !outdated?(loaded(bytes), version) }
+        @corral.engine.get_or_build(key.b, @corral.defaults.but(call), force: true, unless_: will_do, &build)
       end
 
       def outdated?(entry, version)
-        entry.mismatched?(version) || entry.expired?
+        entry.nil? || entry.mismatched?(version) || entry.expired?
       end
 
       def local_entry(key, version)
@@ -187,10 +188,10 @@ module ActiveSupport
         raw ? Entry.new(bytes.dup.force_encoding(Encoding::UTF_8), compress: false) : loaded(bytes)
       end
 
-      # A plain string of the server's, written by whom it may be.
+      # Nil: somebody wrote what no coder here can read, and what it raises then depends on what it read.
       def loaded(bytes)
         deserialize_entry(bytes)
-      rescue TypeError, ArgumentError
+      rescue StandardError
         nil
       end
 

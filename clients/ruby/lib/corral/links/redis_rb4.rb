@@ -14,7 +14,7 @@ class Corral
           { **where, **servers.connecting, url: nil, sentinels: nil, reconnect_attempts: 0, timeout: READ_TIMEOUT,
             connect_timeout: [timeout, CONNECT_TIMEOUT].min, read_timeout: [timeout, READ_TIMEOUT].min }.compact
         )
-        @client.connect
+        @client.call(["PING"]) # it connects at the first call: now, when a failure is one of connecting
         @client.connection.timeout = READ_TIMEOUT
         super()
       rescue *ERRORS => error
@@ -23,8 +23,11 @@ class Corral
 
       private
 
+      # Not `call`, which connects anew by itself, and looks at each call whether it has to.
       def exchange(words)
-        @client.call(words)
+        @client.write(words)
+        reply = @client.read
+        reply.is_a?(::Redis::CommandError) ? raise(reply) : reply
       rescue *ERRORS => error
         raise failure(error)
       end

@@ -9,6 +9,7 @@ use crate::lease::Verdict;
 use crate::node::calendar::Calendar;
 use crate::node::leases::ClientId;
 use crate::node::slab::Id;
+use crate::node::stats::Tally;
 use crate::policy::{Policies, Policy, DEFAULT, NAMES_LIMIT, OTHER};
 use crate::time::{Clock, UnixMs};
 use crate::token::Token;
@@ -55,8 +56,8 @@ pub struct Group {
     /// How many of its leases a connection holds.
     holders: BTreeMap<ClientId, u32>,
     pub live: u64,
-    pub granted: u64,
-    pub refused: u64,
+    pub granted: Tally,
+    pub refused: Tally,
 }
 
 #[derive(Clone, Debug)]
@@ -131,10 +132,9 @@ impl Groups {
         self.list.iter_mut().for_each(|group| group.circuit.close());
     }
 
-    pub fn reset_counters(&mut self) {
-        for group in &mut self.list {
-            (group.granted, group.refused) = (0, 0);
-        }
+    /// What is counted of each.
+    pub fn tallies(&mut self) -> impl Iterator<Item = &mut Tally> {
+        self.list.iter_mut().flat_map(|group| [&mut group.granted, &mut group.refused])
     }
 
     fn add(&mut self, name: &[u8]) -> GroupId {
@@ -160,8 +160,8 @@ impl Group {
             ages: Calendar::default(),
             holders: BTreeMap::new(),
             live: 0,
-            granted: 0,
-            refused: 0,
+            granted: Tally::default(),
+            refused: Tally::default(),
         }
     }
 
@@ -299,7 +299,7 @@ impl Group {
 
     /// A lease is granted: the trial, if there is to be one.
     pub fn grant(&mut self, token: Token, deadline: UnixMs, clock: Clock) {
-        self.granted += 1;
+        self.granted.add(1);
         self.circuit.grant(token, deadline, clock);
     }
 

@@ -1,5 +1,6 @@
 package corral;
 
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -8,6 +9,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 
 /** One call that answers with a future. Who joins a flight takes no thread; who leads one takes a thread that may wait. */
 final class AsyncCall<T> extends CompletableFuture<T> {
@@ -17,6 +19,7 @@ final class AsyncCall<T> extends CompletableFuture<T> {
     private final Options options;
     private final Build<T, Exception> build;
     private final long deadline;
+    private final UnaryOperator<Runnable> surroundings = Surroundings.kept();
     private Thread working;
 
     AsyncCall(Engine engine, Key key, Codec<T> codec, Options options, Supplier<? extends CompletionStage<? extends T>> build) {
@@ -26,6 +29,8 @@ final class AsyncCall<T> extends CompletableFuture<T> {
         this.options = options;
         this.build = () -> waitFor(build.get());
         deadline = System.nanoTime() + Engine.nanos(options.wait);
+        Objects.requireNonNull(build, "build");
+        whenComplete((value, error) -> leave());
     }
 
     AsyncCall<T> begin() {
@@ -56,18 +61,18 @@ final class AsyncCall<T> extends CompletableFuture<T> {
         });
     }
 
-    /** False if it was not begun: the executor is closed. */
+    /** False if it was not begun. */
     private boolean work(Callable<T> step) {
         try {
-            engine.threads.async.execute(() -> {
+            engine.threads.async.execute(surroundings.apply(() -> {
                 synchronized (this) {
                     working = Thread.currentThread();
                 }
-                if (isCancelled()) Thread.currentThread().interrupt();
+                if (isDone()) leave();
                 finish(step);
-            });
+            }));
             return true;
-        } catch (RuntimeException error) {
+        } catch (Throwable error) { // no thread is left
             completeExceptionally(error);
             return false;
         }
@@ -83,19 +88,15 @@ final class AsyncCall<T> extends CompletableFuture<T> {
         }
         synchronized (this) {
             working = null;
-            Thread.interrupted(); // a cancellation that came at the end must not meet this thread's next work
+            Thread.interrupted(); // one that came at the end must not meet this thread's next work
         }
         if (failure == null) complete(value);
         else completeExceptionally(failure);
     }
 
-    @Override
-    public boolean cancel(boolean mayInterrupt) {
-        boolean cancelled = super.cancel(mayInterrupt);
-        synchronized (this) {
-            if (cancelled && working != null) working.interrupt();
-        }
-        return cancelled;
+    /** Cancelled, timed out, completed by somebody else: nobody waits for this work any more. */
+    private synchronized void leave() {
+        if (working != null) working.interrupt();
     }
 
     private static <T> T waitFor(CompletionStage<? extends T> stage) throws Exception {
@@ -107,6 +108,7 @@ final class AsyncCall<T> extends CompletableFuture<T> {
             throw error;
         } catch (ExecutionException | CompletionException error) {
             if (error.getCause() instanceof Exception cause) throw cause;
+            if (error.getCause() instanceof Error cause) throw cause;
             throw error;
         }
     }

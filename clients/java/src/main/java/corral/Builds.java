@@ -24,6 +24,15 @@ final class Builds {
     /** What a build made, and whether others may have it. */
     record Made(Object value, boolean shared) {}
 
+    /** The build itself threw an InterruptedException: its caller's own, where ours become {@link CallInterrupted}. */
+    static final class Interrupted extends Exception {
+        private static final long serialVersionUID = 1L;
+
+        Interrupted(InterruptedException theirs) {
+            super(theirs);
+        }
+    }
+
     static Made run(Engine owner, Key key, boolean degraded, Build<?, ?> build) throws Exception {
         Builds outer = CURRENT.get();
         Builds inner = new Builds(owner, key, outer, degraded || isDegraded());
@@ -31,6 +40,9 @@ final class Builds {
         try {
             Object value = build.build();
             return new Made(value, inner.shared);
+        } catch (Exception error) {
+            if (error instanceof InterruptedException theirs) throw new Interrupted(theirs);
+            throw error;
         } finally {
             if (outer == null) CURRENT.remove();
             else CURRENT.set(outer);

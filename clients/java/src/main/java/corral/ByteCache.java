@@ -92,7 +92,7 @@ public final class ByteCache {
         return Calls.unchecked(() -> {
             try {
                 Features features = engine.server.features(key, false);
-                Words words = Words.of("CACHE.SET", key).add(value).addAll(Engine.writing(features, all, value));
+                Words words = Words.of("CACHE.SET", key).add(value).addAll(Labels.of(features, all, value).words());
                 if (ifAbsent) {
                     features.need("cache.set nx");
                     words.add("NX");

@@ -25,7 +25,7 @@ final class Calls {
             throw new CallInterrupted("interrupted while waiting for the server or for another caller's build", error);
         } catch (Exception error) {
             @SuppressWarnings("unchecked")
-            E theirs = (E) error;
+            E theirs = (E) (error instanceof Builds.Interrupted ? error.getCause() : error);
             throw theirs;
         }
     }

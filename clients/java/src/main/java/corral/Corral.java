@@ -3,6 +3,7 @@ package corral;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.function.Function;
@@ -158,7 +159,7 @@ public final class Corral implements AutoCloseable {
     }
 
     private <T> Codec<T> codec(Class<T> type) {
-        return new Codec<>(engine.serializer, type);
+        return new Codec<>(engine.serializer, Objects.requireNonNull(type, "type"));
     }
 
     private <T> Codec<T> codec(Type<T> type) {
@@ -166,6 +167,7 @@ public final class Corral implements AutoCloseable {
     }
 
     private <T, E extends Exception> T call(Key key, Codec<T> codec, Options options, boolean force, Build<? extends T, E> build) throws E {
+        Objects.requireNonNull(build, "build");
         return Calls.building(() -> engine.getOrBuild(key, codec, options, force, build));
     }
 }

@@ -1,7 +1,5 @@
 package corral;
 
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Collection;
@@ -14,7 +12,6 @@ import java.util.concurrent.TimeoutException;
 
 /** What a call does in each state. */
 final class Engine {
-    private static final Logger LOG = System.getLogger("corral");
     private static final int MESSAGE_LIMIT_BYTES = 1_024;
 
     final Server server;
@@ -50,9 +47,10 @@ final class Engine {
             Flight own = new Flight(new Flight.Id(key, force));
             Flight flight = board(own);
             if (flight == own) return lead(own, codec, o, deadline, build);
+            if (flight.leader == Thread.currentThread()) throw recursive(key);
             Outcome outcome;
             try {
-                outcome = flight.landed.get(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+                outcome = Waits.get(flight.landed, deadline - System.nanoTime());
             } catch (TimeoutException error) {
                 return impatient(key, codec, o, build);
             }
@@ -62,12 +60,15 @@ final class Engine {
 
     /** The near cache's; and a build that asks for its own key is refused before all else. */
     byte[] localCopy(Key key, boolean force) {
-        if (Builds.isBuilding(this, key)) {
-            throw new RecursiveBuild("the build of " + key + " asks for " + key + ", and would wait for itself", null);
-        }
+        server.topology.refuseIfClosed();
+        if (Builds.isBuilding(this, key)) throw recursive(key);
         byte[] copy = near == null || force ? null : near.get(key);
         if (copy != null) teller.tell("hit", key);
         return copy;
+    }
+
+    private static RecursiveBuild recursive(Key key) {
+        return new RecursiveBuild("the build of " + key + " asks for " + key + ", and would wait for itself", null);
     }
 
     /** The flight that a call of this key joins, or leads if it is the one given. */
@@ -92,6 +93,8 @@ final class Engine {
     }
 
     void invalidateTags(Collection<String> tags, Duration swr) throws ServerError, InterruptedException {
+        tags.forEach(Options::checkTag);
+        if (swr != null) Options.time("swr", swr);
         Words words = Words.of("CACHE.INVALIDATETAG").add(tags.size());
         tags.forEach(words::add);
         if (swr != null) words.add("SWR").add(swr.toMillis());
@@ -104,6 +107,7 @@ final class Engine {
     }
 
     void outdate(Key key, long version) throws ServerError, InterruptedException {
+        Options.checkedVersion(version);
         List<Key> one = List.of(key);
         forget(one);
         try {
@@ -129,7 +133,6 @@ final class Engine {
 
     void close() {
         server.topology.close();
-        server.topology.library.close();
         threads.close();
     }
 
@@ -138,6 +141,7 @@ final class Engine {
     /** Leads the flight to its end, and lands it. */
     <T> T lead(Flight flight, Codec<T> codec, Options o, long deadline, Build<?, ?> build) throws Exception {
         Key key = flight.id.key();
+        flight.leader = Thread.currentThread();
         NearCache.Ticket ticket = near == null ? null : near.ask(key);
         try {
             return ask(flight, ticket, codec, o, deadline, build);
@@ -216,23 +220,29 @@ final class Engine {
     // --- Building ---
 
     private <T> T build(Lease lease, Flight flight, NearCache.Ticket ticket, Codec<T> codec, Options o, Build<?, ?> build) throws Exception {
-        leases.tie(lease);
-        leases.renew(lease);
-        long began = System.nanoTime();
-        Builds.Made made;
-        byte[] data;
-        Words stored;
         try {
-            made = Builds.run(this, lease.key, false, build);
+            leases.tie(lease);
+            leases.renew(lease);
+            return concluded(lease, flight, ticket, codec, o, build);
+        } finally {
+            if (!lease.ended) leases.conclude(lease, "CACHE.RELEASE"); // whatever was thrown, nothing else would end it
+        }
+    }
+
+    private <T> T concluded(Lease lease, Flight flight, NearCache.Ticket ticket, Codec<T> codec, Options o, Build<?, ?> build) throws Exception {
+        long began = System.nanoTime();
+        T own;
+        byte[] data;
+        Labels labels;
+        try {
+            Builds.Made made = Builds.run(this, lease.key, false, build);
             data = codec.encode(made.value());
-            stored = made.shared() ? writing(lease.node.features, o, made.value()) : null;
+            own = codec.decode(data); // before it is stored: what cannot be read is nobody's
+            labels = made.shared() ? Labels.of(lease.node.features, o, made.value()) : null;
         } catch (Exception error) {
             // An interruption says nothing about the source. What the serializer refuses does: a released lease would
             // have every waiter build it again.
-            if (error instanceof InterruptedException || Thread.currentThread().isInterrupted()) {
-                leases.conclude(lease, "CACHE.RELEASE");
-                throw error;
-            }
+            if (error instanceof Builds.Interrupted || Thread.currentThread().isInterrupted()) throw error;
             return failed(lease, flight, codec, o, error, System.nanoTime() - began);
         } catch (Throwable error) { // a StackOverflowError, an assertion: nothing else will end the lease
             teller.tell("failed", lease.key, System.nanoTime() - began, error);
@@ -240,19 +250,16 @@ final class Engine {
             throw error;
         }
         teller.tell("built", lease.key, System.nanoTime() - began, null);
-        if (stored == null) {
+        if (labels == null) {
             flight.outcome = new Outcome.Private();
             leases.conclude(lease, "CACHE.PASS");
-            return codec.decode(data);
+            return own;
         }
         flight.outcome = new Outcome.Value(data);
         long sent = System.nanoTime();
-        Object reply = leases.conclude(lease, "CACHE.FILL", new Words().add(data).addAll(stored).sent());
-        Duration fresh = o.ttl.apply(made.value());
-        if (reply != null && ticket != null) {
-            near.put(lease.key, ticket, data, fresh == null ? null : fresh.multipliedBy(100 - o.jitter).dividedBy(100), sent);
-        }
-        return codec.decode(data);
+        Object reply = leases.conclude(lease, "CACHE.FILL", new Words().add(data).addAll(labels.words()).sent());
+        if (reply != null && ticket != null) near.put(lease.key, ticket, data, labels.fresh(), sent);
+        return own;
     }
 
     private <T> T failed(Lease lease, Flight flight, Codec<T> codec, Options o, Exception error, long took) throws Exception {
@@ -261,7 +268,7 @@ final class Engine {
         Object said = leases.conclude(lease, "CACHE.FAIL", failing(o, message));
         Triple reply = Triple.of(said); // null: the verdict was not taken
         if (reply != null && reply.state().equals("STALE")) {
-            LOG.log(Level.ERROR, "the build of " + lease.key + " failed, and its old value is served", error);
+            Log.error("the build of " + lease.key + " failed, and its old value is served", error);
             flight.outcome = new Outcome.Value(reply.value());
             return codec.decode(reply.value());
         }
@@ -277,24 +284,23 @@ final class Engine {
 
     private void refresh(Lease lease, Codec<?> codec, Options o, Build<?, ?> build) {
         Runnable work = () -> {
-            if (lease.isOver()) { // its turn came too late: another caller has been told to build, or will be
-                leases.conclude(lease, "CACHE.RELEASE");
-                return;
-            }
             NearCache.Ticket ticket = near == null ? null : near.ask(lease.key);
             try {
-                build(lease, new Flight(new Flight.Id(lease.key, false)), ticket, codec, o, build);
-            } catch (Exception error) {
-                if (error instanceof InterruptedException) Thread.currentThread().interrupt();
-                LOG.log(Level.ERROR, "refreshing " + lease.key + " failed", error);
+                // Its turn may come too late: then another caller has been told to build, or will be.
+                if (lease.isOver() || !leases.tie(lease)) leases.conclude(lease, "CACHE.RELEASE");
+                else build(lease, new Flight(new Flight.Id(lease.key, false)), ticket, codec, o, build);
+            } catch (Throwable error) { // nobody else would hear of it
+                if (error instanceof InterruptedException || error instanceof Builds.Interrupted) Thread.currentThread().interrupt();
+                Log.error("refreshing " + lease.key + " failed", error);
             } finally {
                 if (ticket != null) near.answered(lease.key, ticket);
             }
         };
         try {
-            threads.background.execute(Surroundings.keptIn(work));
-        } catch (RuntimeException error) { // the executor is full or closed: the caller has its value
-            LOG.log(Level.ERROR, "refreshing " + lease.key + " could not be begun", error);
+            leases.untie(lease);
+            threads.background.execute(Surroundings.kept().apply(work));
+        } catch (Throwable error) { // the executor is full or closed, or has no thread: the caller has its value
+            Log.error("refreshing " + lease.key + " could not be begun", error);
             leases.conclude(lease, "CACHE.RELEASE");
         }
     }
@@ -310,7 +316,7 @@ final class Engine {
             return codec.decode(data);
         } catch (Exception error) {
             teller.tell("failed", key, -1, error);
-            if (!(error instanceof InterruptedException)) flight.outcome = Outcome.Failed.by(Words.text(message(error)), 0, error);
+            if (!(error instanceof Builds.Interrupted)) flight.outcome = Outcome.Failed.by(Words.text(message(error)), 0, error);
             throw error;
         } finally {
             if (!nested) degrading.release();
@@ -329,41 +335,23 @@ final class Engine {
         throw new WaitTimeout(key + " was not there within " + o.wait.toMillis() + " ms" + hint, null);
     }
 
-    /** What FILL and SET are told beside the value, which it may depend on. What is wrong in it is thrown to the build's caller. */
-    static Words writing(Features features, Options o, Object value) {
-        Words words = new Words();
-        Duration ttl = o.ttl.apply(value);
-        // What is fresh for ever has no windows behind it: the server refuses them without a deadline.
-        if (ttl != null) {
-            if (ttl.isZero()) words.add("PXAT").add(1); // for those who wait, not to be kept
-            else words.add("PX").add(Words.milliseconds(ttl));
-            if (!o.swr.isZero()) words.add("SWR").add(Words.milliseconds(o.swr));
-            if (!o.sie.isZero()) words.add("SIE").add(Words.milliseconds(o.sie));
-            if (o.jitter > 0) words.add("JITTER").add(o.jitter);
-        }
-        List<String> tags = o.tags == null ? List.of() : o.tags.apply(value);
-        if (!tags.isEmpty()) {
-            features.need("cache.fill tags");
-            words.add("TAGS").add(tags.size());
-            tags.forEach(words::add);
-        }
-        Long version = o.version == null ? null : o.version.apply(value);
-        if (version != null) {
-            features.need("cache.fill version");
-            words.add("VERSION").add(version);
-        }
-        return words;
-    }
-
     /** A build's exception as a message for everybody: at most what the server takes. */
     private byte[] message(Throwable error) {
         String name = error.getClass().getSimpleName();
-        String text = settings.errorText && error.getMessage() != null ? name + ": " + error.getMessage() : name;
-        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        String text = settings.errorText ? textOf(error) : null;
+        byte[] bytes = (text == null ? name : name + ": " + text).getBytes(StandardCharsets.UTF_8);
         if (bytes.length <= MESSAGE_LIMIT_BYTES) return bytes;
         int end = MESSAGE_LIMIT_BYTES;
         while ((bytes[end] & 0xc0) == 0x80) end--; // not in the middle of a character
         return java.util.Arrays.copyOf(bytes, end);
+    }
+
+    private static String textOf(Throwable error) {
+        try {
+            return error.getMessage();
+        } catch (Throwable mute) { // the class is said, and whoever built it has the exception itself
+            return null;
+        }
     }
 
     // --- What changed ---

@@ -11,6 +11,8 @@ final class Flight {
     /** Ends when the one that asked has landed, with {@link #outcome}. */
     final CompletableFuture<Outcome> landed = new CompletableFuture<>();
     volatile Outcome outcome;
+    /** Who asks. What it runs meanwhile (a hook, a serializer) must not wait for it. */
+    volatile Thread leader;
 
     Flight(Id id) {
         this.id = id;

@@ -22,7 +22,7 @@ final class Key {
             ByteBuffer encoded = StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(text));
             return new Key(Arrays.copyOf(encoded.array(), encoded.limit()));
         } catch (CharacterCodingException error) {
-            throw new IllegalArgumentException("a key's text must be whole characters: half of a surrogate pair is in it", error);
+            throw new IllegalArgumentException("a text must be whole characters: half of a surrogate pair is in this one", error);
         }
     }
 

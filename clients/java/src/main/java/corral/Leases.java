@@ -1,11 +1,10 @@
 package corral;
 
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /** Asking for a key, and what a holder owes: a tie, renewal while it builds, one verdict at the end. */
 final class Leases {
@@ -16,7 +15,6 @@ final class Leases {
      */
     record Answer(String state, byte[] value, long number, Lease lease, long sent) {}
 
-    private static final Logger LOG = System.getLogger("corral");
     /** Below the read time-outs of everything between here and the server. */
     private static final long SLICE_MS = 2_000;
     /** The same in every package: what is shorter may be a busy machine's. */
@@ -130,22 +128,33 @@ final class Leases {
 
     /**
      * Moves the tie to a connection of its own, so that a killed process frees the lease at once. Done before the build
-     * begins: a build may kill its process. Without a connection the lease still holds, until its deadline.
+     * begins: a build may kill its process. Without a connection the lease still holds, until its deadline. False if it was
+     * taken over or invalidated.
      */
-    void tie(Lease lease) throws InterruptedException {
-        if (lease.link != null) return;
+    boolean tie(Lease lease) throws InterruptedException {
+        if (lease.link != null) return true;
         Link link = null;
         try {
             link = lease.node.take();
-            Replies.of(link, lease.words("CACHE.RENEW").add(Words.milliseconds(lease.length)).add("TIED"));
+            Object reply = Replies.of(link, lease.words("CACHE.RENEW").add(Words.milliseconds(lease.length)).add("TIED"));
             lease.link = link;
+            return reply != null;
         } catch (Lost | ServerError error) {
             if (link != null) link.close();
-            LOG.log(Level.WARNING, () -> "the lease of " + lease.key + " could not be tied to a connection: " + error.getMessage());
+            Log.warn("the lease of " + lease.key + " could not be tied to a connection: " + error.getMessage());
+            return true;
         } catch (InterruptedException error) {
-            conclude(lease, "CACHE.RELEASE");
+            lease.link = link; // what ends it follows over the same connection: one that closes would count as a dead builder
             throw error;
         }
+    }
+
+    /** One that lies in a queue keeps no connection from others. Its tie stays with whoever has it next, until it is moved. */
+    void untie(Lease lease) {
+        Link link = lease.link;
+        if (link == null || !lease.node.movesTies()) return;
+        lease.link = null;
+        lease.node.give(link);
     }
 
     /** Until the verdict, at a third of the lease. */
@@ -163,7 +172,7 @@ final class Leases {
             // Nil: taken over or invalidated. Who joined still gets what is being built.
             if (Replies.of(link, lease.words("CACHE.RENEW").add(Words.milliseconds(lease.length))) == null) lease.renewal.cancel(false);
         } catch (Lost | ServerError | InterruptedException error) {
-            LOG.log(Level.WARNING, () -> "the lease of " + lease.key + " could not be renewed: " + error.getMessage());
+            Log.warn("the lease of " + lease.key + " could not be renewed: " + error.getMessage());
         } finally {
             lease.speaking.release();
         }
@@ -181,10 +190,10 @@ final class Leases {
         try {
             while (true) {
                 try {
-                    return spoken.get();
+                    return Waits.get(spoken, Long.MAX_VALUE);
                 } catch (InterruptedException later) {
                     interrupted = true;
-                } catch (ExecutionException error) {
+                } catch (ExecutionException | TimeoutException error) {
                     if (error.getCause() instanceof RuntimeException cause) throw cause;
                     throw new IllegalStateException(error.getCause());
                 }
@@ -212,11 +221,13 @@ final class Leases {
                 }
             }
             return concluded(lease, command, server.command(lease.key, words));
-        } catch (ServerError | Unavailable | WaitTimeout | ModuleMissing | InterruptedException error) {
+        } catch (NoPermission error) {
+            throw error;
+        } catch (ServerError | RuntimeException | InterruptedException error) {
             if (error instanceof ServerError refused && refused.kind == ServerError.Kind.DENIED) {
                 throw new NoPermission(lease.node.name() + ": " + error.getMessage(), error);
             }
-            LOG.log(Level.WARNING, () -> command + " " + lease.key + " was not taken: " + error.getMessage());
+            Log.warn(command + " " + lease.key + " was not taken: " + error.getMessage());
             teller.tell("not_stored", lease.key, -1, error);
             return null;
         }

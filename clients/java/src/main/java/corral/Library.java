@@ -30,7 +30,4 @@ public interface Library {
     default Link connectTracking(Address node, Consumer<byte[]> changed) throws Lost, ServerError, InterruptedException {
         return null;
     }
-
-    /** Ends what the library keeps besides its links. The client that was given stays open. */
-    default void close() {}
 }

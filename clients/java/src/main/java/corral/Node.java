@@ -20,7 +20,7 @@ final class Node {
     private final ReentrantLock sharing = new ReentrantLock();
     private volatile Link shared;
     private volatile boolean untracked;
-    private boolean closed;
+    private volatile boolean closed;
 
     /** @param changed told of keys that were read over the shared connection and have changed; null if nobody asks */
     Node(Library library, Address address, Consumer<byte[]> changed) {
@@ -35,8 +35,12 @@ final class Node {
 
     /** Whether hits go over one connection for all: who is granted a lease then moves its tie to one of its own. */
     boolean isShared() {
+        return library.isShared() && movesTies();
+    }
+
+    boolean movesTies() {
         Features known = features;
-        return library.isShared() && (known == null || known.words().contains("cache.renew tied"));
+        return known == null || known.words().contains("cache.renew tied");
     }
 
     /** Whether we may be told of changes to what CACHE.GET reads over the shared connection. */
@@ -56,7 +60,9 @@ final class Node {
             untracked = made == null;
             if (made == null) made = library.connect(address);
             if (changed != null) changed.accept(null); // what changed while nothing was heard is not known
-            return shared = made;
+            shared = made;
+            if (closed) leave();
+            return made;
         } finally {
             sharing.unlock();
         }
@@ -114,9 +120,7 @@ final class Node {
     }
 
     void close() {
-        synchronized (idle) {
-            closed = true;
-        }
+        closed = true;
         leave();
     }
 }

@@ -27,8 +27,9 @@ final class Outage {
 
     /** True for one who asks, who is to try it. */
     synchronized boolean isDue() {
-        if (error == null || trying || System.nanoTime() - againAt < 0) return false;
+        if (error == null || System.nanoTime() - againAt < 0) return false;
         trying = true;
+        againAt = System.nanoTime() + LONGEST_MS * 1_000_000; // should it never tell, another will
         return true;
     }
 

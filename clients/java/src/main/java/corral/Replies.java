@@ -2,18 +2,17 @@ package corral;
 
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /** Waiting for the answer to a command. */
 final class Replies {
     private Replies() {}
 
-    /** Over a link that nobody else uses: if no answer comes, or nobody waits for it any more, the link is closed. */
+    /** If no answer comes, the link is closed. If nobody waits for it any more it may be others' too, and the answer is dropped. */
     static Object of(Link link, Words words) throws Lost, ServerError, InterruptedException {
         try {
             return of(link.send(words.sent()));
-        } catch (Lost | InterruptedException error) {
+        } catch (Lost error) {
             link.close();
             throw error;
         }
@@ -21,7 +20,7 @@ final class Replies {
 
     static Object of(CompletableFuture<Object> reply) throws Lost, ServerError, InterruptedException {
         try {
-            return reply.get(Library.READ_LIMIT.toMillis(), TimeUnit.MILLISECONDS);
+            return Waits.get(reply, Library.READ_LIMIT.toNanos());
         } catch (TimeoutException error) {
             throw Lost.silent("no answer within " + Library.READ_LIMIT.toSeconds() + " s", error);
         } catch (ExecutionException error) {

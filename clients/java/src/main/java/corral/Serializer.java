@@ -27,7 +27,7 @@ public interface Serializer {
         return new Serializer() {
             @Override
             public byte[] encode(Object value) {
-                if (value instanceof byte[] bytes) return bytes;
+                if (value instanceof byte[] bytes) return bytes.clone(); // the build may use its own again
                 throw new IllegalArgumentException(
                     "Serializer.bytes() takes byte[], and the build returned " + (value == null ? "null" : value.getClass().getName()));
             }

@@ -1,7 +1,5 @@
 package corral;
 
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -48,7 +46,6 @@ final class Server {
         default void unheard(Node node, Object reply) {}
     }
 
-    private static final Logger LOG = System.getLogger("corral");
     // What every user needs, with arguments that are refused after the ACL was asked and before anything is done.
     private static final Map<String, List<String>> NEEDED = new TreeMap<>(Map.of(
         "cache.getorlock", List.of("CORRAL"), "cache.fill", List.of("x", ""), "cache.fail", List.of("x", ""),
@@ -76,19 +73,21 @@ final class Server {
             boolean asks = redirect != null;
             Node node = asks ? topology.at(redirect) : topology.of(key);
             Link link = null;
+            Words words = null;
             boolean alone = asks;
             try {
                 refuseIfOut(node);
                 if (node.features == null) node.features = askFeatures(node, key);
                 alone |= request.isAlone(node);
-                byte[][] words = request.to(node, alone).sent();
+                words = request.to(node, alone);
                 link = alone ? node.take() : node.shared();
                 if (asks) Replies.of(link, Words.of("ASKING"));
-                Object reply = answer(node, link, alone, words, request);
-                if (node.outage.end()) LOG.log(Level.WARNING, () -> node.name() + " is back");
+                Object reply = answer(node, link, alone, words.sent(), request);
+                if (node.outage.end()) Log.warn(node.name() + " is back");
                 return new Reached(reply, node, link, alone);
             } catch (Lost error) {
                 if (link != null) link.close();
+                if (lost && link != null && words.areRefusable()) throw new Unavailable(node.name() + ": " + error.getMessage(), error);
                 if (error.silent || lost || node.outage.error() != null) throw out(node, error);
                 lost = true;
                 node.dropIdle();
@@ -254,7 +253,7 @@ final class Server {
         try {
             CompletableFuture.runAsync(() -> tryAgain(node), threads.aside).get(1, TimeUnit.SECONDS);
         } catch (TimeoutException hangs) {
-            LOG.log(Level.DEBUG, () -> node.name() + " does not answer within a second");
+            // It is asked by itself when it is due.
         } catch (ExecutionException error) {
             throw new IllegalStateException(error.getCause());
         }
@@ -267,7 +266,7 @@ final class Server {
     }
 
     private Unavailable out(Node node, Exception error) {
-        if (node.outage.begin(error)) LOG.log(Level.ERROR, () -> node.name() + " is out: " + error.getMessage());
+        if (node.outage.begin(error)) Log.error(node.name() + " is out: " + error.getMessage(), null);
         node.leave();
         threads.aside.execute(this::refreshed); // the caller need not wait for nodes that may hang as well
         return new Unavailable(node.name() + ": " + error.getMessage(), error);

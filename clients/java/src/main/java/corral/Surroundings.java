@@ -1,19 +1,22 @@
 package corral;
 
 import java.util.Map;
+import java.util.function.UnaryOperator;
 
-/** What a refresh behind its caller takes along: the MDC of SLF4J and OpenTelemetry's context, where these are in use. */
+/** What a build in another thread than its caller's takes along: the MDC of SLF4J and OpenTelemetry's context, where these are in use. */
 final class Surroundings {
     private static final boolean HAS_MDC = present("org.slf4j.MDC");
     private static final boolean HAS_TELEMETRY = present("io.opentelemetry.context.Context");
 
     private Surroundings() {}
 
-    static Runnable keptIn(Runnable work) {
-        Runnable kept = work;
-        if (HAS_TELEMETRY) kept = Telemetry.keptIn(kept);
-        if (HAS_MDC) kept = Diagnostics.keptIn(kept);
-        return kept;
+    /** What runs work, now or later, in what is around us now. */
+    static UnaryOperator<Runnable> kept() {
+        UnaryOperator<Runnable> kept = UnaryOperator.identity();
+        if (HAS_TELEMETRY) kept = Telemetry.kept();
+        if (!HAS_MDC) return kept;
+        UnaryOperator<Runnable> inner = kept, outer = Diagnostics.kept();
+        return work -> outer.apply(inner.apply(work));
     }
 
     private static boolean present(String name) {
@@ -26,9 +29,9 @@ final class Surroundings {
     }
 
     private static final class Diagnostics {
-        static Runnable keptIn(Runnable work) {
+        static UnaryOperator<Runnable> kept() {
             Map<String, String> ours = org.slf4j.MDC.getCopyOfContextMap();
-            return () -> {
+            return work -> () -> {
                 // The executor may be the user's, and the thread have an MDC of its own.
                 Map<String, String> theirs = org.slf4j.MDC.getCopyOfContextMap();
                 set(ours);
@@ -47,8 +50,8 @@ final class Surroundings {
     }
 
     private static final class Telemetry {
-        static Runnable keptIn(Runnable work) {
-            return io.opentelemetry.context.Context.current().wrap(work);
+        static UnaryOperator<Runnable> kept() {
+            return io.opentelemetry.context.Context.current()::wrap;
         }
     }
 }

@@ -1,13 +1,10 @@
 package corral;
 
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.function.Consumer;
 
 /** Tells the hook what has happened. */
 final class Teller {
-    private static final Logger LOG = System.getLogger("corral");
     private final Consumer<? super Event> hook;
 
     Teller(Consumer<? super Event> hook) {
@@ -23,8 +20,8 @@ final class Teller {
         if (hook == null) return;
         try {
             hook.accept(new Event(name, key.toString(), nanos < 0 ? null : Duration.ofNanos(nanos), error));
-        } catch (RuntimeException wrong) {
-            LOG.log(Level.ERROR, "onEvent threw", wrong);
+        } catch (Throwable wrong) { // a class that is not there is an Error
+            Log.error("onEvent threw", wrong);
         }
     }
 }

@@ -18,6 +18,7 @@ final class Topology {
     private final Map<Address, Node> nodes = new ConcurrentHashMap<>();
     private final Node only;
     private volatile List<Range> ranges = List.of();
+    private volatile boolean closed;
 
     Topology(Library library, Consumer<byte[]> changed) {
         this.library = library;
@@ -30,6 +31,7 @@ final class Topology {
     }
 
     Node of(Key key) throws InterruptedException {
+        refuseIfClosed();
         if (only != null) return only;
         int slot = Slot.of(key.bytes);
         for (boolean fresh = false; ; fresh = true) {
@@ -40,6 +42,7 @@ final class Topology {
     }
 
     Set<Node> masters() throws InterruptedException {
+        refuseIfClosed();
         if (only != null) return Set.of(only);
         refresh();
         Set<Node> masters = new LinkedHashSet<>();
@@ -97,7 +100,12 @@ final class Topology {
         return read;
     }
 
+    void refuseIfClosed() {
+        if (closed) throw new IllegalStateException("this Corral is closed");
+    }
+
     void close() {
+        closed = true;
         if (only != null) only.close();
         nodes.values().forEach(Node::close);
     }

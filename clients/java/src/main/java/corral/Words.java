@@ -7,6 +7,8 @@ import java.util.List;
 
 /** The words of a command. */
 final class Words {
+    /** The least that {@code proto-max-bulk-len} can be. */
+    private static final int REFUSABLE_BYTES = 1 << 20;
     private final List<byte[]> words = new ArrayList<>(12);
 
     static Words of(String command, Key... keys) {
@@ -32,6 +34,11 @@ final class Words {
     Words addAll(Words others) {
         words.addAll(others.words);
         return this;
+    }
+
+    /** So long that a server may close the connection instead of reading them, which says nothing about the server. */
+    boolean areRefusable() {
+        return words.stream().anyMatch(word -> word.length > REFUSABLE_BYTES);
     }
 
     byte[][] sent() {

@@ -5,6 +5,7 @@ import corral.Library;
 import corral.Link;
 import corral.Lost;
 import corral.ServerError;
+import corral.Waits;
 import io.lettuce.core.AbstractRedisClient;
 import io.lettuce.core.ClientOptions;
 import io.lettuce.core.RedisClient;
@@ -20,7 +21,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 
@@ -29,6 +29,7 @@ import java.util.function.Consumer;
  * threads, addresses, credentials, TLS and protocol, but do not reconnect or send again, and know no time-out of Lettuce's.
  */
 public final class LettuceLibrary implements Library {
+    /** Keeps nothing but its connections: the threads are the given client's. So nobody has to shut it down. */
     private final RedisClient own;
     private final List<RedisURI> uris;
     private final boolean cluster;
@@ -104,7 +105,7 @@ public final class LettuceLibrary implements Library {
             else keys.forEach(key -> changed.accept((byte[]) key));
         });
         try {
-            link.send(bytes("CLIENT"), bytes("TRACKING"), bytes("ON")).get(READ_LIMIT.toMillis(), TimeUnit.MILLISECONDS);
+            Waits.get(link.send(bytes("CLIENT"), bytes("TRACKING"), bytes("ON")), READ_LIMIT.toNanos());
             return link;
         } catch (ExecutionException error) {
             link.close(); // RESP2 has no pushes, or the user has no +client|tracking
@@ -119,11 +120,6 @@ public final class LettuceLibrary implements Library {
         }
     }
 
-    @Override
-    public void close() {
-        own.shutdownAsync(0, 1, TimeUnit.SECONDS); // the resources are the given client's, and stay
-    }
-
     private StatefulRedisConnection<byte[], byte[]> open(Address node) throws Lost, ServerError, InterruptedException {
         RedisURI uri = uris.get(0);
         if (node != null) {
@@ -133,7 +129,7 @@ public final class LettuceLibrary implements Library {
         CompletableFuture<StatefulRedisConnection<byte[], byte[]>> connecting = null;
         try {
             connecting = own.connectAsync(ByteArrayCodec.INSTANCE, uri).toCompletableFuture();
-            return connecting.get(READ_LIMIT.toMillis(), TimeUnit.MILLISECONDS);
+            return Waits.get(connecting, READ_LIMIT.toNanos());
         } catch (TimeoutException error) {
             forget(connecting);
             throw Lost.silent(where(node) + " accepted the connection and said nothing", error);

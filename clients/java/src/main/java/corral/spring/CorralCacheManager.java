@@ -17,19 +17,29 @@ public class CorralCacheManager extends RedisCacheManager {
         this(corral, configuration, new Options(), Map.of());
     }
 
+    public CorralCacheManager(Corral corral, RedisCacheConfiguration configuration, Options options, Map<String, Options> optionsByCache) {
+        this(corral, configuration, options, optionsByCache, Map.of());
+    }
+
     /**
      * @param options of all caches: {@code swr}, {@code sie}, {@code wait}, {@code lease}, {@code group} …; {@code ttl} is
      *     the configuration's
      * @param optionsByCache those of single caches instead
+     * @param configurationByCache that of single caches instead
      */
-    public CorralCacheManager(Corral corral, RedisCacheConfiguration configuration, Options options, Map<String, Options> optionsByCache) {
-        this(new CorralCacheWriter(corral, options), configuration, optionsByCache);
+    public CorralCacheManager(
+        Corral corral, RedisCacheConfiguration configuration, Options options, Map<String, Options> optionsByCache,
+        Map<String, RedisCacheConfiguration> configurationByCache) {
+        this(new CorralCacheWriter(corral, options), configuration, optionsByCache, configurationByCache);
     }
 
-    private CorralCacheManager(CorralCacheWriter writer, RedisCacheConfiguration configuration, Map<String, Options> optionsByCache) {
-        super(writer, configuration);
+    private CorralCacheManager(
+        CorralCacheWriter writer, RedisCacheConfiguration configuration, Map<String, Options> optionsByCache,
+        Map<String, RedisCacheConfiguration> configurationByCache) {
+        super(writer, configuration, configurationByCache);
         this.writer = writer;
         this.optionsByCache = Map.copyOf(optionsByCache);
+        optionsByCache.values().forEach(writer::with); // refused now, not at a first call
     }
 
     @Override

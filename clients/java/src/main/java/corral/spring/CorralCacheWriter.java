@@ -27,7 +27,7 @@ public final class CorralCacheWriter implements RedisCacheWriter {
 
     /** @param options of all values; {@code ttl} and {@code tags} are Spring's */
     public CorralCacheWriter(Corral corral, Options options) {
-        this(corral, options, CacheStatisticsCollector.none());
+        this(corral, options.refuseTtlAndTags("ttl is RedisCacheConfiguration.entryTtl, tags are the caches' names"), CacheStatisticsCollector.create());
     }
 
     private CorralCacheWriter(Corral corral, Options options, CacheStatisticsCollector statistics) {
@@ -119,12 +119,12 @@ public final class CorralCacheWriter implements RedisCacheWriter {
     }
 
     @Override
-    public RedisCacheWriter withStatisticsCollector(CacheStatisticsCollector collector) {
+    public CorralCacheWriter withStatisticsCollector(CacheStatisticsCollector collector) {
         return new CorralCacheWriter(corral, options, collector);
     }
 
     CorralCacheWriter with(Options others) {
-        return new CorralCacheWriter(corral, others, statistics);
+        return new CorralCacheWriter(corral, others).withStatisticsCollector(statistics);
     }
 
     @Override
