@@ -148,6 +148,7 @@ class Corral
     def initialize(limit)
       @limit = limit
       @jobs = []
+      @held = 0 # running and in turn
       @workers = 0
       @lock = Mutex.new
     end
@@ -155,10 +156,11 @@ class Corral
     # False: there are enough, each of which holds a connection.
     def add(job)
       @lock.synchronize do
-        next false if @jobs.size >= @limit
+        next false if @held >= 2 * @limit
 
-        @jobs << job
         hire
+        @held += 1
+        @jobs << job
         true
       end
     end
@@ -191,12 +193,14 @@ class Corral
       Thread.current.name = "corral-refresh"
       while (job = @lock.synchronize { @jobs.shift || (@workers -= 1) && nil })
         job.call
+        @lock.synchronize { @held -= 1 }
       end
     ensure
       @lock.synchronize { succeed } if job # which ended this thread, as by Thread.exit
     end
 
     def succeed
+      @held -= 1
       @workers -= 1
       hire if @jobs.any?
     rescue ThreadError
