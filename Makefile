@@ -85,7 +85,7 @@ demo: setup-sqlite ## Show a cache stampede, and what ends it (two and a half mi
 	    echo '==> 1 of 3: compiling the module and the demo: about a hundred seconds on two processors, this once'
 	cargo build --quiet --profile demo -p corral -p corral-lab
 	@tools/scripts/place-module target/demo/libcorral.so
-	@echo '==> 2 of 3: a database is filled until its report takes 100 ms; 3 of 3: three runs of ten seconds or so'
+	@echo '==> 2 of 3: a database is filled until its report takes 50 ms; 3 of 3: three runs of ten seconds or so'
 	CORRAL_MODULE=target/demo/libcorral.so target/demo/corral-lab demo $(ARGS)
 
 cluster: setup ## Three masters and three replicas: a slot moves, a master dies, and what clients see (a minute)

@@ -51,7 +51,7 @@ pub(crate) struct Demo {
     pub(crate) ttl_ms: u64,
 
     /// How long the report's query should take on its own, in milliseconds: the database is filled until it does
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(5..=5000))]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(5..=5000))]
     pub(crate) query_ms: u64,
 
     /// No request begins after this many seconds of one run: without protection it can take minutes
