@@ -117,7 +117,7 @@ impl Top {
             let Some(costs) = before.keys.get_mut(id) else { continue };
             costs.tallies().into_iter().for_each(Tally::begin_anew);
             let [wait_ms, build_ms, grants, saved] = costs.tallies().map(|tally| tally.sum());
-            if wait_ms + build_ms + grants + saved > 0 {
+            if [wait_ms, build_ms, grants, saved].iter().any(|count| *count > 0) {
                 self.add(db, &name, Added { wait_ms, build_ms, grants, saved });
             }
         }
