@@ -111,7 +111,8 @@ impl Node {
     /// What a payload brought counts once it is seen in its key: its tokens, and its lease, which is listed; a tied one
     /// has no connection any more.
     pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
-        let is_settled = self.arrivals.take(key.db, &Name::new(key.name));
+        let lease = key.entry.lease().filter(|_| key.held == Held::Entry).map(|lease| lease.token);
+        let is_settled = self.arrivals.take(key.db, &Name::new(key.name), lease);
         if key.held != Held::Entry {
             return;
         }

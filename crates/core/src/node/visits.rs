@@ -94,8 +94,9 @@ impl Node {
         if let Some(open) = self.rooms.find(key.db, key.name).and_then(|room| self.rooms.get_mut(room)) {
             open.is_due = false;
         }
-        self.arrivals.take(key.db, &Name::new(key.name));
-        if let Some(lease) = key.entry.lease().filter(|_| key.held == Held::Entry) {
+        let lease = key.entry.lease().filter(|_| key.held == Held::Entry);
+        self.arrivals.take(key.db, &Name::new(key.name), lease.map(|lease| lease.token));
+        if let Some(lease) = lease {
             self.list(key.db, key.name, lease, key.moment);
         }
         Step::new()

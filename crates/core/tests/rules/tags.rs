@@ -1,6 +1,9 @@
 //! Tags.
 
-use crate::world::World;
+use corral_core::node::event::Event;
+use corral_core::node::loading::{LoadedFrom, LoadedLease};
+
+use crate::world::{name_of, place, World};
 
 #[test]
 fn a_mark_makes_every_entry_of_its_tag_stale_since_its_moment() {
@@ -186,9 +189,29 @@ fn an_entry_that_arrives_is_stale_if_its_tag_was_marked_in_the_minute_before() {
     assert!(later.is_fresh(now), "a mark from before that minute says nothing of what was born after it");
 }
 
+/// Where its key came from, the tag may have been marked by another clock, between the grant and the coming.
+#[test]
+fn a_fill_under_a_lease_that_arrives_is_void_if_its_tag_was_marked_in_the_minute_before_the_grant() {
+    for (since_mark, is_looked_at, filled) in [(59_000, true, "nil"), (59_000, false, "nil"), (60_001, true, "OK")] {
+        let mut w = World::new();
+        w.mark(&["a"], None);
+        w.pass(since_mark);
+        w.ask(1, "k", "LEASE 20000");
+        let lease = w.entry("k").unwrap().lease().cloned().unwrap();
+        let (name, from) = (name_of(&place("k")), LoadedFrom::Payload { is_settled: false });
+        let youngest = Some(lease.token);
+        w.event(Event::Loaded(LoadedLease { db: 0, name, lease: Some(lease), youngest, from }));
+        if is_looked_at {
+            w.settle();
+        }
+        assert_eq!(w.fill(1, "k", "v", "TAGS 1 a"), filled, "{since_mark} ms after the mark");
+        w.ask(1, "k", "");
+        assert_eq!(w.fill(1, "k", "v", "TAGS 1 a"), if filled == "nil" { "OK" } else { "nil" }, "granted here since");
+    }
+}
+
 #[test]
 fn leases_from_before_a_load_are_void_for_tagged_fills() {
-    use corral_core::node::event::Event;
     let mut w = World::new();
     w.ask(1, "k", "LEASE 1000");
     let stored = w.keys.clone();

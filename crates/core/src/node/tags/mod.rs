@@ -56,7 +56,8 @@ type Forgotten = (BTreeMap<ByName, Mark>, BTreeSet<(Token, ByName)>);
 /// Marks forgotten in one go.
 const AT_ONCE: usize = 64;
 
-/// Two nodes' clocks differ: an entry that arrives is judged by marks this much older than its coming, too, in ms.
+/// Two nodes' clocks differ: an entry that arrives is judged by marks this much older than its coming, too, in ms, and a
+/// fill under a lease that arrives by marks this much older than the grant.
 const ARRIVAL_MS: u64 = 60_000;
 
 impl Default for Tags {
@@ -263,20 +264,23 @@ impl Tags {
         self.fills_floor = self.fills_floor.max(last.map_or(0, Token::get));
     }
 
-    /// Whether a fill under `token` with these tags is void.
-    pub fn voids(&self, token: Token, tags: &[&[u8]]) -> bool {
-        let number = token.get();
-        if tags.is_empty() {
-            return false;
-        }
-        number <= self.fills_floor
-            || number <= self.floor.get()
-            || tags.iter().any(|name| self.marks.get(*name).is_some_and(|mark| number <= mark.token.get()))
+    /// Whether a fill under `token` with these tags is void. `may_have_come`: another node may have granted the lease.
+    pub fn voids(&self, token: Token, tags: &[&[u8]], may_have_come: bool) -> bool {
+        let marks = tags.iter().map(|name| self.marks.get(*name).map(|mark| mark.token));
+        !tags.is_empty() && self.any_voids(token, marks, may_have_come)
     }
 
     /// The same of the tags that an entry keeps.
-    pub fn voids_kept(&self, token: Token, tagged: &Tagged) -> bool {
-        token.get() <= self.fills_floor || tagged.is_marked_since(token, &self.floor)
+    pub fn voids_kept(&self, token: Token, tagged: &Tagged, may_have_come: bool) -> bool {
+        self.any_voids(token, tagged.tags.iter().map(|tag| tag.mark()), may_have_come)
+    }
+
+    fn any_voids(&self, token: Token, mut marks: impl Iterator<Item = Option<Token>>, may_have_come: bool) -> bool {
+        let granted = token.get();
+        let judged = granted.saturating_sub(if may_have_come { ARRIVAL_MS * 1_000 } else { 0 });
+        granted <= self.fills_floor
+            || granted <= self.floor.get()
+            || marks.any(|mark| mark.is_some_and(|mark| judged <= mark.get()))
     }
 
     /// What the marks say of an entry; `None` if it is as it was.
