@@ -180,8 +180,8 @@ fn expired(context: &Context, home: u32, db: u32, name: &Name, token: Token, hol
     }
 }
 
-/// Carries out one replicated effect: what the master's step left of the key.
-pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u8]>) {
+/// Carries out one replicated effect: what the master's step left of the key. `events`: the codes that came with it.
+pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u8]>, events: &[u8]) {
     let moment = memory::moment();
     let db = context.db();
     let mut open = OpenKey::<Corral>::write(context, name);
@@ -193,7 +193,15 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
         ValuePart::Kept => open.entry().and_then(|entry| entry.value().cloned()),
     };
     let youngest = header.youngest_token();
-    let applied = memory::with(|memory| header.into_entry(value, memory.node.tags()));
+    let mut applied = memory::with(|memory| header.into_entry(value, memory.node.tags()));
+    // To a master that loads nothing it comes with its slot, from a node with another clock.
+    let is_settled = !context.flags().is_loading()
+        && memory::with(|memory| memory.node.is_master() && memory.node.judge_arrival(&mut applied, moment.now()));
+    let settled = is_settled.then(|| {
+        let kept = applied.value().cloned();
+        let value = if kept.is_some() { ValuePart::Carried } else { ValuePart::Absent };
+        (codec::with_events(events, codec::encode(&applied, value, expire_at)), kept)
+    });
     let lease = applied.lease().cloned();
     let old = token_of(&mut open);
     match open.entry() {
@@ -210,6 +218,10 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, lease.as_ref(), youngest, moment));
+    match settled {
+        Some((header, value)) => replicate(context, name, &header, value.as_deref()),
+        None => context.replicate_verbatim(),
+    }
     tell_of_applied(context, name);
 }
 
@@ -224,6 +236,7 @@ pub fn apply_removal(context: &Context, name: KeyName) {
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, None, None, moment));
+    context.replicate_verbatim();
     tell_of_applied(context, name);
 }
 
@@ -239,9 +252,8 @@ fn token_of(open: &mut OpenKey<Corral>) -> Option<Token> {
     open.entry()?.lease().map(|lease| lease.token)
 }
 
-/// Replicas of this replica, readers and the timer are to know what became of a key.
+/// Readers and the timer are to know what became of a key.
 fn tell_of_applied(context: &Context, name: KeyName) {
     context.signal_modified(name);
-    context.replicate_verbatim();
     scheduler::arm(context);
 }

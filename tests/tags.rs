@@ -200,6 +200,25 @@ fn a_payload_of_before_the_invalidation_is_not_fresh_when_it_is_restored() {
     assert!(client.ask("CACHE.GET page").is("STALE", Some("value")));
 }
 
+/// Two nodes' tokens are of two clocks: by the target's, the mark may be the older one, and is not.
+#[test]
+fn a_lease_that_moves_fills_nothing_that_has_a_tag_marked_where_it_comes_to() {
+    let (server, other) = (Server::start(), Server::start());
+    let (mut client, mut there) = (server.client(), other.client());
+    assert!(there.run("CACHE.INVALIDATETAG 1 blue").is_ok());
+    for (key, tags, is_void) in
+        [("page", " TAGS 1 blue", true), ("plain", "", false), ("green", " TAGS 1 green", false)]
+    {
+        let token = client.ask(&format!("CACHE.GETORLOCK {key} LEASE 290000")).token();
+        assert!(client.run(&format!("MIGRATE 127.0.0.1 {} {key} 0 20000", other.port)).is_ok());
+        let filled = there.run(&format!("CACHE.FILL {key} {token} html{tags}"));
+        assert_eq!((filled.is_nil(), filled.is_ok()), (is_void, !is_void), "{key}");
+        assert_eq!(there.ask(&format!("CACHE.GET {key}")).state == "HIT", !is_void, "{key}");
+    }
+    let token = there.ask("CACHE.GETORLOCK page LEASE 290000").token();
+    assert!(there.run(&format!("CACHE.FILL page {token} html TAGS 1 blue")).is_ok(), "granted here, after the mark");
+}
+
 /// Valkey 9 hands a slot over as a whole, by what each type writes into an AOF.
 #[test]
 fn what_was_invalidated_by_tag_stays_so_when_its_slot_moves_as_a_whole() {
@@ -214,6 +233,10 @@ fn what_was_invalidated_by_tag_stays_so_when_its_slot_moves_as_a_whole() {
     // The target knows of no mark: what moves must say so itself.
     tagged_behind(&mut source, &format!("{{{tag}}}"));
     let held = source.ask(&format!("CACHE.GETORLOCK {{{tag}}}held LEASE 290000")).token();
+    assert!(cluster.client(1).run("CACHE.INVALIDATETAG 1 early").is_ok());
+    let aged = format!("CACHE.SET {{{tag}}}aged html PX 3600000 SWR 3600000 TAGS 1 early");
+    assert!(source.run(&aged).is_ok());
+    let doubtful = source.ask(&format!("CACHE.GETORLOCK {{{tag}}}doubtful LEASE 290000")).token();
     let overtaken = source.ask(&format!("CACHE.GETORLOCK {{{tag}}}overtaken LEASE 290000")).token();
     for node in 0..3 {
         assert!(cluster.client(node).run("CACHE.INVALIDATETAG 1 late").is_ok(), "as clients do, at every master");
@@ -226,6 +249,10 @@ fn what_was_invalidated_by_tag_stays_so_when_its_slot_moves_as_a_whole() {
     is_as_it_was(&mut target, &format!("{{{tag}}}"));
     let late = format!("CACHE.FILL {{{tag}}}overtaken {overtaken} html TAGS 1 late");
     assert!(target.run(&late).is_nil(), "the build began before the invalidation");
+    let aged = target.ask(&format!("CACHE.GET {{{tag}}}aged"));
+    assert!(aged.is("STALE", Some("html")), "{aged:?}");
+    let doubtful = format!("CACHE.FILL {{{tag}}}doubtful {doubtful} html TAGS 1 early");
+    assert!(target.run(&doubtful).is_nil(), "by two clocks it may have");
     assert!(target.run(&format!("CACHE.FILL {{{tag}}}held {held} html TAGS 1 other")).is_ok());
     cluster.nodes[4].catch_up_with(&cluster.nodes[1]);
     let mut replica = cluster.client(4);
@@ -233,4 +260,5 @@ fn what_was_invalidated_by_tag_stays_so_when_its_slot_moves_as_a_whole() {
     is_as_it_was(&mut replica, &format!("{{{tag}}}"));
     assert!(replica.ask(&format!("CACHE.GET {{{tag}}}held")).is("HIT", Some("html")));
     assert_ne!(replica.ask(&format!("CACHE.GET {{{tag}}}overtaken")).state, "HIT");
+    assert!(replica.ask(&format!("CACHE.GET {{{tag}}}aged")).is("STALE", Some("html")));
 }

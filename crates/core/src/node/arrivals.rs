@@ -44,6 +44,11 @@ impl Arrivals {
         self.youngest
     }
 
+    /// A lease came by a slot migration, which the server does not refuse.
+    pub fn brought(&mut self, lease: Token) {
+        self.lease = self.lease.max(Some(lease));
+    }
+
     /// Whether a lease may have been granted by another node, by another clock: one that is older than some that came.
     pub fn may_have_brought(&self, lease: Token) -> bool {
         Some(lease) <= self.lease.max(self.youngest)

@@ -220,9 +220,13 @@ impl Node {
         }
         if let Some(lease) = lease {
             self.list(db, name, lease, moment);
-            if lease.is_tied && self.is_master() && !self.is_loading {
-                // By a slot migration. Its connection is another server's: the tie ends when the slot is here.
-                self.gone.insert(0);
+            if self.is_master() && !self.is_loading {
+                // By a slot migration.
+                self.arrivals.brought(lease.token);
+                if lease.is_tied {
+                    // Its connection is another server's: the tie ends when the slot is here.
+                    self.gone.insert(0);
+                }
             }
             if let Some(takeover) = self.takeover.as_mut().filter(|takeover| takeover.chunk.is_some()) {
                 // It may pass for one of the old data set.
