@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use corral_core::codec::{self, Header, ValuePart};
 use corral_core::entry::Entry;
+use corral_core::node::event::Event;
+use corral_core::node::loading::{LoadedFrom, LoadedLease};
 use corral_core::node::name::Name;
 use corral_core::node::{Becomes, Effect, Held, Key, Reply, Step, Word};
 use corral_core::request::Request;
@@ -180,8 +182,8 @@ fn expired(context: &Context, home: u32, db: u32, name: &Name, token: Token, hol
     }
 }
 
-/// Carries out one replicated effect: what the master's step left of the key. `events`: the codes that came with it.
-pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u8]>, events: &[u8]) {
+/// Carries out one replicated effect: what the master's step left of the key.
+pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u8]>) {
     let moment = memory::moment();
     let db = context.db();
     let mut open = OpenKey::<Corral>::write(context, name);
@@ -197,11 +199,6 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
     // To a master that loads nothing it comes with its slot, from a node with another clock.
     let is_settled = !context.flags().is_loading()
         && memory::with(|memory| memory.node.is_master() && memory.node.judge_arrival(&mut applied, moment.now()));
-    let settled = is_settled.then(|| {
-        let kept = applied.value().cloned();
-        let value = if kept.is_some() { ValuePart::Carried } else { ValuePart::Absent };
-        (codec::with_events(events, codec::encode(&applied, value, expire_at)), kept)
-    });
     let lease = applied.lease().cloned();
     let old = token_of(&mut open);
     match open.entry() {
@@ -217,11 +214,14 @@ pub fn apply(context: &Context, name: KeyName, header: Header, value: Option<&[u
         open.set_deadline(deadline.get());
     }
     drop(open);
-    memory::with(|memory| memory.node.applied(db, name.bytes(), old, lease.as_ref(), youngest, moment));
-    match settled {
-        Some((header, value)) => replicate(context, name, &header, value.as_deref()),
-        None => context.replicate_verbatim(),
-    }
+    memory::with(|memory| {
+        memory.node.applied(db, name.bytes(), old, lease.as_ref(), youngest, moment);
+        if is_settled {
+            // Replicas get the slot's effects as they came: when the slot is here, a visit tells them.
+            let (name, from) = (Name::new(name.bytes()), LoadedFrom::Payload { is_settled });
+            memory.node.event(Event::Loaded(LoadedLease { db, name, lease, youngest, from }), moment);
+        }
+    });
     tell_of_applied(context, name);
 }
 
@@ -236,7 +236,6 @@ pub fn apply_removal(context: &Context, name: KeyName) {
     }
     drop(open);
     memory::with(|memory| memory.node.applied(db, name.bytes(), old, None, None, moment));
-    context.replicate_verbatim();
     tell_of_applied(context, name);
 }
 
@@ -252,8 +251,9 @@ fn token_of(open: &mut OpenKey<Corral>) -> Option<Token> {
     open.entry()?.lease().map(|lease| lease.token)
 }
 
-/// Readers and the timer are to know what became of a key.
+/// Replicas of this replica, readers and the timer are to know what became of a key.
 fn tell_of_applied(context: &Context, name: KeyName) {
     context.signal_modified(name);
+    context.replicate_verbatim();
     scheduler::arm(context);
 }

@@ -48,7 +48,7 @@ impl Command for Apply {
             return Err(Error::Malformed { why: "the header and the arguments do not agree on a value".to_owned() });
         }
         match effect {
-            Effect::Entry(header) => keyspace::apply(context, name, header, value, events),
+            Effect::Entry(header) => keyspace::apply(context, name, header, value),
             Effect::Removal => keyspace::apply_removal(context, name),
             Effect::Marks(record) => {
                 let moment = memory::moment();
