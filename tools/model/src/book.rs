@@ -128,6 +128,8 @@ pub struct Build {
     pub is_over: bool,
     /// Its deadline was seen to pass.
     pub is_late: bool,
+    /// It came back with its key, as from another node, by whose clock its token may be.
+    pub has_come: bool,
     /// The act that voided it; 0 if none has.
     pub voided: u64,
     /// The source's version when it was granted.

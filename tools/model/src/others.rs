@@ -146,6 +146,9 @@ impl World {
         }
         if let Some(lease) = &lease {
             self.find_again(key, lease, self.wall_ms);
+            if let Some(build) = self.book.build_mut(lease.token) {
+                build.has_come = true;
+            }
         }
         let (name, from) = (Name::new(&[b'a' + key as u8]), LoadedFrom::Payload { is_settled: false });
         self.node.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest, from }), moment);

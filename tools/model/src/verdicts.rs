@@ -68,11 +68,13 @@ impl World {
         let floor = (now_ms < known.floor_until_ms).then_some(known.floor).filter(|_| known.floor_at > 0);
         let is_behind = floor.is_some_and(|floor| version.is_none_or(|version| version < floor))
             || matches!((version, kept_version), (Some(version), Some(kept)) if version < kept);
+        // Marks of before its grant are not in the book.
+        let may_be_marked = build.has_come && !of.tags.is_empty();
         let is_marked = self.book.marks.iter().any(|at| *at > build.began);
         let is_stored = called.reply == Reply::Ok;
         let is_kept = now_ms < build.deadline_ms + build.length_ms;
         let is_taken = self.writes == 0 && self.holds_entry(build.key);
-        let must_land = build.is_current && is_kept && !is_marked && !is_behind && is_taken;
+        let must_land = build.is_current && is_kept && !is_marked && !may_be_marked && !is_behind && is_taken;
         self.broken.note(Rule::NothingIsStoredWhileWritesAreRefused, is_stored && self.writes != 0);
         self.broken.note(Rule::TheCurrentTokenIsHonoured, must_land && !is_stored);
         self.broken.note(Rule::NothingStoredUnderAnOldToken, is_stored && !build.is_current);

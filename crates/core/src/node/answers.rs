@@ -87,7 +87,7 @@ impl Node {
 
     /// A visit found the key of a room whose slot is another node's by now.
     pub fn moved_away(&mut self, db: u32, name: &[u8]) {
-        self.arrivals.take(db, &Name::new(name), None);
+        self.arrivals.take(db, &Name::new(name));
         if let Some(room) = self.rooms.find(db, name) {
             self.answer_everybody(room, Outcome::Error(Error::TryAgain));
         }

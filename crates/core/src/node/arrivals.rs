@@ -13,8 +13,6 @@ pub struct Arrivals {
     keys: BTreeMap<(u32, Name), bool>,
     /// The youngest token in any of them.
     youngest: Option<Token>,
-    /// The youngest lease that came and was listed.
-    lease: Option<Token>,
 }
 
 impl Arrivals {
@@ -23,16 +21,12 @@ impl Arrivals {
         self.youngest = self.youngest.max(youngest);
     }
 
-    /// A key is looked at, with this lease. Says whether what came for it was settled.
-    pub fn take(&mut self, db: u32, name: &Name, lease: Option<Token>) -> bool {
-        let came = match self.keys.is_empty() {
-            true => None,
-            false => self.keys.remove(&(db, name.clone())),
+    /// A key is looked at. Says whether what came for it was settled.
+    pub fn take(&mut self, db: u32, name: &Name) -> bool {
+        let is_settled = match self.keys.is_empty() {
+            true => false,
+            false => self.keys.remove(&(db, name.clone())).unwrap_or(false),
         };
-        if came.is_some() {
-            self.lease = self.lease.max(lease);
-        }
-        let is_settled = came.unwrap_or(false);
         if self.keys.is_empty() {
             self.youngest = None;
         }
@@ -42,22 +36,6 @@ impl Arrivals {
     /// The youngest token that may have come: a mark that is set now must be younger.
     pub fn youngest(&self) -> Option<Token> {
         self.youngest
-    }
-
-    /// A lease came by a slot migration, which the server does not refuse.
-    pub fn brought(&mut self, lease: Token) {
-        self.lease = self.lease.max(Some(lease));
-    }
-
-    /// Whether a lease may have been granted by another node, by another clock: one that is older than some that came.
-    pub fn may_have_brought(&self, lease: Token) -> bool {
-        Some(lease) <= self.lease.max(self.youngest)
-    }
-
-    /// The youngest lease that came.
-    #[cfg(feature = "model")]
-    pub fn lease(&self) -> Option<Token> {
-        self.lease
     }
 
     pub fn keys(&self) -> impl Iterator<Item = (&(u32, Name), bool)> {

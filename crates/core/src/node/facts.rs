@@ -109,7 +109,7 @@ impl Facts {
 impl Node {
     /// The last token given out or seen; 0 for none.
     pub fn last_token(&self) -> u64 {
-        self.tokens.last().map_or(0, Token::get)
+        self.tokens.last().map_or(0, crate::token::Token::get)
     }
 
     /// The rebuild whose end a parked client waits for.
@@ -134,7 +134,6 @@ impl Node {
             facts.key(*db, name);
             facts.flag(is_settled);
         });
-        facts.token(self.arrivals.lease().map_or(0, Token::get));
         facts.list(&self.due_groups, |facts, group| facts.number(u64::from(group.0)));
         facts.list(self.husks.iter(), |facts, (until, db, name)| {
             facts.wall(*until);

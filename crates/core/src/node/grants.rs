@@ -109,11 +109,15 @@ impl Node {
     pub(super) fn refile(&mut self, db: u32, name: &[u8], lease: &Lease, holder: ClientId) {
         let group = self.groups.of(lease.group().map(|group| &**group));
         let found = self.leases.find(db, name, lease.token);
-        let is_awaited = found.and_then(|id| self.leases.get(id)).is_some_and(|record| record.is_awaited);
+        let known = found.and_then(|id| self.leases.get(id));
+        let (is_awaited, is_foreign) = known.map_or((false, false), |record| (record.is_awaited, record.is_foreign));
         if let Some(id) = found {
             self.forget_record(id);
         }
         let id = self.enter_lease(db, name, lease, group, holder);
+        if let Some(record) = self.leases.get_mut(id) {
+            record.is_foreign = is_foreign;
+        }
         if is_awaited {
             self.leases.await_end(id);
         }

@@ -36,6 +36,8 @@ pub struct Record {
     pub has_permit: bool,
     /// Somebody waits for it or listens: its deadline goes before others'.
     pub is_awaited: bool,
+    /// Another node granted it: its token is of another clock.
+    pub is_foreign: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +102,7 @@ impl Record {
             is_tied: false,
             has_permit: false,
             is_awaited: false,
+            is_foreign: false,
         }
     }
 }
@@ -160,6 +163,11 @@ impl LeaseTable {
 
     fn with_token(&self, token: Token) -> impl Iterator<Item = Id> + '_ {
         self.by_token.range((token, 0)..=(token, NIL)).map(|(_, id)| *id)
+    }
+
+    /// Whether another node granted the lease, as far as is known here: one that was granted here is remembered.
+    pub fn may_be_foreign(&self, token: Token) -> bool {
+        self.with_token(token).all(|id| self.records.get(id).is_none_or(|record| record.is_foreign))
     }
 
     /// Changes a record's state, and until when that lasts.
@@ -337,7 +345,7 @@ impl LeaseTable {
             facts.number(calendar);
             facts.key(record.db, &record.name);
             facts.numbers(&[u64::from(record.group.0), record.state as u64, u64::from(record.length_ms)]);
-            facts.flags(&[record.is_tied, record.has_permit, record.is_awaited]);
+            facts.flags(&[record.is_tied, record.has_permit, record.is_awaited, record.is_foreign]);
             facts.token(record.token.get());
             facts.wall(record.until);
             facts.client(record.holder);

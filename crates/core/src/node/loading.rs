@@ -38,6 +38,15 @@ pub enum LoadedFrom {
     Payload { is_settled: bool },
 }
 
+/// Where a lease comes from that is listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// This node's own history, or its master's.
+    History,
+    /// Another node, with a clock of its own.
+    Node,
+}
+
 /// A data set that was loaded beside the one that served has taken its place: first what is known of the old one's leases
 /// goes, then the new one's keys are looked at.
 #[derive(Clone, Debug)]
@@ -72,13 +81,13 @@ impl Node {
 
     fn list_loaded(&mut self, loaded: &LoadedLease, moment: Moment) {
         match &loaded.lease {
-            Some(lease) => self.list(loaded.db, &loaded.name, lease, moment),
+            Some(lease) => self.list(loaded.db, &loaded.name, lease, Origin::History, moment),
             None => self.visit_key(loaded.db, loaded.name.clone()),
         }
     }
 
     /// Enters a lease that comes from elsewhere, unless it is known.
-    pub(super) fn list(&mut self, db: u32, name: &[u8], lease: &Lease, moment: Moment) {
+    pub(super) fn list(&mut self, db: u32, name: &[u8], lease: &Lease, origin: Origin, moment: Moment) {
         if lease.deadline.plus(u64::from(lease.length_ms)) <= moment.now() {
             // Its key lives on for other things; a visit at its end has been.
             return;
@@ -91,7 +100,11 @@ impl Node {
             return;
         }
         let group = self.groups.of(lease.group().map(|group| &**group));
+        let is_foreign = origin == Origin::Node && self.leases.may_be_foreign(lease.token);
         let id = self.enter_lease(db, name, lease, group, 0);
+        if let Some(record) = self.leases.get_mut(id) {
+            record.is_foreign = is_foreign;
+        }
         if id != NIL && lease.is_over(moment.now()) {
             self.retire(id, RecordState::Late, lease.deadline.plus(u64::from(lease.length_ms)));
             self.return_late(id, group, lease);
@@ -111,8 +124,7 @@ impl Node {
     /// What a payload brought counts once it is seen in its key: its tokens, and its lease, which is listed; a tied one
     /// has no connection any more.
     pub(super) fn list_arrival(&mut self, key: &mut Key, clock: Clock, step: &mut Step) {
-        let lease = key.entry.lease().filter(|_| key.held == Held::Entry).map(|lease| lease.token);
-        let is_settled = self.arrivals.take(key.db, &Name::new(key.name), lease);
+        let is_settled = self.arrivals.take(key.db, &Name::new(key.name));
         if key.held != Held::Entry {
             return;
         }
@@ -130,7 +142,7 @@ impl Node {
             return;
         }
         self.tokens.see(lease.token, key.moment.wall_us);
-        self.list(key.db, key.name, &lease, key.moment);
+        self.list(key.db, key.name, &lease, Origin::Node, key.moment);
         let holder = self.holder(key.db, key.name, lease.token);
         if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
             self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);
@@ -219,14 +231,12 @@ impl Node {
             }
         }
         if let Some(lease) = lease {
-            self.list(db, name, lease, moment);
-            if self.is_master() && !self.is_loading {
-                // By a slot migration.
-                self.arrivals.brought(lease.token);
-                if lease.is_tied {
-                    // Its connection is another server's: the tie ends when the slot is here.
-                    self.gone.insert(0);
-                }
+            let by_slot_migration = self.is_master() && !self.is_loading;
+            let origin = if by_slot_migration { Origin::Node } else { Origin::History };
+            self.list(db, name, lease, origin, moment);
+            if lease.is_tied && by_slot_migration {
+                // Its connection is another server's: the tie ends when the slot is here.
+                self.gone.insert(0);
             }
             if let Some(takeover) = self.takeover.as_mut().filter(|takeover| takeover.chunk.is_some()) {
                 // It may pass for one of the old data set.

@@ -31,7 +31,7 @@ impl Node {
         let value: Arc<[u8]> = value.into();
         let answer = Answer::hit(value.clone(), times.fresh_until, clock.now);
         let tags = labels.tags.as_deref().unwrap_or(&[]);
-        let by_marks = self.tags.voids(token, tags, self.arrivals.may_have_brought(token));
+        let by_marks = self.tags.voids(token, tags, || self.leases.may_be_foreign(token));
         let by_version = Sieve::by_version(key.entry, labels.version, clock.now);
         let sieve = Sieve { token, answer: answer.clone(), by_marks, by_version };
         if !is_current(key, token) {
@@ -83,10 +83,10 @@ impl Node {
         let defaults = self.settings.freshness(&policy);
         let times = labels.freshness.resolve(clock.now, defaults, || key.environment.random());
         let answer = Answer::hit(value, times.fresh_until, clock.now);
-        let may_have_come = self.arrivals.may_have_brought(token);
+        let may_be_foreign = || self.leases.may_be_foreign(token);
         let by_marks = match &labels.tags {
-            Some(tags) => self.tags.voids(token, tags, may_have_come),
-            None => key.entry.tagged().is_some_and(|tagged| self.tags.voids_kept(token, tagged, may_have_come)),
+            Some(tags) => self.tags.voids(token, tags, may_be_foreign),
+            None => key.entry.tagged().is_some_and(|tagged| self.tags.voids_kept(token, tagged, may_be_foreign)),
         };
         let by_version = Sieve::by_version(key.entry, labels.version, clock.now);
         let sieve = Sieve { token, answer: answer.clone(), by_marks, by_version };

@@ -1,6 +1,7 @@
 //! Looking at one key: what is due there is done. The timer visits keys that no call is about.
 
 use super::leases::RecordState;
+use super::loading::Origin;
 use super::name::Name;
 use super::slab::Id;
 use super::turn::AT_ONCE;
@@ -94,10 +95,9 @@ impl Node {
         if let Some(open) = self.rooms.find(key.db, key.name).and_then(|room| self.rooms.get_mut(room)) {
             open.is_due = false;
         }
-        let lease = key.entry.lease().filter(|_| key.held == Held::Entry);
-        self.arrivals.take(key.db, &Name::new(key.name), lease.map(|lease| lease.token));
-        if let Some(lease) = lease {
-            self.list(key.db, key.name, lease, key.moment);
+        self.arrivals.take(key.db, &Name::new(key.name));
+        if let Some(lease) = key.entry.lease().filter(|_| key.held == Held::Entry) {
+            self.list(key.db, key.name, lease, Origin::Node, key.moment);
         }
         Step::new()
     }

@@ -59,7 +59,7 @@ pub fn runs() -> Vec<Run> {
             name: "a key that comes back",
             clients: 2,
             ways: vec![WAY, Way { lease_ms: 1, block_ms: None, tied: true, ..WAY }],
-            values: vec![Labelled { tags: &[0], ..tagged }],
+            values: vec![Labelled { tags: &[0], ..tagged }, Labelled { tags: &[], ..tagged }],
             kinds: vec![Fill, Release, Mark, Migrate],
             deeper: Some(9),
             ..base()

@@ -264,23 +264,24 @@ impl Tags {
         self.fills_floor = self.fills_floor.max(last.map_or(0, Token::get));
     }
 
-    /// Whether a fill under `token` with these tags is void. `may_have_come`: another node may have granted the lease.
-    pub fn voids(&self, token: Token, tags: &[&[u8]], may_have_come: bool) -> bool {
-        let marks = tags.iter().map(|name| self.marks.get(*name).map(|mark| mark.token));
-        !tags.is_empty() && self.any_voids(token, marks, may_have_come)
+    /// Whether a fill under `token` with these tags is void. `may_be_foreign`: another node may have granted the lease.
+    pub fn voids(&self, token: Token, tags: &[&[u8]], may_be_foreign: impl Fn() -> bool) -> bool {
+        let mark_of = |name: &&[u8]| self.marks.get(*name).map(|mark| mark.token);
+        !tags.is_empty() && self.any_voids(token, tags.iter().filter_map(mark_of).max(), may_be_foreign)
     }
 
     /// The same of the tags that an entry keeps.
-    pub fn voids_kept(&self, token: Token, tagged: &Tagged, may_have_come: bool) -> bool {
-        self.any_voids(token, tagged.tags.iter().map(|tag| tag.mark()), may_have_come)
+    pub fn voids_kept(&self, token: Token, tagged: &Tagged, may_be_foreign: impl Fn() -> bool) -> bool {
+        self.any_voids(token, tagged.tags.iter().filter_map(|tag| tag.mark()).max(), may_be_foreign)
     }
 
-    fn any_voids(&self, token: Token, mut marks: impl Iterator<Item = Option<Token>>, may_have_come: bool) -> bool {
+    fn any_voids(&self, token: Token, youngest: Option<Token>, may_be_foreign: impl Fn() -> bool) -> bool {
         let granted = token.get();
-        let judged = granted.saturating_sub(if may_have_come { ARRIVAL_MS * 1_000 } else { 0 });
+        let is_marked_since = |moment: u64| youngest.is_some_and(|mark| moment <= mark.get());
         granted <= self.fills_floor
             || granted <= self.floor.get()
-            || marks.any(|mark| mark.is_some_and(|mark| judged <= mark.get()))
+            || is_marked_since(granted)
+            || (is_marked_since(granted.saturating_sub(ARRIVAL_MS * 1_000)) && may_be_foreign())
     }
 
     /// What the marks say of an entry; `None` if it is as it was.
