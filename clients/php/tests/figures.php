@@ -1,6 +1,7 @@
 <?php
 
-/* A hit by the package, decoded, beside the same GETORLOCK by the bare client, not decoded, in turns: the middle of the ratios. */
+/* A hit by the package, which decodes it, beside the same GETORLOCK by the bare client, decoded too and not, in turns, the
+order turned about each time: the middle of the ratios. */
 
 declare(strict_types=1);
 
@@ -27,18 +28,22 @@ foreach (['phpredis', 'predis'] as $library) {
         $bare = fn () => $redis->executeRaw($words);
     }
     $ask = fn () => $cache->getOrBuild('figures', fn () => 'never');
-    $times = ['bare' => [], 'corral' => []];
+    $decoded = fn () => json_decode($bare()[1], true, 512, JSON_THROW_ON_ERROR);
+    $times = ['bare' => [], 'decoded' => [], 'corral' => []];
     for ($number = 0; $number < CALLS; ++$number) {
-        $both = ['bare' => $bare, 'corral' => $ask];
-        foreach ($number % 2 ? $both : array_reverse($both) as $name => $call) {
+        $all = ['bare' => $bare, 'corral' => $ask, 'decoded' => $decoded];
+        foreach ($number % 2 ? $all : array_reverse($all) as $name => $call) {
             $began = hrtime(true);
             $call();
             $times[$name][] = (hrtime(true) - $began) / 1e3;
         }
     }
-    $times['ratio'] = array_map(fn ($mine, $bare) => $mine / $bare, $times['corral'], $times['bare']);
+    foreach (['decoded', 'bare'] as $other) {
+        $times["beside $other"] = array_map(fn ($mine, $its) => $mine / $its, $times['corral'], $times[$other]);
+    }
     $middle = array_map(function (array $of) { sort($of); return $of[intdiv(CALLS, 2)]; }, $times);
-    $figures[] = sprintf('%s: a hit %.1f us beside %.1f, %.2f x', $library, $middle['corral'], $middle['bare'], $middle['ratio']);
+    $figures[] = sprintf('%s: a hit %.1f us beside %.1f, %.2f x (not decoded: %.2f x)', $library, $middle['corral'], $middle['decoded'],
+        $middle['beside decoded'], $middle['beside bare']);
 }
 $lines = array_sum(array_map(fn ($file) => count(file((string) $file)), iterator_to_array(new RegexIterator(new RecursiveIteratorIterator(
     new RecursiveDirectoryIterator(dirname((new ReflectionClass(Corral::class))->getFileName()))), '/\.php$/'), false)));

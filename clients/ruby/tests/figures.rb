@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# A hit by the package, decoded, beside the same GETORLOCK by the bare client, not decoded, in turns, each order half: the
-# middle of the ratios.
+# A hit by the package, which decodes it, beside the same GETORLOCK by the bare client, decoded too and not, in turns, the
+# order turned about each time: the middle of the ratios.
 
 library = ENV.fetch("LIBRARY")
 require library.tr("-", "_")
@@ -16,6 +16,7 @@ near = Corral.new(url, ttl: 600, local: 100, local_ttl: 60)
 
 calls = {
   corral: -> { cache.get_or_build("figures") { "never" } },
+  decoded: -> { JSON.parse(client.call("CACHE.GETORLOCK", "figures", "LEASE", "10000", "TIED", "BLOCK", "2000")[1]) },
   bare: -> { client.call("CACHE.GETORLOCK", "figures", "LEASE", "10000", "TIED", "BLOCK", "2000") }
 }
 times = Hash.new { |all, name| all[name] = [] }
@@ -26,7 +27,7 @@ timed = lambda do |name, call|
 end
 CALLS.times { |number| (number.odd? ? calls : calls.to_a.reverse).each { |name, call| timed.call(name, call) } }
 CALLS.times { timed.call(:near, -> { near.get_or_build("figures") { "never" } }) }
-times[:ratio] = times[:corral].zip(times[:bare]).map { |mine, bare| mine / bare }
+%i[decoded bare].each { |name| times[[:beside, name]] = times[:corral].zip(times[name]).map { |mine, other| mine / other } }
 middle = times.transform_values { |of| of.sort[CALLS / 2] }
 lines = Dir[File.join(File.dirname($LOADED_FEATURES.grep(%r{/corral\.rb$}).first), "**/*.rb")].sum { |file| File.readlines(file).size }
-puts "#{library}: a hit #{format("%.1f us beside %.1f, %.2f x", *middle.values_at(:corral, :bare, :ratio))}; near cache #{middle[:near].round(1)} us; #{lines} lines"
+puts "#{library}: a hit #{format("%.1f us beside %.1f, %.2f x (not decoded: %.2f x)", *middle.values_at(:corral, :decoded, %i[beside decoded], %i[beside bare]))}; near cache #{middle[:near].round(1)} us; #{lines} lines"
