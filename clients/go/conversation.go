@@ -42,14 +42,10 @@ func (f *flight) question(more ...string) []string {
 	return append(append(words, f.plan.words...), more...)
 }
 
-// takeHit ends the flight if that is what the reply is.
-func (f *flight) takeHit(reply any) bool {
+// hitOf is for who asks himself, where no near cache is to be told.
+func (f *flight) hitOf(reply any) (outcome, bool) {
 	a, err := parsed(reply)
-	if err != nil || a.state != "HIT" {
-		return false
-	}
-	f.hit(a, false, time.Time{}) // no near cache is there to be told
-	return true
+	return outcome{kind: hasValue, data: a.data}, err == nil && a.state == "HIT"
 }
 
 func (f *flight) hit(a answer, tracked bool, sent time.Time) {

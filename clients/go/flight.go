@@ -56,9 +56,9 @@ type flight struct {
 }
 
 type member struct {
-	answer  chan outcome
-	late    bool // joined when the build had begun: whether it asked before an invalidation cannot be told
-	overdue bool // its patience ended before there was any answer
+	answer  chan outcome // nil while it asks for all of them
+	late    bool         // joined when the build had begun: whether it asked before an invalidation cannot be told
+	overdue bool         // its patience ended before there was any answer
 }
 
 // shard is some of the flights; there are many, so that callers do not queue for one lock.
@@ -121,6 +121,9 @@ func (f *flights) forget(key string, all bool) {
 // ask joins the key's flight, begins it if there is none, and waits for what it brings. The caller leaves when its
 // context ends or its patience.
 func (c *Cache) ask(ctx context.Context, key string, p *plan, deadline time.Time) (outcome, *flight) {
+	// Either nobody can call this caller off, or the answer will be there before that matters. So it asks itself, and a hit
+	// ends here: another goroutine would cost as much as all the rest.
+	asks := c.module.Load() != nil && c.near == nil && (ctx.Done() == nil || c.servers.isLively(key))
 	name := flightName{key, p.callers}
 	s := c.flights.shard(key)
 	s.mu.Lock()
@@ -130,18 +133,25 @@ func (c *Cache) ask(ctx context.Context, key string, p *plan, deadline time.Time
 		f = &flight{cache: c, shard: s, name: name, key: key, plan: p}
 		s.flights[name] = f
 	}
-	m := &member{answer: make(chan outcome, 1), late: f.building}
+	m := &member{late: f.building}
+	if asks = asks && begins; !asks {
+		m.answer = make(chan outcome, 1)
+	}
 	f.members = append(f.members, m)
 	s.mu.Unlock()
-	switch {
-	case begins && c.module.Load() != nil && c.near == nil && (ctx.Done() == nil || c.servers.isLively(key)):
-		// Either nobody can call this caller off, or the answer will be there before that matters. So it asks itself, and
-		// a hit ends here: another goroutine would cost as much as all the rest.
-		if reply, err := f.askOnce(); err != nil || !f.takeHit(reply) {
-			go f.run(reply, err)
+	var reply any
+	var err error
+	if asks {
+		if reply, err = f.askOnce(); err == nil {
+			if hit, ok := f.hitOf(reply); ok {
+				f.settle(hit)
+				return hit, f
+			}
 		}
-	case begins:
-		go f.run(nil, nil)
+		m.answer = make(chan outcome, 1)
+	}
+	if begins {
+		go f.run(reply, err)
 	}
 	return f.wait(ctx, m, deadline), f
 }
@@ -217,9 +227,11 @@ func (f *flight) settleLate(o, late outcome) {
 	f.finish()
 	o.waited, late.waited = f.waited, f.waited
 	for _, m := range f.members {
-		if m.late {
+		switch {
+		case m.answer == nil: // it has it already
+		case m.late:
 			m.answer <- late
-		} else {
+		default:
 			m.answer <- o
 		}
 	}

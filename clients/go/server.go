@@ -25,7 +25,7 @@ type server struct {
 	gone     atomic.Pointer[outage]
 	answered atomic.Int64 // when it last did, by uptime
 	mu       sync.Mutex
-	node     Node // what is shared; nil until it is used
+	node     atomic.Pointer[Node] // what is shared; nil until it is used
 	idle     []Conn
 	closed   bool
 }
@@ -65,18 +65,23 @@ func (s *server) reach() (Node, error) {
 	if gone := s.gone.Load(); gone != nil {
 		return nil, gone
 	}
+	if node := s.node.Load(); node != nil { // every hit comes here, and hits do not queue for a lock
+		return *node, nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, &outage{errors.New("corral: the cache was closed")}
 	}
-	if s.node == nil {
-		if s.settings.Heard != nil {
-			s.settings.Heard("", true) // what changed while nothing was heard is not known
-		}
-		s.node = s.client.Node(s.address, s.settings)
+	if known := s.node.Load(); known != nil {
+		return *known, nil
 	}
-	return s.node, nil
+	if s.settings.Heard != nil {
+		s.settings.Heard("", true) // what changed while nothing was heard is not known
+	}
+	node := s.client.Node(s.address, s.settings)
+	s.node.Store(&node)
+	return node, nil
 }
 
 // borrow gives a connection to one caller alone. It is to be given back, or closed.
@@ -108,9 +113,9 @@ func (s *server) borrow() (*held, error) {
 func (s *server) replace(node Node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.node == node {
+	if known := s.node.Load(); known != nil && *known == node {
 		time.AfterFunc(s.settings.ReadTimeout, node.Close)
-		s.node = nil
+		s.node.Store(nil)
 		s.leave()
 	}
 }
@@ -123,10 +128,9 @@ func (s *server) abandon() {
 }
 
 func (s *server) leave() {
-	if s.node != nil {
-		go s.node.Close()
+	if node := s.node.Swap(nil); node != nil {
+		go (*node).Close()
 	}
-	s.node = nil
 	s.dropIdle()
 }
 
@@ -193,7 +197,7 @@ func (s *server) search() {
 		}
 		s.mu.Lock()
 		if closed = s.closed; !closed {
-			s.node = node
+			s.node.Store(&node)
 			s.gone.Store(nil)
 		}
 		s.mu.Unlock()

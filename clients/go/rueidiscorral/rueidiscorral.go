@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -135,20 +136,26 @@ func (c conn) Close() { c.client.Close() }
 // lazy is a client that is made when it is needed: rueidis connects while it makes one.
 type lazy struct {
 	option rueidis.ClientOption
+	client atomic.Pointer[rueidis.Client]
 	mu     sync.Mutex
-	client rueidis.Client
 	lost   error // it is not tried again: others queue here, and each would wait as long
 	closed bool
 }
 
 func (l *lazy) get() (rueidis.Client, error) {
+	if client := l.client.Load(); client != nil {
+		return *client, nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil, rueidis.ErrClosing
 	}
-	if l.client != nil || l.lost != nil {
-		return l.client, l.lost
+	if client := l.client.Load(); client != nil {
+		return *client, nil
+	}
+	if l.lost != nil {
+		return nil, l.lost
 	}
 	client, err := rueidis.NewClient(l.option)
 	if err != nil {
@@ -157,7 +164,7 @@ func (l *lazy) get() (rueidis.Client, error) {
 		}
 		return nil, err
 	}
-	l.client = client
+	l.client.Store(&client)
 	return client, nil
 }
 
@@ -165,8 +172,8 @@ func (l *lazy) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	if l.client != nil {
-		l.client.Close()
+	if client := l.client.Load(); client != nil {
+		(*client).Close()
 	}
 }
 

@@ -167,16 +167,21 @@ func processor() float64 {
 }
 
 func compare(name string, bare, get, own call, keys []string) {
-	calls := int64(2000)
+	calls := int64(500)
 	if len(keys) > 1 {
-		calls = 30_000
+		calls = 8_000
 	}
 	seconds(bare, keys, calls)
 	seconds(get, keys, calls)
 	seconds(own, keys, calls)
 	var clocks, processors, toGet, times []float64
-	for range 9 {
-		plain, gets, ours := seconds(bare, keys, calls), seconds(get, keys, calls), seconds(own, keys, calls)
+	for round := range 41 {
+		var plain, gets, ours spent
+		if round%2 == 0 {
+			plain, gets, ours = seconds(bare, keys, calls), seconds(get, keys, calls), seconds(own, keys, calls)
+		} else {
+			ours, gets, plain = seconds(own, keys, calls), seconds(get, keys, calls), seconds(bare, keys, calls)
+		}
 		clocks = append(clocks, ours.clock/plain.clock)
 		processors = append(processors, ours.processor/plain.processor)
 		toGet = append(toGet, ours.clock/gets.clock)
