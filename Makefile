@@ -103,7 +103,7 @@ bench: setup-sqlite build ## Measure Corral beside what people use today (ARGS=-
 docs: build ## Write what the code and the figures say into the documents, between their markers
 	cargo run --quiet --profile tools -p corral-docs
 
-figures: setup-sqlite build ## Measure what the documents show (half an hour, on a quiet machine), and write it there
+figures: setup-sqlite build ## Measure what the documents show (an hour, on a quiet machine), and write it there
 	cargo run --profile tools -p corral-lab -- bench --full --figures docs/figures.txt
 	cargo run --profile tools -p corral-lab -- demo --figures docs/figures.txt
 	cargo run --quiet --profile tools -p corral-docs

@@ -81,7 +81,7 @@ pub(crate) struct Demo {
 /// Corral beside what people use today. Only ratios of figures taken in the same run count.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Bench {
-    /// More repeats, larger numbers: about half an hour instead of three minutes
+    /// More repeats, larger numbers: about an hour instead of three minutes
     #[arg(long)]
     pub(crate) full: bool,
 

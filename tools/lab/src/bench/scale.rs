@@ -45,7 +45,7 @@ impl Scale {
         }
     }
 
-    /// For half an hour.
+    /// For an hour.
     pub(crate) fn full() -> Self {
         Self {
             repeats: 9,
