@@ -32,6 +32,17 @@ impl Link {
         self.parent == NIL
     }
 
+    /// Puts the shorter way right. Says whether the rank changed.
+    fn straighten(&mut self, records: &impl Linked) -> bool {
+        let rank_of = |child: Id| if child == NIL { 0 } else { records.link(child).rank };
+        let (left, right) = (rank_of(self.left), rank_of(self.right));
+        if left < right {
+            core::mem::swap(&mut self.left, &mut self.right);
+        }
+        let was = core::mem::replace(&mut self.rank, left.min(right) + 1);
+        was != self.rank
+    }
+
     #[cfg(feature = "model")]
     pub const fn children(self) -> [Id; 2] {
         [self.left, self.right]
@@ -44,11 +55,15 @@ pub fn meld(records: &mut impl Linked, one: Id, other: Id) -> Id {
         return if one == NIL { other } else { one };
     }
     let (root, other) = if records.order(other) < records.order(one) { (other, one) } else { (one, other) };
+    let mut link = records.link(root);
     // As deep as the right spine: log2 of the number of records.
-    let right = meld(records, records.link(root).right, other);
-    update(records, right, |link| link.parent = root);
-    update(records, root, |link| link.right = right);
-    straighten(records, root);
+    let right = meld(records, link.right, other);
+    if right != link.right {
+        update(records, right, |link| link.parent = root);
+        link.right = right;
+    }
+    link.straighten(records);
+    records.set_link(root, link);
     root
 }
 
@@ -78,24 +93,13 @@ pub fn remove(records: &mut impl Linked, root: Id, id: Id) -> Id {
     });
     let mut above = parent;
     // Ranks fall by what they fell below, so this ends after log2 of the number of records.
-    while above != NIL && straighten(records, above) {
-        above = records.link(above).parent;
+    while above != NIL {
+        let mut link = records.link(above);
+        let is_changed = link.straighten(records);
+        records.set_link(above, link);
+        above = if is_changed { link.parent } else { NIL };
     }
     root
-}
-
-/// Puts the shorter way right. Says whether the rank changed.
-fn straighten(records: &mut impl Linked, id: Id) -> bool {
-    let mut link = records.link(id);
-    let rank_of = |child: Id| if child == NIL { 0 } else { records.link(child).rank };
-    if rank_of(link.left) < rank_of(link.right) {
-        core::mem::swap(&mut link.left, &mut link.right);
-    }
-    let rank = rank_of(link.right) + 1;
-    let changed = rank != link.rank;
-    link.rank = rank;
-    records.set_link(id, link);
-    changed
 }
 
 fn update(records: &mut impl Linked, id: Id, change: impl FnOnce(&mut Link)) {
