@@ -219,6 +219,25 @@ fn a_lease_that_moves_fills_nothing_that_has_a_tag_marked_where_it_comes_to() {
     assert!(there.run(&format!("CACHE.FILL page {token} html TAGS 1 blue")).is_ok(), "granted here, after the mark");
 }
 
+#[test]
+fn a_replica_that_is_promoted_knows_the_lease_of_another_node_for_one() {
+    for is_renewed in [false, true] {
+        let (server, other) = (Server::start(), Server::start());
+        let replica = other.replica();
+        let (mut client, mut there) = (server.client(), other.client());
+        assert!(there.run("CACHE.INVALIDATETAG 1 blue").is_ok());
+        let token = client.ask("CACHE.GETORLOCK page LEASE 290000").token();
+        assert!(client.run(&format!("MIGRATE 127.0.0.1 {} page 0 20000", other.port)).is_ok());
+        if is_renewed {
+            assert!(there.run(&format!("CACHE.RENEW page {token} 290000")).number() > 0);
+        }
+        replica.catch_up_with(&other);
+        let mut promoted = replica.client();
+        assert!(promoted.run("REPLICAOF NO ONE").is_ok());
+        assert!(promoted.run(&format!("CACHE.FILL page {token} html TAGS 1 blue")).is_nil(), "renewed: {is_renewed}");
+    }
+}
+
 /// Valkey 9 hands a slot over as a whole, by what each type writes into an AOF.
 #[test]
 fn what_was_invalidated_by_tag_stays_so_when_its_slot_moves_as_a_whole() {
@@ -237,6 +256,7 @@ fn what_was_invalidated_by_tag_stays_so_when_its_slot_moves_as_a_whole() {
     let aged = format!("CACHE.SET {{{tag}}}aged html PX 3600000 SWR 3600000 TAGS 1 early");
     assert!(source.run(&aged).is_ok());
     let doubtful = source.ask(&format!("CACHE.GETORLOCK {{{tag}}}doubtful LEASE 290000")).token();
+    let left = source.ask(&format!("CACHE.GETORLOCK {{{tag}}}left LEASE 290000")).token();
     let overtaken = source.ask(&format!("CACHE.GETORLOCK {{{tag}}}overtaken LEASE 290000")).token();
     for node in 0..3 {
         assert!(cluster.client(node).run("CACHE.INVALIDATETAG 1 late").is_ok(), "as clients do, at every master");
@@ -262,4 +282,8 @@ fn what_was_invalidated_by_tag_stays_so_when_its_slot_moves_as_a_whole() {
     assert_ne!(replica.ask(&format!("CACHE.GET {{{tag}}}overtaken")).state, "HIT");
     let aged = format!("CACHE.GET {{{tag}}}aged");
     eventually("the replica is told what was settled", || replica.ask(&aged).is("STALE", Some("html")));
+    cluster.nodes[4].catch_up_with(&cluster.nodes[1]);
+    assert!(replica.run("CLUSTER FAILOVER").is_ok());
+    let left = format!("CACHE.FILL {{{tag}}}left {left} html TAGS 1 early");
+    eventually("the replica is the master", || replica.run(&left).is_nil());
 }

@@ -19,6 +19,8 @@ pub struct Lease {
     /// The length it was granted for, in ms. A placeholder lives on as long after the deadline.
     pub length_ms: u32,
     pub is_tied: bool,
+    /// It came with its key from another node, by whose clock its token is.
+    pub is_foreign: bool,
     /// What few leases have.
     pub terms: Option<Box<Terms>>,
 }

@@ -33,7 +33,8 @@ mod part {
     pub(super) const UNKNOWN: u32 = 1 << 12;
     pub(super) const VERSION: u32 = 1 << 13;
     pub(super) const FLOOR: u32 = 1 << 14;
-    pub(super) const ALL: u32 = (1 << 15) - 1;
+    pub(super) const FOREIGN_LEASE: u32 = 1 << 15;
+    pub(super) const ALL: u32 = (1 << 16) - 1;
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +86,9 @@ pub fn encode(entry: &Entry, value: ValuePart, expire_at: Option<UnixMs>) -> Vec
         Some(moment) => out.part(part::EXPIRE_AT, Wide::moment(moment)),
     }
     if let Some(lease) = entry.lease() {
+        if lease.is_foreign {
+            out.parts |= part::FOREIGN_LEASE;
+        }
         out.part(
             part::LEASE,
             LeasePart {
@@ -133,6 +137,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Header, Malformed> {
         || exclude(part::VALUE_CARRIED, part::VALUE_KEPT)
         || exclude(part::FRESH_UNTIL, part::FRESH_FOR_EVER)
         || exclude(part::EXPIRE_AT, part::EXPIRE_NEVER)
+        || (has(part::FOREIGN_LEASE) && !has(part::LEASE))
     {
         return Err(Malformed::Encoding);
     }
@@ -159,7 +164,8 @@ pub(super) fn decode(body: &[u8]) -> Result<Header, Malformed> {
         false => has(part::EXPIRE_NEVER).then_some(UnixMs::NEVER),
     };
     if has(part::LEASE) {
-        entry.lease = Some(Box::new(from.take::<LeasePart>()?.check()?));
+        let lease = from.take::<LeasePart>()?.check()?;
+        entry.lease = Some(Box::new(Lease { is_foreign: has(part::FOREIGN_LEASE), ..lease }));
     }
     let mut tags = None;
     if has(part::TAGS) {
@@ -223,6 +229,7 @@ impl LeasePart<'_> {
             deadline: moment("lease deadline", self.deadline.get())?,
             length_ms: self.length_ms,
             is_tied: self.is_tied,
+            is_foreign: false,
             terms: (terms != Terms::default()).then(|| Box::new(terms)),
         };
         bounded(lease)

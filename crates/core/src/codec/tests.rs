@@ -36,6 +36,7 @@ fn full(tags: bool) -> Entry {
         deadline: UnixMs::new(1_700_000_010_000),
         length_ms: 10_000,
         is_tied: true,
+        is_foreign: false,
         terms,
     }));
     if tags {
@@ -54,7 +55,9 @@ fn full(tags: bool) -> Entry {
 
 #[test]
 fn entries_come_back_as_they_were() {
-    for entry in [full(false), full(true), Entry::vacant()] {
+    let mut arrived = full(true);
+    arrived.lease.as_mut().unwrap().is_foreign = true;
+    for entry in [full(false), full(true), arrived, Entry::vacant()] {
         let part = if entry.value.is_some() { ValuePart::Carried } else { ValuePart::Absent };
         let bytes = encode(&entry, part, Some(UnixMs::NEVER));
         let header = decode(&bytes).unwrap();

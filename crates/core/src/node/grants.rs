@@ -49,6 +49,7 @@ impl Node {
             deadline,
             length_ms: lease_ms,
             is_tied: asked.is_tied,
+            is_foreign: false,
             terms: (terms != Terms::default()).then(|| Box::new(terms)),
         };
         self.enter_lease(key.db, key.name, &lease, asked.group, client);
@@ -88,7 +89,7 @@ impl Node {
     pub(super) fn enter_lease(&mut self, db: u32, name: &[u8], lease: &Lease, group: GroupId, holder: ClientId) -> Id {
         let name = Name::new(name);
         let mut record = Record::new(db, name, lease.token, group, lease.deadline, holder);
-        record.is_tied = lease.is_tied;
+        (record.is_tied, record.is_foreign) = (lease.is_tied, lease.is_foreign);
         record.length_ms = lease.length_ms;
         record.state = RecordState::Live;
         let Some(of) = self.groups.get_mut(group) else { return NIL };
@@ -109,15 +110,11 @@ impl Node {
     pub(super) fn refile(&mut self, db: u32, name: &[u8], lease: &Lease, holder: ClientId) {
         let group = self.groups.of(lease.group().map(|group| &**group));
         let found = self.leases.find(db, name, lease.token);
-        let known = found.and_then(|id| self.leases.get(id));
-        let (is_awaited, is_foreign) = known.map_or((false, false), |record| (record.is_awaited, record.is_foreign));
+        let is_awaited = found.and_then(|id| self.leases.get(id)).is_some_and(|record| record.is_awaited);
         if let Some(id) = found {
             self.forget_record(id);
         }
         let id = self.enter_lease(db, name, lease, group, holder);
-        if let Some(record) = self.leases.get_mut(id) {
-            record.is_foreign = is_foreign;
-        }
         if is_awaited {
             self.leases.await_end(id);
         }

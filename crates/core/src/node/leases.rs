@@ -165,11 +165,6 @@ impl LeaseTable {
         self.by_token.range((token, 0)..=(token, NIL)).map(|(_, id)| *id)
     }
 
-    /// Whether another node granted the lease, as far as is known here: one that was granted here is remembered.
-    pub fn may_be_foreign(&self, token: Token) -> bool {
-        self.with_token(token).all(|id| self.records.get(id).is_none_or(|record| record.is_foreign))
-    }
-
     /// Changes a record's state, and until when that lasts.
     pub fn move_to(&mut self, id: Id, state: RecordState, until: UnixMs) {
         self.unfile(id);

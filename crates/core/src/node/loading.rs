@@ -38,15 +38,6 @@ pub enum LoadedFrom {
     Payload { is_settled: bool },
 }
 
-/// Where a lease comes from that is listed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// This node's own history, or its master's.
-    History,
-    /// Another node, with a clock of its own.
-    Node,
-}
-
 /// A data set that was loaded beside the one that served has taken its place: first what is known of the old one's leases
 /// goes, then the new one's keys are looked at.
 #[derive(Clone, Debug)]
@@ -81,13 +72,13 @@ impl Node {
 
     fn list_loaded(&mut self, loaded: &LoadedLease, moment: Moment) {
         match &loaded.lease {
-            Some(lease) => self.list(loaded.db, &loaded.name, lease, Origin::History, moment),
+            Some(lease) => self.list(loaded.db, &loaded.name, lease, moment),
             None => self.visit_key(loaded.db, loaded.name.clone()),
         }
     }
 
     /// Enters a lease that comes from elsewhere, unless it is known.
-    pub(super) fn list(&mut self, db: u32, name: &[u8], lease: &Lease, origin: Origin, moment: Moment) {
+    pub(super) fn list(&mut self, db: u32, name: &[u8], lease: &Lease, moment: Moment) {
         if lease.deadline.plus(u64::from(lease.length_ms)) <= moment.now() {
             // Its key lives on for other things; a visit at its end has been.
             return;
@@ -100,11 +91,7 @@ impl Node {
             return;
         }
         let group = self.groups.of(lease.group().map(|group| &**group));
-        let is_foreign = origin == Origin::Node && self.leases.may_be_foreign(lease.token);
         let id = self.enter_lease(db, name, lease, group, 0);
-        if let Some(record) = self.leases.get_mut(id) {
-            record.is_foreign = is_foreign;
-        }
         if id != NIL && lease.is_over(moment.now()) {
             self.retire(id, RecordState::Late, lease.deadline.plus(u64::from(lease.length_ms)));
             self.return_late(id, group, lease);
@@ -142,7 +129,7 @@ impl Node {
             return;
         }
         self.tokens.see(lease.token, key.moment.wall_us);
-        self.list(key.db, key.name, &lease, Origin::Node, key.moment);
+        self.list(key.db, key.name, &lease, key.moment);
         let holder = self.holder(key.db, key.name, lease.token);
         if lease.is_tied && holder == Some(0) && self.is_master() && !clock.has_passed(lease.deadline) {
             self.holder_gone(key, lease.token, LeaseEnd::TieClosed, clock, step);
@@ -231,11 +218,9 @@ impl Node {
             }
         }
         if let Some(lease) = lease {
-            let by_slot_migration = self.is_master() && !self.is_loading;
-            let origin = if by_slot_migration { Origin::Node } else { Origin::History };
-            self.list(db, name, lease, origin, moment);
-            if lease.is_tied && by_slot_migration {
-                // Its connection is another server's: the tie ends when the slot is here.
+            self.list(db, name, lease, moment);
+            if lease.is_tied && self.is_master() && !self.is_loading {
+                // By a slot migration. Its connection is another server's: the tie ends when the slot is here.
                 self.gone.insert(0);
             }
             if let Some(takeover) = self.takeover.as_mut().filter(|takeover| takeover.chunk.is_some()) {

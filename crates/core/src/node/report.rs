@@ -101,7 +101,8 @@ impl Node {
         self.leases.find(db, name, token).and_then(|id| self.leases.get(id)).map(|record| record.holder)
     }
 
-    /// An entry as a reader sees it: what its tags say applied, a lease below its database's floor left out.
+    /// An entry as a reader sees it: what its tags say applied, a lease below its database's floor left out. Where a lease
+    /// came from is not told: one that is loaded or arrives is no better than another node's.
     pub fn seen(&self, db: u32, entry: &Entry) -> Entry {
         let mut seen = entry.clone();
         let floor = self.leases.floor(db);
@@ -114,13 +115,16 @@ impl Node {
                 seen.void_lease(Clock::at(UnixMs::from_micros(judgement.mark.get())));
             }
         }
+        if let Some(lease) = &mut seen.lease {
+            lease.is_foreign = false;
+        }
         seen
     }
 
     /// Whether [`Node::seen`] would show the entry otherwise than it is.
     pub fn differs(&self, db: u32, entry: &Entry) -> bool {
         let floor = self.leases.floor(db);
-        entry.lease().is_some_and(|lease| floor.is_some_and(|floor| lease.token <= floor))
+        entry.lease().is_some_and(|lease| lease.is_foreign || floor.is_some_and(|floor| lease.token <= floor))
             || entry.tagged().is_some_and(|tagged| tagged.is_marked(self.tags.floor()))
     }
 
@@ -137,10 +141,12 @@ impl Node {
         seen.peek(Clock::at(now))
     }
 
-    /// An entry that arrives in a payload, judged also by the marks of the last minute. Says whether that changed it.
+    /// An entry that arrives from another node, judged also by the marks of the last minute. Says whether that changed it,
+    /// or its lease is known for another node's from now on.
     pub fn judge_arrival(&self, entry: &mut Entry, now: UnixMs) -> bool {
         let judgement = entry.tagged().and_then(|tagged| self.tags.judge_arrival(tagged, now));
-        judgement.is_some_and(|judgement| entry.judge(judgement))
+        let is_judged = judgement.is_some_and(|judgement| entry.judge(judgement));
+        is_judged | entry.lease.as_mut().is_some_and(|lease| !core::mem::replace(&mut lease.is_foreign, true))
     }
 
     /// Live leases, longest held first, at most `wanted.count`.

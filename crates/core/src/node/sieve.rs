@@ -32,8 +32,8 @@ pub(super) enum Void {
 pub(super) struct Sieve {
     pub(super) token: Token,
     pub(super) answer: Answer,
-    /// Marks count: who asked after one is decided again.
-    pub(super) by_marks: bool,
+    /// Marks count, from this token on: who asked after one is decided again.
+    pub(super) by_marks: Option<u64>,
     /// Versions count: who asked when the source was known to have more is decided again.
     pub(super) by_version: Option<Option<u64>>,
 }
@@ -69,7 +69,7 @@ impl Node {
             let cohorts: Vec<Id> = self.rooms.cohorts_of(room, Some(sieve.token)).collect();
             let mut left = SIFTED_AT_ONCE;
             for cohort in cohorts {
-                if !sieve.by_marks && sieve.by_version.is_none() {
+                if sieve.by_marks.is_none() && sieve.by_version.is_none() {
                     // They all asked before the invalidation: for them it is the value they asked for.
                     self.answer_cohort(cohort, Outcome::Answer(sieve.answer.clone()), key.entry.build_ms());
                     continue;
@@ -134,14 +134,14 @@ impl Sieve {
     /// Why a fill with the current token is void, if it is.
     pub(super) fn voids(&self, entry: &Entry, now: UnixMs) -> Option<Void> {
         match self.by_marks {
-            true => Some(Void::Tagged),
-            false => behind(entry, self.by_version?, self.token, now),
+            Some(_) => Some(Void::Tagged),
+            None => behind(entry, self.by_version?, self.token, now),
         }
     }
 
     /// Whether who asked when this was the last mark, and this the known version, gets the value.
     fn is_for(&self, last_mark: u64, known_version: Option<u64>) -> bool {
-        let before_marks = !self.by_marks || last_mark <= self.token.get();
+        let before_marks = self.by_marks.is_none_or(|since| last_mark <= since);
         let new_enough = match self.by_version {
             None => true,
             Some(version) => known_version.is_none() || version >= known_version,

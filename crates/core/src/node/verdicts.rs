@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use super::groups::GroupId;
 use super::sieve::Sieve;
+use super::tags::Tags;
 use super::top::Added;
 use super::writing::clear_marks;
 use super::{Caller, Change, Effect, Held, Key, Node, Reply, Step, Word};
@@ -31,7 +32,8 @@ impl Node {
         let value: Arc<[u8]> = value.into();
         let answer = Answer::hit(value.clone(), times.fresh_until, clock.now);
         let tags = labels.tags.as_deref().unwrap_or(&[]);
-        let by_marks = self.tags.voids(token, tags, || self.leases.may_be_foreign(token));
+        let since = self.marks_count_from(key, token);
+        let by_marks = self.tags.voids(since, tags).then_some(since);
         let by_version = Sieve::by_version(key.entry, labels.version, clock.now);
         let sieve = Sieve { token, answer: answer.clone(), by_marks, by_version };
         if !is_current(key, token) {
@@ -83,11 +85,12 @@ impl Node {
         let defaults = self.settings.freshness(&policy);
         let times = labels.freshness.resolve(clock.now, defaults, || key.environment.random());
         let answer = Answer::hit(value, times.fresh_until, clock.now);
-        let may_be_foreign = || self.leases.may_be_foreign(token);
-        let by_marks = match &labels.tags {
-            Some(tags) => self.tags.voids(token, tags, may_be_foreign),
-            None => key.entry.tagged().is_some_and(|tagged| self.tags.voids_kept(token, tagged, may_be_foreign)),
+        let since = self.marks_count_from(key, token);
+        let is_void = match &labels.tags {
+            Some(tags) => self.tags.voids(since, tags),
+            None => key.entry.tagged().is_some_and(|tagged| self.tags.voids_kept(since, tagged)),
         };
+        let by_marks = is_void.then_some(since);
         let by_version = Sieve::by_version(key.entry, labels.version, clock.now);
         let sieve = Sieve { token, answer: answer.clone(), by_marks, by_version };
         if let Some(void) = sieve.voids(key.entry, clock.now) {
@@ -118,6 +121,18 @@ impl Node {
         step.reply = Reply::Ok;
         step.tell_end(Some(Word::Fill));
         self.finish(key, step)
+    }
+
+    /// See [`Tags::counted_from`]. A lease that is none any more is remembered by its record, if at all.
+    fn marks_count_from(&self, key: &Key, token: Token) -> u64 {
+        let is_foreign = match key.entry.lease().filter(|lease| lease.token == token) {
+            Some(lease) => lease.is_foreign,
+            None => {
+                let record = self.leases.find(key.db, key.name, token).and_then(|id| self.leases.get(id));
+                record.is_some_and(|record| record.is_foreign)
+            }
+        };
+        Tags::counted_from(token, is_foreign)
     }
 
     /// CACHE.FAIL: records the failure and ends the lease. Replies what a waiter gets.

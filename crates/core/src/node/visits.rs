@@ -1,7 +1,6 @@
 //! Looking at one key: what is due there is done. The timer visits keys that no call is about.
 
 use super::leases::RecordState;
-use super::loading::Origin;
 use super::name::Name;
 use super::slab::Id;
 use super::turn::AT_ONCE;
@@ -97,7 +96,7 @@ impl Node {
         }
         self.arrivals.take(key.db, &Name::new(key.name));
         if let Some(lease) = key.entry.lease().filter(|_| key.held == Held::Entry) {
-            self.list(key.db, key.name, lease, Origin::Node, key.moment);
+            self.list(key.db, key.name, lease, key.moment);
         }
         Step::new()
     }

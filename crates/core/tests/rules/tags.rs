@@ -3,7 +3,7 @@
 use corral_core::node::event::Event;
 use corral_core::node::loading::{LoadedFrom, LoadedLease};
 
-use crate::world::{name_of, place, World};
+use crate::world::{name_of, place, Value, World};
 
 #[test]
 fn a_mark_makes_every_entry_of_its_tag_stale_since_its_moment() {
@@ -189,40 +189,118 @@ fn an_entry_that_arrives_is_stale_if_its_tag_was_marked_in_the_minute_before() {
     assert!(later.is_fresh(now), "a mark from before that minute says nothing of what was born after it");
 }
 
-/// Two nodes' tokens are of two clocks. What this node granted is judged by its own, though it was dumped and restored.
+/// The key comes to this node as RESTORE brings it.
+fn bring(w: &mut World, from: &mut World, key: &str) {
+    let mut stored = from.keys[&place(key)].clone();
+    let Value::Entry(entry) = &mut stored.value else { panic!("no entry") };
+    let is_settled = w.node.judge_arrival(entry, w.now());
+    let (lease, youngest) = (entry.lease().cloned(), entry.lease().map(|lease| lease.token));
+    w.keys.insert(place(key), stored);
+    let from = LoadedFrom::Payload { is_settled };
+    w.event(Event::Loaded(LoadedLease { db: 0, name: name_of(&place(key)), lease, youngest, from }));
+}
+
+/// Two nodes, one of which has marked the tag `a` so many ms ago.
+fn marked_and_other(ms_ago: u64) -> (World, World) {
+    let (mut w, mut other) = (World::new(), World::new());
+    w.mark(&["a"], None);
+    w.pass(ms_ago);
+    other.pass(ms_ago);
+    (w, other)
+}
+
+/// Two nodes' tokens are of two clocks.
 #[test]
 fn a_fill_under_another_nodes_lease_is_void_if_its_tag_was_marked_in_the_minute_before_the_grant() {
-    for (since_mark, by_another, is_looked_at, filled) in [
-        (59_000, true, true, "nil"),
-        (59_000, true, false, "nil"),
-        (60_001, true, true, "OK"),
-        (59_000, false, true, "OK"),
-        (59_000, false, false, "OK"),
+    for (since_mark, is_looked_at, tags, filled) in [
+        (59_000, true, "TAGS 1 a", "nil"),
+        (59_000, false, "TAGS 1 a", "nil"),
+        (60_001, true, "TAGS 1 a", "OK"),
+        (59_000, true, "TAGS 1 other", "OK"),
+        (59_000, true, "", "OK"),
     ] {
-        let (mut w, mut other) = (World::new(), World::new());
-        w.mark(&["a"], None);
-        w.pass(since_mark);
-        other.pass(since_mark);
-        let source = if by_another { &mut other } else { &mut w };
-        source.ask(1, "k", "LEASE 20000");
-        let (token, stored) = (source.token(1, "k"), source.keys[&place("k")].clone());
-        let lease = source.entry("k").unwrap().lease().cloned();
-        w.keys.insert(place("k"), stored);
-        let (name, from) = (name_of(&place("k")), LoadedFrom::Payload { is_settled: false });
-        w.event(Event::Loaded(LoadedLease { db: 0, name, lease, youngest: Some(token), from }));
+        let (mut w, mut other) = marked_and_other(since_mark);
+        other.ask(1, "k", "LEASE 20000");
+        let token = other.token(1, "k");
+        bring(&mut w, &mut other, "k");
         if is_looked_at {
             w.settle();
         }
-        assert_eq!(
-            w.fill_with(token, &place("k"), "v", "TAGS 1 a"),
-            filled,
-            "{since_mark} {by_another} {is_looked_at}"
-        );
+        assert_eq!(w.fill_with(token, &place("k"), "v", tags), filled, "{since_mark} {is_looked_at} {tags}");
         if filled == "nil" {
             w.ask(1, "k", "");
-            assert_eq!(w.fill(1, "k", "v", "TAGS 1 a"), "OK", "granted here since");
+            assert_eq!(w.fill(1, "k", "v", tags), "OK", "granted here since");
         }
     }
+}
+
+#[test]
+fn another_nodes_lease_stays_one_when_it_is_renewed_or_late() {
+    for (is_late, is_looked_at) in [(false, false), (false, true), (true, true)] {
+        let (mut w, mut other) = marked_and_other(1_000);
+        other.set("k", "old", "PX 60000");
+        other.ask(1, "k", "FORCE LEASE 100");
+        let token = other.token(1, "k");
+        bring(&mut w, &mut other, "k");
+        if is_looked_at {
+            w.settle();
+        }
+        if is_late {
+            w.pass(2_000);
+        }
+        assert_ne!(w.renew_with(token, &place("k"), 5_000, None), "0", "{is_late} {is_looked_at}");
+        assert_eq!(w.fill_with(token, &place("k"), "v", "TAGS 1 a"), "nil", "{is_late} {is_looked_at}");
+    }
+}
+
+#[test]
+fn this_nodes_lease_stays_its_own_however_late_and_whatever_comes_under_the_same_token() {
+    let (mut w, mut other) = marked_and_other(1_000);
+    w.set("late", "old", "PX 60000");
+    w.ask(1, "late", "FORCE LEASE 50");
+    w.pass(1_000);
+    assert_eq!(w.fill(1, "late", "v", "TAGS 1 a"), "OK");
+    other.pass(1_000);
+    other.wall_us = w.wall_us;
+    w.ask(2, "own", "LEASE 20000");
+    other.wall_us = w.token(2, "own").get();
+    other.ask(2, "twin", "LEASE 20000");
+    let twin = other.token(2, "twin");
+    assert_eq!(w.token(2, "own"), twin);
+    bring(&mut w, &mut other, "twin");
+    w.settle();
+    assert_eq!(w.fill_with(twin, &place("twin"), "v", "TAGS 1 a"), "nil");
+    assert_eq!(w.fill(2, "own", "v", "TAGS 1 a"), "OK");
+}
+
+#[test]
+fn who_joined_another_nodes_lease_after_the_mark_is_not_given_what_its_void_fill_brings() {
+    let (mut w, mut other) = marked_and_other(1_000);
+    other.ask(1, "k", "LEASE 20000");
+    let token = other.token(1, "k");
+    bring(&mut w, &mut other, "k");
+    w.settle();
+    w.ask(2, "k", "BLOCK 0");
+    assert_eq!(w.fill_with(token, &place("k"), "v", "TAGS 1 a"), "nil");
+    w.settle();
+    assert_eq!(w.told(2), "LOCK");
+}
+
+#[test]
+fn what_arrives_is_judged_by_forgotten_marks_of_the_minute_too() {
+    let (mut w, mut other) = marked_and_other(1_000);
+    other.set("entry", "v", "PX 60000 SWR 60000 TAGS 1 a");
+    other.ask(1, "lease", "LEASE 20000");
+    let token = other.token(1, "lease");
+    w.node.settings.max_tags = 1;
+    w.mark(&["q"], None);
+    w.mark(&["r"], None);
+    w.settle();
+    assert_eq!(w.node.tags_kept(), 1);
+    bring(&mut w, &mut other, "entry");
+    bring(&mut w, &mut other, "lease");
+    assert_eq!(w.get("entry").split(' ').next(), Some("STALE"));
+    assert_eq!(w.fill_with(token, &place("lease"), "v", "TAGS 1 a"), "nil");
 }
 
 #[test]

@@ -24,6 +24,7 @@ impl Clone for Tags {
             by_token: tokens_of(&self.by_token),
             floor: self.floor.duplicate(),
             floor_at: self.floor_at,
+            forgot_at: self.forgot_at,
             floor_since: self.floor_since.clone(),
             floor_cap: self.floor_cap,
             floor_is_news: self.floor_is_news,
@@ -53,6 +54,7 @@ impl Tags {
             facts.token(token);
         }
         facts.wall(self.floor_at);
+        facts.wall(self.forgot_at);
         stale_since(&self.floor_since, facts);
         facts.list(self.floor_cap, |facts, (token, until)| {
             facts.token(token.get());

@@ -38,6 +38,8 @@ pub struct Tags {
     floor_since: Since,
     /// Of the marks that were forgotten: entries born up to a token serve until a moment at most.
     floor_cap: Option<(Token, UnixMs)>,
+    /// When the youngest of them was set.
+    forgot_at: UnixMs,
     /// The floor rose here, and replicas are yet to be told: they do not forget by themselves.
     floor_is_news: bool,
     /// Some mark has had a cap since the last flush.
@@ -72,6 +74,7 @@ impl Default for Tags {
             floor_at: UnixMs::EPOCH,
             floor_since: Since::default(),
             floor_cap: None,
+            forgot_at: UnixMs::EPOCH,
             floor_is_news: false,
             has_caps: false,
             last: 0,
@@ -166,6 +169,7 @@ impl Tags {
     /// What was not served any more is not served again because its mark is forgotten.
     fn cover_mark(&mut self, mark: &Mark) {
         self.cover(mark.token, mark.at, mark.whole_cap());
+        self.forgot_at = self.forgot_at.max(mark.at);
         mark.since.iter().for_each(|(token, at)| self.floor_since.note(*token, *at));
     }
 
@@ -246,6 +250,7 @@ impl Tags {
         self.floor_at = UnixMs::EPOCH;
         self.floor_since = Since::default();
         self.floor_cap = None;
+        self.forgot_at = UnixMs::EPOCH;
         self.floor_is_news = false;
         self.has_caps = false;
     }
@@ -254,6 +259,8 @@ impl Tags {
     pub fn flush(&mut self, token: Token, at: UnixMs) {
         let cap = core::mem::take(&mut self.has_caps).then_some((token, at));
         self.cover(token, at, cap);
+        let youngest = self.by_token.last().and_then(|(_, tag)| self.marks.get(tag));
+        self.forgot_at = self.forgot_at.max(youngest.map_or(UnixMs::EPOCH, |mark| mark.at));
         self.floor_is_news = true;
         self.forgotten.push((core::mem::take(&mut self.marks), core::mem::take(&mut self.by_token)));
     }
@@ -264,37 +271,40 @@ impl Tags {
         self.fills_floor = self.fills_floor.max(last.map_or(0, Token::get));
     }
 
-    /// Whether a fill under `token` with these tags is void. `may_be_foreign`: another node may have granted the lease.
-    pub fn voids(&self, token: Token, tags: &[&[u8]], may_be_foreign: impl Fn() -> bool) -> bool {
+    /// From which token on marks count for a rebuild: its grant's, or that of a minute before if another node granted it, by
+    /// another clock.
+    pub const fn counted_from(token: Token, is_foreign: bool) -> u64 {
+        token.get().saturating_sub(if is_foreign { ARRIVAL_MS * 1_000 } else { 0 })
+    }
+
+    /// Whether a fill with these tags is void, for which marks count from `since` on.
+    pub fn voids(&self, since: u64, tags: &[&[u8]]) -> bool {
         let mark_of = |name: &&[u8]| self.marks.get(*name).map(|mark| mark.token);
-        !tags.is_empty() && self.any_voids(token, tags.iter().filter_map(mark_of).max(), may_be_foreign)
+        !tags.is_empty() && self.any_voids(since, tags.iter().filter_map(mark_of).max())
     }
 
     /// The same of the tags that an entry keeps.
-    pub fn voids_kept(&self, token: Token, tagged: &Tagged, may_be_foreign: impl Fn() -> bool) -> bool {
-        self.any_voids(token, tagged.tags.iter().filter_map(|tag| tag.mark()).max(), may_be_foreign)
+    pub fn voids_kept(&self, since: u64, tagged: &Tagged) -> bool {
+        self.any_voids(since, tagged.tags.iter().filter_map(|tag| tag.mark()).max())
     }
 
-    fn any_voids(&self, token: Token, youngest: Option<Token>, may_be_foreign: impl Fn() -> bool) -> bool {
-        let granted = token.get();
-        let is_marked_since = |moment: u64| youngest.is_some_and(|mark| moment <= mark.get());
-        granted <= self.fills_floor
-            || granted <= self.floor.get()
-            || is_marked_since(granted)
-            || (is_marked_since(granted.saturating_sub(ARRIVAL_MS * 1_000)) && may_be_foreign())
+    fn any_voids(&self, since: u64, youngest: Option<Token>) -> bool {
+        since <= self.fills_floor || since <= self.floor.get() || youngest.is_some_and(|mark| since <= mark.get())
     }
 
     /// What the marks say of an entry; `None` if it is as it was.
     pub fn judge(&self, tagged: &Tagged) -> Option<Judgement> {
-        self.judge_as(tagged, |mark| mark.token >= tagged.birth)
+        self.judge_as(tagged, None)
     }
 
     /// What they say of an entry that arrives from elsewhere.
     pub fn judge_arrival(&self, tagged: &Tagged, now: UnixMs) -> Option<Judgement> {
-        self.judge_as(tagged, |mark| mark.token >= tagged.birth || now <= mark.at.plus(ARRIVAL_MS))
+        self.judge_as(tagged, Some(now))
     }
 
-    fn judge_as(&self, tagged: &Tagged, counts: impl Fn(&Mark) -> bool) -> Option<Judgement> {
+    fn judge_as(&self, tagged: &Tagged, arrives: Option<UnixMs>) -> Option<Judgement> {
+        let counts =
+            |mark: Token, at: UnixMs| mark >= tagged.birth || arrives.is_some_and(|now| now <= at.plus(ARRIVAL_MS));
         let mut judgement: Option<Judgement> = None;
         let mut add = |mark: Token, since: UnixMs, served_until: UnixMs| {
             let so_far = judgement.get_or_insert(Judgement { mark, since, served_until });
@@ -302,13 +312,13 @@ impl Tags {
             so_far.since = so_far.since.min(since);
             so_far.served_until = so_far.served_until.min(served_until);
         };
-        if let Some(floor) = Token::new(self.floor.get()).filter(|floor| *floor >= tagged.birth) {
+        if let Some(floor) = Token::new(self.floor.get()).filter(|floor| counts(*floor, self.forgot_at)) {
             let cap = self.floor_cap.filter(|(token, _)| tagged.birth <= *token);
             let since = self.floor_since.of(tagged.birth).unwrap_or(self.floor_at);
             add(floor, since, cap.map_or(UnixMs::NEVER, |(_, until)| until));
         }
         for tag in &tagged.tags {
-            if let Some(mark) = self.marks.get(tag.name()).filter(|mark| counts(mark)) {
+            if let Some(mark) = self.marks.get(tag.name()).filter(|mark| counts(mark.token, mark.at)) {
                 add(mark.token, mark.stale_since(tagged.birth), mark.served_until(tagged.birth));
             }
         }
