@@ -80,9 +80,9 @@ test-clients: build ## Try the package of each language against a server (FILTER
 	@tools/scripts/test-clients $(FILTER) $(ARGS)
 
 # Not the module as it is installed: link-time optimisation would take longer than everything else here.
-demo: setup-sqlite ## Show a cache stampede, and what ends it (two and a half minutes, most of it compiling; then half a minute)
+demo: setup-sqlite ## Show a cache stampede, and what ends it (two to three minutes, most of it compiling; then half a minute)
 	@[ -x target/demo/corral-lab ] || \
-	    echo '==> 1 of 3: compiling the module and the demo: about a hundred seconds on two processors, this once'
+	    echo '==> 1 of 3: compiling the module and the demo: 100 seconds on two processors, 160 with the Rust of Debian 13, this once'
 	cargo build --quiet --profile demo -p corral -p corral-lab
 	@tools/scripts/place-module target/demo/libcorral.so
 	@echo '==> 2 of 3: a database is filled until its report takes 50 ms; 3 of 3: three runs of ten seconds or so'
