@@ -18,11 +18,7 @@ fn a_mark_counts_for_what_was_born_before_it() {
     assert!(old.is_marked(tags.floor()) && !young.is_marked(tags.floor()));
     assert_eq!(tags.judge(&old).map(|judgement| judgement.since), Some(UnixMs::new(60)));
     assert_eq!(tags.judge(&young), None);
-    assert!(
-        tags.voids(6, &[b"a"])
-            && !tags.voids(7, &[b"a"])
-            && !tags.voids(6, &[b"b"])
-    );
+    assert!(tags.voids(6, &[b"a"]) && !tags.voids(7, &[b"a"]) && !tags.voids(6, &[b"b"]));
 }
 
 #[test]
