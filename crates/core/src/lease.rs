@@ -20,7 +20,7 @@ pub struct Lease {
     pub length_ms: u32,
     pub is_tied: bool,
     /// It came with its key from another node, by whose clock its token is.
-    pub is_foreign: bool,
+    pub has_arrived: bool,
     /// What few leases have.
     pub terms: Option<Box<Terms>>,
 }

@@ -129,7 +129,7 @@ pub struct Build {
     /// Its deadline was seen to pass.
     pub is_late: bool,
     /// It came back with its key, as from another node, by whose clock its token may be.
-    pub has_come: bool,
+    pub has_arrived: bool,
     /// The act that voided it; 0 if none has.
     pub voided: u64,
     /// The source's version when it was granted.

@@ -32,11 +32,11 @@ impl World {
             let held = self.entry(key).and_then(|entry| entry.value()).cloned();
             let held = held.and_then(|bytes| Some(u64::from_le_bytes((*bytes).try_into().ok()?)));
             let Some(known) = self.book.keys.get_mut(key) else { continue };
-            let is_foreign = held.is_some() && held != known.value;
+            let has_arrived = held.is_some() && held != known.value;
             if held.is_none() {
                 known.value = None;
             }
-            self.broken.note(Rule::NothingStoredUnderAnOldToken, is_foreign);
+            self.broken.note(Rule::NothingStoredUnderAnOldToken, has_arrived);
         }
     }
 

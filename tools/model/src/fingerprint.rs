@@ -104,7 +104,7 @@ impl World {
             facts.numbers(&[build.key as u64, build.group as u64, act(build.began), build.length_ms]);
             facts.numbers(&[act(build.voided), build.source, build.known, build.once_ms.map_or(0, |ms| ms + 1)]);
             facts.wall(UnixMs::new(build.deadline_ms));
-            facts.flags(&[build.is_tied, build.is_current, build.is_over, build.is_late, build.has_come]);
+            facts.flags(&[build.is_tied, build.is_current, build.is_over, build.is_late, build.has_arrived]);
         });
         // In the order of their connections' first appearance: those who do nothing come nowhere else.
         let loses = self.run.kinds.contains(&crate::act::Kind::Lose);

@@ -56,7 +56,7 @@ impl World {
             is_current: true,
             is_over: false,
             is_late: false,
-            has_come: false,
+            has_arrived: false,
             voided: 0,
             source: known.source,
             known: if now_ms < known.floor_until_ms { known.floor } else { 0 },

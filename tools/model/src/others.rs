@@ -147,7 +147,7 @@ impl World {
         if let Some(lease) = &lease {
             self.find_again(key, lease, self.wall_ms);
             if let Some(build) = self.book.build_mut(lease.token) {
-                build.has_come = true;
+                build.has_arrived = true;
             }
         }
         let (name, from) = (Name::new(&[b'a' + key as u8]), LoadedFrom::Payload { is_settled: false });

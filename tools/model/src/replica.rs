@@ -237,7 +237,7 @@ impl World {
                 is_current: true,
                 is_over: false,
                 is_late: false,
-                has_come: false,
+                has_arrived: false,
                 voided: 0,
                 source: 0,
                 known: 0,

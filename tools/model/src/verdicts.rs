@@ -68,8 +68,9 @@ impl World {
         let floor = (now_ms < known.floor_until_ms).then_some(known.floor).filter(|_| known.floor_at > 0);
         let is_behind = floor.is_some_and(|floor| version.is_none_or(|version| version < floor))
             || matches!((version, kept_version), (Some(version), Some(kept)) if version < kept);
-        // Marks of before its grant are not in the book.
-        let may_be_marked = build.has_come && !of.tags.is_empty();
+        // Marks of before its grant count, too, and are not in the book.
+        let is_known = |tag: &usize| run::TAGS.get(*tag).is_some_and(|name| self.node.tag_moment(name) > 0);
+        let may_be_marked = build.has_arrived && of.tags.iter().any(is_known);
         let is_marked = self.book.marks.iter().any(|at| *at > build.began);
         let is_stored = called.reply == Reply::Ok;
         let is_kept = now_ms < build.deadline_ms + build.length_ms;

@@ -74,7 +74,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Header, Malformed> {
             deadline: moment("lease deadline", lease.deadline)?,
             length_ms,
             is_tied: lease.tied,
-            is_foreign: false,
+            has_arrived: false,
             terms: None,
         })?));
     }

@@ -33,7 +33,7 @@ mod part {
     pub(super) const UNKNOWN: u32 = 1 << 12;
     pub(super) const VERSION: u32 = 1 << 13;
     pub(super) const FLOOR: u32 = 1 << 14;
-    pub(super) const FOREIGN_LEASE: u32 = 1 << 15;
+    pub(super) const ARRIVED_LEASE: u32 = 1 << 15;
     pub(super) const ALL: u32 = (1 << 16) - 1;
 }
 
@@ -86,8 +86,8 @@ pub fn encode(entry: &Entry, value: ValuePart, expire_at: Option<UnixMs>) -> Vec
         Some(moment) => out.part(part::EXPIRE_AT, Wide::moment(moment)),
     }
     if let Some(lease) = entry.lease() {
-        if lease.is_foreign {
-            out.parts |= part::FOREIGN_LEASE;
+        if lease.has_arrived {
+            out.parts |= part::ARRIVED_LEASE;
         }
         out.part(
             part::LEASE,
@@ -137,7 +137,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Header, Malformed> {
         || exclude(part::VALUE_CARRIED, part::VALUE_KEPT)
         || exclude(part::FRESH_UNTIL, part::FRESH_FOR_EVER)
         || exclude(part::EXPIRE_AT, part::EXPIRE_NEVER)
-        || (has(part::FOREIGN_LEASE) && !has(part::LEASE))
+        || (has(part::ARRIVED_LEASE) && !has(part::LEASE))
     {
         return Err(Malformed::Encoding);
     }
@@ -165,7 +165,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Header, Malformed> {
     };
     if has(part::LEASE) {
         let lease = from.take::<LeasePart>()?.check()?;
-        entry.lease = Some(Box::new(Lease { is_foreign: has(part::FOREIGN_LEASE), ..lease }));
+        entry.lease = Some(Box::new(Lease { has_arrived: has(part::ARRIVED_LEASE), ..lease }));
     }
     let mut tags = None;
     if has(part::TAGS) {
@@ -229,7 +229,7 @@ impl LeasePart<'_> {
             deadline: moment("lease deadline", self.deadline.get())?,
             length_ms: self.length_ms,
             is_tied: self.is_tied,
-            is_foreign: false,
+            has_arrived: false,
             terms: (terms != Terms::default()).then(|| Box::new(terms)),
         };
         bounded(lease)

@@ -36,7 +36,7 @@ fn full(tags: bool) -> Entry {
         deadline: UnixMs::new(1_700_000_010_000),
         length_ms: 10_000,
         is_tied: true,
-        is_foreign: false,
+        has_arrived: false,
         terms,
     }));
     if tags {
@@ -56,7 +56,7 @@ fn full(tags: bool) -> Entry {
 #[test]
 fn entries_come_back_as_they_were() {
     let mut arrived = full(true);
-    arrived.lease.as_mut().unwrap().is_foreign = true;
+    arrived.lease.as_mut().unwrap().has_arrived = true;
     for entry in [full(false), full(true), arrived, Entry::vacant()] {
         let part = if entry.value.is_some() { ValuePart::Carried } else { ValuePart::Absent };
         let bytes = encode(&entry, part, Some(UnixMs::NEVER));

@@ -26,7 +26,7 @@ impl Entry {
             facts.wall(lease.granted_at);
             facts.wall(lease.deadline);
             facts.number(u64::from(lease.length_ms));
-            facts.flags(&[lease.is_tied, lease.is_foreign]);
+            facts.flags(&[lease.is_tied, lease.has_arrived]);
             facts.hash(&lease.terms);
         }
         facts.flag(self.tagged().is_some());

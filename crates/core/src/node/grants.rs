@@ -49,7 +49,7 @@ impl Node {
             deadline,
             length_ms: lease_ms,
             is_tied: asked.is_tied,
-            is_foreign: false,
+            has_arrived: false,
             terms: (terms != Terms::default()).then(|| Box::new(terms)),
         };
         self.enter_lease(key.db, key.name, &lease, asked.group, client);
@@ -89,7 +89,7 @@ impl Node {
     pub(super) fn enter_lease(&mut self, db: u32, name: &[u8], lease: &Lease, group: GroupId, holder: ClientId) -> Id {
         let name = Name::new(name);
         let mut record = Record::new(db, name, lease.token, group, lease.deadline, holder);
-        (record.is_tied, record.is_foreign) = (lease.is_tied, lease.is_foreign);
+        (record.is_tied, record.has_arrived) = (lease.is_tied, lease.has_arrived);
         record.length_ms = lease.length_ms;
         record.state = RecordState::Live;
         let Some(of) = self.groups.get_mut(group) else { return NIL };

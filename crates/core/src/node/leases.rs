@@ -37,7 +37,7 @@ pub struct Record {
     /// Somebody waits for it or listens: its deadline goes before others'.
     pub is_awaited: bool,
     /// Another node granted it: its token is of another clock.
-    pub is_foreign: bool,
+    pub has_arrived: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +102,7 @@ impl Record {
             is_tied: false,
             has_permit: false,
             is_awaited: false,
-            is_foreign: false,
+            has_arrived: false,
         }
     }
 }
@@ -340,7 +340,7 @@ impl LeaseTable {
             facts.number(calendar);
             facts.key(record.db, &record.name);
             facts.numbers(&[u64::from(record.group.0), record.state as u64, u64::from(record.length_ms)]);
-            facts.flags(&[record.is_tied, record.has_permit, record.is_awaited, record.is_foreign]);
+            facts.flags(&[record.is_tied, record.has_permit, record.is_awaited, record.has_arrived]);
             facts.token(record.token.get());
             facts.wall(record.until);
             facts.client(record.holder);

@@ -116,7 +116,7 @@ impl Node {
             }
         }
         if let Some(lease) = &mut seen.lease {
-            lease.is_foreign = false;
+            lease.has_arrived = false;
         }
         seen
     }
@@ -124,7 +124,7 @@ impl Node {
     /// Whether [`Node::seen`] would show the entry otherwise than it is.
     pub fn differs(&self, db: u32, entry: &Entry) -> bool {
         let floor = self.leases.floor(db);
-        entry.lease().is_some_and(|lease| lease.is_foreign || floor.is_some_and(|floor| lease.token <= floor))
+        entry.lease().is_some_and(|lease| lease.has_arrived || floor.is_some_and(|floor| lease.token <= floor))
             || entry.tagged().is_some_and(|tagged| tagged.is_marked(self.tags.floor()))
     }
 
@@ -146,7 +146,7 @@ impl Node {
     pub fn judge_arrival(&self, entry: &mut Entry, now: UnixMs) -> bool {
         let judgement = entry.tagged().and_then(|tagged| self.tags.judge_arrival(tagged, now));
         let is_judged = judgement.is_some_and(|judgement| entry.judge(judgement));
-        is_judged | entry.lease.as_mut().is_some_and(|lease| !core::mem::replace(&mut lease.is_foreign, true))
+        is_judged | entry.lease.as_mut().is_some_and(|lease| !core::mem::replace(&mut lease.has_arrived, true))
     }
 
     /// Live leases, longest held first, at most `wanted.count`.

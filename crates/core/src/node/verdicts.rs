@@ -125,14 +125,14 @@ impl Node {
 
     /// See [`Tags::counted_from`]. A lease that is none any more is remembered by its record, if at all.
     fn marks_count_from(&self, key: &Key, token: Token) -> u64 {
-        let is_foreign = match key.entry.lease().filter(|lease| lease.token == token) {
-            Some(lease) => lease.is_foreign,
+        let has_arrived = match key.entry.lease().filter(|lease| lease.token == token) {
+            Some(lease) => lease.has_arrived,
             None => {
                 let record = self.leases.find(key.db, key.name, token).and_then(|id| self.leases.get(id));
-                record.is_some_and(|record| record.is_foreign)
+                record.is_some_and(|record| record.has_arrived)
             }
         };
-        Tags::counted_from(token, is_foreign)
+        Tags::counted_from(token, has_arrived)
     }
 
     /// CACHE.FAIL: records the failure and ends the lease. Replies what a waiter gets.

@@ -273,8 +273,8 @@ impl Tags {
 
     /// From which token on marks count for a rebuild: its grant's, or that of a minute before if another node granted it, by
     /// another clock.
-    pub const fn counted_from(token: Token, is_foreign: bool) -> u64 {
-        token.get().saturating_sub(if is_foreign { ARRIVAL_MS * 1_000 } else { 0 })
+    pub const fn counted_from(token: Token, has_arrived: bool) -> u64 {
+        token.get().saturating_sub(if has_arrived { ARRIVAL_MS * 1_000 } else { 0 })
     }
 
     /// Whether a fill with these tags is void, for which marks count from `since` on.
