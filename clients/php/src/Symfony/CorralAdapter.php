@@ -66,6 +66,11 @@ final class CorralAdapter extends AbstractAdapter
                 $claim?->release(); // somebody has just built it
             }
         } elseif ($claim !== null && $claim->isMine() && $found !== null) {
+            if ($item->isHit() && $this->isAnother($found, $item)) {
+                $claim->release(); // somebody has renewed it since it was read
+                $save = false;
+                return $found->get();
+            }
             if (Refreshes::later(fn () => $this->buildBehind($id, $claim, $callback, $item, $pool, $setMetadata), $claim->release(...))) {
                 $save = false;
                 return $found->get();
@@ -85,6 +90,11 @@ final class CorralAdapter extends AbstractAdapter
         $value = $claim === null ? $this->corral->withoutServer($id, $build, $this->options) : $build(); // or it is not to be shared
         $save = false;
         return $value;
+    }
+
+    private function isAnother(ItemInterface $found, ItemInterface $item): bool
+    {
+        return serialize([$found->get(), $found->getMetadata()]) !== serialize([$item->get(), $item->getMetadata()]);
     }
 
     private function buildBehind(string $id, Claim $claim, callable $callback, ItemInterface $item, CacheInterface $pool, \Closure $setMetadata): void

@@ -389,4 +389,26 @@ final class CallsTest extends TestCase
         $this->expectException(LogicException::class);
         $pool->get('another', fn () => throw new LogicException('the database is down'));
     }
+
+    public function testWhatSomebodyHasRenewedSinceSymfonyReadItIsNotRenewedAgain(): void
+    {
+        require_once 'Symfony/Component/Cache/autoload.php';
+        $pool = fn () => new \Corral\Symfony\CorralAdapter(new Corral($this->url), 'shop', options: ['swr' => 30]);
+        [$one, $other, $builds] = [$pool(), $pool(), []];
+        $build = function (string $value) use (&$builds): Closure {
+            return function ($item) use ($value, &$builds) {
+                $builds[] = $value;
+                $item->expiresAfter(20);
+                return $value;
+            };
+        };
+        $one->get('k', $build('first'));
+        $wrapper = $one->wrapper();
+        $one->setCallbackWrapper(function ($callback, $item, &$save, ...$rest) use ($wrapper, $other, $build) {
+            $other->get('k', $build('other'), INF);
+            return $wrapper($callback, $item, $save, ...$rest);
+        });
+        $this->assertSame('other', $one->get('k', $build('own'), INF));
+        $this->assertSame(['first', 'other'], $builds);
+    }
 }
